@@ -1,0 +1,42 @@
+const brand = Symbol.for("@seg/error");
+
+/** Base of every typed error of the project; recognised by brand so that ESM and CJS copies agree. */
+export abstract class SegError extends Error {
+  readonly [brand] = true;
+  /** Stable; callers and tests match on it, never on the message. */
+  abstract readonly code: string;
+  static isInstance(value: unknown): value is SegError {
+    return typeof value === "object" && value !== null && brand in value;
+  }
+}
+
+/** A state dict does not fit a module tree. */
+export class StateDictError extends SegError {
+  override readonly name = "StateDictError";
+  readonly code = "nn/state-dict";
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+  readonly mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+  constructor({
+    missing,
+    unexpected,
+    mismatched,
+  }: {
+    missing: readonly string[];
+    unexpected: readonly string[];
+    mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+  }) {
+    const some = (list: readonly string[]) => `${list.slice(0, 5).join(", ")}${list.length > 5 ? ", ..." : ""}`;
+    const parts: string[] = [];
+    if (missing.length > 0) parts.push(`${missing.length} missing (${some(missing)})`);
+    if (unexpected.length > 0) parts.push(`${unexpected.length} unexpected (${some(unexpected)})`);
+    if (mismatched.length > 0) {
+      const texts = mismatched.map((m) => `${m.key} is [${m.actual.join(",")}], expected [${m.expected.join(",")}]`);
+      parts.push(`${mismatched.length} of another shape (${some(texts)})`);
+    }
+    super(`State dict does not fit the model: ${parts.join("; ")}. Nothing was loaded. Pass strict: false to load the rest.`);
+    this.missing = missing;
+    this.unexpected = unexpected;
+    this.mismatched = mismatched;
+  }
+}

@@ -1,0 +1,5 @@
+/**
+ * TensorFlow.js on ONNX Runtime: importing this module registers the backend `onnxruntime`.
+ * @module
+ */
+export * as ops from "./ops/index.js";
