@@ -54,3 +54,25 @@ export function batchNormTrain({
     return { y, mean, variance };
   });
 }
+
+/**
+ * The same values, invisible to differentiation: gradients do not flow through the result. Costs nothing (shares the data).
+ */
+export function stopGradient<T extends tf.Tensor>(x: T): T {
+  const engine = tf.engine();
+  engine.backend.incRef(x.dataId);
+  return engine.makeTensorFromTensorInfo({ dataId: x.dataId, shape: x.shape, dtype: x.dtype }) as T;
+}
+
+/**
+ * 1 where an element is among the k largest along the last axis (ties: lower index first), else 0. Not differentiable:
+ * apply it to stopped gradients.
+ * @param x - [..., A] float32
+ * @returns [..., A] float32
+ */
+export function topkMask<T extends tf.Tensor>(x: T, k: number): T {
+  return tf.tidy(() => {
+    const { indices } = tf.topk(stopGradient(x), k, true);
+    return tf.sum(tf.oneHot(tf.cast(indices, "int32"), x.shape[x.rank - 1]!), -2) as T;
+  });
+}
