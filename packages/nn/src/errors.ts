@@ -34,9 +34,29 @@ export class StateDictError extends SegError {
       const texts = mismatched.map((m) => `${m.key} is [${m.actual.join(",")}], expected [${m.expected.join(",")}]`);
       parts.push(`${mismatched.length} of another shape (${some(texts)})`);
     }
-    super(`State dict does not fit the model: ${parts.join("; ")}. Nothing was loaded. Pass strict: false to load the rest.`);
+    super(
+      `State dict does not fit the model: ${parts.join("; ")}. Nothing was loaded. Pass strict: false to load the rest.`,
+    );
     this.missing = missing;
     this.unexpected = unexpected;
     this.mismatched = mismatched;
+  }
+}
+
+/** Bytes are not a well-formed safetensors file, or hold a value that cannot be represented. Nothing of the file was used. */
+export class SafetensorsFormatError extends SegError {
+  override readonly name = "SafetensorsFormatError";
+  readonly code = "nn/safetensors";
+  /** What is wrong, one clause. */
+  readonly reason: string;
+  /** File, or null when bytes in memory were read. */
+  readonly path: string | null;
+  constructor({ reason, path, cause }: { reason: string; path: string | null; cause?: unknown }) {
+    super(
+      `${path ?? "The given bytes"}: not a valid safetensors file: ${reason}. Fetch or export the file again.`,
+      cause === undefined ? {} : { cause },
+    );
+    this.reason = reason;
+    this.path = path;
   }
 }

@@ -106,7 +106,12 @@ export abstract class Module {
   /** Own children in construction order. */
   *children(): Generator<[name: string, child: Module | Leaf]> {
     for (const [name, value] of Object.entries(this)) {
-      if (value instanceof Module || value instanceof Parameter || value instanceof Buffer || value instanceof Counter) {
+      if (
+        value instanceof Module ||
+        value instanceof Parameter ||
+        value instanceof Buffer ||
+        value instanceof Counter
+      ) {
         yield [name, value];
       }
     }
@@ -155,7 +160,8 @@ export abstract class Module {
     const [head = "", ...rest] = path.split(".");
     const self = this as unknown as Record<string, unknown>;
     const child = self[head];
-    if (!(child instanceof Module)) throw new RangeError(`No module at "${path}"; namedModules() lists the paths of this model.`);
+    if (!(child instanceof Module))
+      throw new RangeError(`No module at "${path}"; namedModules() lists the paths of this model.`);
     if (rest.length > 0) child.setModule(rest.join("."), module);
     else self[head] = module;
   }

@@ -10,7 +10,8 @@ export function stateDict(module: Module): StateDict {
   for (const [path, leaf] of module.namedLeaves()) {
     if (seen.has(leaf)) continue;
     seen.add(leaf);
-    if (leaf instanceof Counter) result.set(path, { dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(leaf.value)) });
+    if (leaf instanceof Counter)
+      result.set(path, { dtype: "I64", shape: [], data: BigInt64Array.of(BigInt(leaf.value)) });
     else result.set(path, { dtype: "F32", shape: leaf.shape, data: Float32Array.from(leaf.data()) });
   }
   return result;
