@@ -1,0 +1,300 @@
+import type { Module, Parameter, StateDict } from "@seg/nn";
+import * as tf from "@tensorflow/tfjs";
+import type { Ema } from "./ema.js";
+import { NonFiniteGradientError, NonFiniteLossError } from "./errors.js";
+import { type ClipOptions, clipCoefficient, findNonFinite, type GradStats, gradStats } from "./grad-norm.js";
+import type { LossScaler, LossScalerState } from "./loss-scaler.js";
+import type { Optimizer, OptimizerState } from "./optimizer.js";
+import type { ParameterGroup } from "./param-groups.js";
+
+/** Builds the loss of one batch from tfjs operations. `parts` are the terms to log; they need not add up to `total`. */
+export type LossFunction = () => { total: tf.Scalar; parts: Record<string, tf.Scalar> };
+
+/** Result of {@link TrainingManager.step}. */
+export interface StepResult {
+  readonly loss: number;
+  readonly parts: Readonly<Record<string, number>>;
+  /** Global norm before clipping; null for a batch that only accumulates. */
+  readonly gradNorm: number | null;
+  /** Largest and mean magnitude beside the norm; null for a batch that only accumulates. */
+  readonly gradStats: GradStats | null;
+  /** Learning rate of this batch by group name. */
+  readonly lr: Readonly<Record<string, number>>;
+  /** Whether parameters changed: false while accumulating and when a scaled step overflowed. */
+  readonly updated: boolean;
+}
+
+/** Options of {@link TrainingManager}. */
+export interface TrainingManagerOptions {
+  /** The model that `ema` averages and checkpoints hold. Trained is what the groups list. */
+  readonly model: Module;
+  readonly optimizer: Optimizer;
+  readonly groups: readonly ParameterGroup[];
+  /** Base learning rate. */
+  readonly lr: number;
+  /** Factor by 0-based batch count. @defaultValue constant 1 */
+  readonly schedule?: (step: number) => number;
+  /** Factor by 0-based batch count and group name. @defaultValue constant 1 */
+  readonly warmup?: (step: number, group?: string) => number;
+  /** Momentum (or beta1) by 0-based batch count. @defaultValue the optimiser's own */
+  readonly momentum?: (step: number) => number;
+  /** null: norms are measured but nothing is clipped. @defaultValue null */
+  readonly clip?: ClipOptions | null;
+  /** @defaultValue null */
+  readonly ema?: Ema | null;
+  /** Batches per update, fixed or by 0-based batch count. @defaultValue 1 */
+  readonly accumulate?: number | ((step: number) => number);
+  /** How the gradients of a window combine. `sum` fits losses that are sums over images. @defaultValue "sum" */
+  readonly accumulateReduction?: "sum" | "mean";
+  /** Dynamic loss scaling; for engines that compute in fp16. @defaultValue null */
+  readonly scaler?: LossScaler | null;
+}
+
+/** Scalars a checkpoint keeps of a {@link TrainingManager}. */
+export interface TrainingScalars {
+  readonly batches: number;
+  readonly updates: number;
+  readonly emaUpdates: number | null;
+  readonly scaler: LossScalerState | null;
+}
+
+/**
+ * One optimisation step: forward, backward, accumulate, unscale, finite check, clip, update, average. The engine runs once per step;
+ * optimiser and average work on the host.
+ */
+export class TrainingManager {
+  readonly model: Module;
+  readonly optimizer: Optimizer;
+  readonly groups: readonly ParameterGroup[];
+  readonly ema: Ema | null;
+  readonly scaler: LossScaler | null;
+  readonly #options: TrainingManagerOptions;
+  readonly #parameters = new Map<string, Parameter>();
+  /** Two arrays per parameter: a live tensor keeps a reference to the one that was assigned last. */
+  readonly #buffers = new Map<string, { arrays: [Float32Array, Float32Array]; next: 0 | 1 }>();
+  /** Sums of the open window; parameters that got no gradient in it are absent. */
+  readonly #accumulated = new Map<string, Float32Array>();
+  readonly #sums = new Map<string, Float32Array>();
+  #window = 0;
+  #slots: OptimizerState;
+  #batches = 0;
+  #updates = 0;
+
+  constructor(options: TrainingManagerOptions) {
+    this.#options = options;
+    this.model = options.model;
+    this.optimizer = options.optimizer;
+    this.groups = options.groups;
+    this.ema = options.ema ?? null;
+    this.scaler = options.scaler ?? null;
+    for (const group of options.groups) {
+      for (const [name, parameter] of group.parameters) {
+        if (this.#parameters.has(name)) throw new RangeError(`Parameter "${name}" is in two groups.`);
+        this.#parameters.set(name, parameter);
+      }
+    }
+    if (this.#parameters.size === 0) throw new RangeError("No trainable parameter: every group is empty.");
+    this.#slots = options.optimizer.init(this.#values());
+  }
+
+  /** Batches seen so far. */
+  get batches(): number {
+    return this.#batches;
+  }
+
+  /** Parameter updates so far. */
+  get updates(): number {
+    return this.#updates;
+  }
+
+  /** Learning rates at a 0-based batch count. */
+  lrAt(step: number): Record<string, number> {
+    const result: Record<string, number> = {};
+    for (const group of this.groups) result[group.name] = this.#groupLr(group, step);
+    return result;
+  }
+
+  /**
+   * Trains on one batch. `lossFn` runs once, inside the gradient scope; batch statistics that it assigns to buffers are computed by the
+   * same engine run as the gradients.
+   *
+   * @throws {@link NonFiniteLossError}, {@link NonFiniteGradientError}; no parameter has changed then
+   */
+  async step(lossFn: LossFunction): Promise<StepResult> {
+    const step = this.#batches;
+    const scale = this.scaler?.scale ?? 1;
+    const { loss, parts, grads } = await this.#differentiate(lossFn, scale);
+    if (!Number.isFinite(loss) || Object.values(parts).some((part) => !Number.isFinite(part))) {
+      throw new NonFiniteLossError({ step, loss, parts });
+    }
+    const { accumulate = 1 } = this.#options;
+    const wanted = typeof accumulate === "number" ? accumulate : accumulate(step);
+    const lr = this.lrAt(step);
+    this.#batches += 1;
+    if (wanted > 1 || this.#window > 0) {
+      this.#add(grads);
+      if (this.#window < wanted) return { loss, parts, gradNorm: null, gradStats: null, lr, updated: false };
+      return { loss, parts, lr, ...this.#applyWindow(step) };
+    }
+    return { loss, parts, lr, ...this.#apply(grads, { step, unscale: 1 / scale }) };
+  }
+
+  /** Applies an incomplete accumulation window (end of an epoch); null if there is none. */
+  flush(): Pick<StepResult, "gradNorm" | "gradStats" | "updated"> | null {
+    return this.#window === 0 ? null : this.#applyWindow(Math.max(this.#batches - 1, 0));
+  }
+
+  /** Optimiser slots; arrays are live, copy or encode them before the next step. */
+  get slots(): OptimizerState {
+    return this.#slots;
+  }
+
+  /** Counters; only between accumulation windows. */
+  scalars(): TrainingScalars {
+    if (this.#window > 0) throw new RangeError("An accumulation window is open: call flush() before saving.");
+    return {
+      batches: this.#batches,
+      updates: this.#updates,
+      emaUpdates: this.ema?.updates ?? null,
+      scaler: this.scaler?.state() ?? null,
+    };
+  }
+
+  /**
+   * Goes on from a saved state; the model's own values are loaded by the caller. Without `slots` the optimiser starts afresh.
+   * @throws RangeError when slots do not fit the parameters
+   */
+  restore({
+    scalars,
+    slots,
+    ema,
+  }: {
+    scalars: TrainingScalars;
+    slots: OptimizerState | null;
+    ema: StateDict | null;
+  }): void {
+    const fresh = this.optimizer.init(this.#values());
+    if (slots) {
+      for (const [key, values] of fresh) {
+        const length = slots.get(key)?.length;
+        if (length !== values.length) {
+          throw new RangeError(
+            `Optimiser slot "${key}" has ${length ?? "no"} elements in the saved state, expected ${values.length}.`,
+          );
+        }
+      }
+      for (const [key, values] of fresh) values.set(slots.get(key)!);
+    }
+    if (this.ema && ema) this.ema.load({ state: ema, updates: scalars.emaUpdates ?? 0 });
+    if (this.scaler && scalars.scaler) this.scaler.load(scalars.scaler);
+    this.#slots = fresh;
+    this.#batches = scalars.batches;
+    this.#updates = scalars.updates;
+    this.#window = 0;
+  }
+
+  #groupLr(group: ParameterGroup, step: number): number {
+    const { lr, schedule, warmup } = this.#options;
+    return lr * (group.lrScale ?? 1) * (schedule?.(step) ?? 1) * (warmup?.(step, group.name) ?? 1);
+  }
+
+  #values(): Map<string, { data: Float32Array }> {
+    const result = new Map<string, { data: Float32Array }>();
+    for (const [name, parameter] of this.#parameters) result.set(name, { data: parameter.data() });
+    return result;
+  }
+
+  async #differentiate(lossFn: LossFunction, scale: number) {
+    const kept: Record<string, tf.Tensor> = {};
+    let total: tf.Tensor | undefined;
+    const variables = [...this.#parameters.values()].map((parameter) => parameter.variable);
+    const { value, grads } = tf.variableGrads(() => {
+      const loss = lossFn();
+      for (const [name, part] of Object.entries(loss.parts)) kept[name] = tf.keep(part.clone());
+      if (scale === 1) return loss.total;
+      total = tf.keep(loss.total.clone());
+      return tf.mul(loss.total, scale) as tf.Scalar;
+    }, variables);
+    try {
+      // The first read runs everything that is pending; the reads after it find their values ready.
+      const loss = (await (total ?? value).data())[0]!;
+      const parts: Record<string, number> = {};
+      for (const [name, part] of Object.entries(kept)) parts[name] = part.dataSync()[0]!;
+      const arrays = new Map<string, Float32Array>();
+      for (const [name, parameter] of this.#parameters) {
+        const grad = grads[parameter.variable.name];
+        if (grad) arrays.set(name, grad.dataSync() as Float32Array);
+      }
+      return { loss, parts, grads: arrays };
+    } finally {
+      tf.dispose([value, ...(total ? [total] : []), ...Object.values(kept), ...Object.values(grads)]);
+    }
+  }
+
+  #add(grads: ReadonlyMap<string, Float32Array>): void {
+    if (this.#window === 0) this.#accumulated.clear();
+    this.#window += 1;
+    for (const [name, grad] of grads) {
+      const open = this.#accumulated.get(name);
+      if (open) {
+        for (let i = 0; i < grad.length; i++) open[i] = open[i]! + grad[i]!;
+        continue;
+      }
+      const sum = this.#sums.get(name) ?? new Float32Array(grad.length);
+      sum.set(grad);
+      this.#sums.set(name, sum);
+      this.#accumulated.set(name, sum);
+    }
+  }
+
+  #applyWindow(step: number) {
+    const count = this.#window;
+    this.#window = 0;
+    const mean = this.#options.accumulateReduction === "mean" ? 1 / count : 1;
+    return this.#apply(this.#accumulated, { step, unscale: mean / (this.scaler?.scale ?? 1) });
+  }
+
+  #apply(
+    grads: ReadonlyMap<string, Float32Array>,
+    { step, unscale }: { step: number; unscale: number },
+  ): Pick<StepResult, "gradNorm" | "gradStats" | "updated"> {
+    const { clip = null, momentum } = this.#options;
+    const stats = gradStats(grads, { normType: clip?.normType ?? 2, scale: unscale });
+    if (!Number.isFinite(stats.norm)) {
+      const bad = findNonFinite(grads);
+      if (this.scaler) {
+        if (!this.scaler.update({ overflow: true }) && bad) {
+          throw new NonFiniteGradientError({ ...bad, reason: "the loss scale cannot fall below 1" });
+        }
+        return { gradNorm: stats.norm, gradStats: stats, updated: false };
+      }
+      if (bad && clip?.errorIfNonfinite !== false) throw new NonFiniteGradientError(bad);
+    }
+    const next = this.optimizer.update({
+      params: this.#values(),
+      grads,
+      state: this.#slots,
+      groups: this.groups,
+      lr: (group) => this.#groupLr(group, step),
+      gradScale: unscale * (clip ? clipCoefficient(stats.norm, clip.maxNorm) : 1),
+      ...(momentum ? { momentum: momentum(step) } : {}),
+      target: (name, length) => this.#target(name, length),
+    });
+    for (const [name, values] of next) this.#parameters.get(name)!.assign(values);
+    this.#updates += 1;
+    this.scaler?.update({ overflow: false });
+    this.ema?.update();
+    return { gradNorm: stats.norm, gradStats: stats, updated: true };
+  }
+
+  #target(name: string, length: number): Float32Array {
+    let pair = this.#buffers.get(name);
+    if (pair === undefined) {
+      pair = { arrays: [new Float32Array(length), new Float32Array(length)], next: 0 };
+      this.#buffers.set(name, pair);
+    }
+    const target = pair.arrays[pair.next];
+    pair.next = pair.next === 0 ? 1 : 0;
+    return target;
+  }
+}
