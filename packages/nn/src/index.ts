@@ -15,3 +15,8 @@ export { readSafetensors, type SafetensorsFile } from "./safetensors/read.js";
 export { encodeSafetensors, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
 export { type LoadReport, loadStateDict, type StateDict, stateDict } from "./state-dict.js";
 export { writeFileAtomic } from "./write-file-atomic.js";
+export { Bottleneck, C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./yolov8/blocks.js";
+export { anchorPoints, deployForward, type HeadTensors, headTensors } from "./yolov8/decode.js";
+export { Dfl, Head, type HeadLevel, MASK_COEFFICIENTS, Proto, STRIDES } from "./yolov8/head.js";
+export { createYolov8, Yolov8, type Yolov8Options, type Yolov8Output } from "./yolov8/model.js";
+export { scaleChannels, scaleRepeats, YOLOV8_SCALES, type Yolov8Scale, type Yolov8ScaleName } from "./yolov8/scales.js";
