@@ -1,0 +1,70 @@
+import { RleError } from "../errors.js";
+import type { Rle } from "../types.js";
+import { checkSize } from "./rle.js";
+
+/**
+ * pycocotools' printable counts: from the fourth run on the difference to the run two before, in groups of five bits with a
+ * continuation bit, as characters 48..111 (`0`..`o`, backslash included).
+ */
+export function toCompressed(rle: Rle): string {
+  const { counts } = rle;
+  const codes: number[] = [];
+  for (let i = 0; i < counts.length; i++) {
+    let value = counts[i]!;
+    if (i > 2) value -= counts[i - 2]!;
+    for (;;) {
+      let group = value & 31;
+      value >>= 5;
+      const more = (group & 16) !== 0 ? value !== -1 : value !== 0;
+      if (more) group |= 32;
+      codes.push(group + 48);
+      if (!more) break;
+    }
+  }
+  let text = "";
+  // String.fromCharCode takes a bounded number of arguments.
+  for (let i = 0; i < codes.length; i += 8192) text += String.fromCharCode(...codes.slice(i, i + 8192));
+  return text;
+}
+
+/**
+ * Run lengths of pycocotools' printable counts. Only the syntax is checked here, the sum where the mask is used.
+ * @throws RleError (reason `string`) on a character outside 48..111, a number of more than six characters, a negative run or a cut end
+ */
+export function fromString(text: string, height: number, width: number): Rle {
+  checkSize(height, width);
+  const counts = new Uint32Array(text.length);
+  let length = 0;
+  let position = 0;
+  while (position < text.length) {
+    const start = position;
+    let value = 0;
+    let shift = 0;
+    for (;;) {
+      const code = text.charCodeAt(position) - 48;
+      if (position >= text.length) throw stringError("ends inside a number");
+      if (code < 0 || code > 63)
+        throw stringError(`has character ${JSON.stringify(text[position])} at ${position}, expected 0..o`);
+      if (position - start >= 6) throw stringError(`has a number of more than six characters at ${start}`);
+      position++;
+      // Six groups are 30 bits; the sign extension below stays inside 32.
+      value |= (code & 31) << shift;
+      shift += 5;
+      if ((code & 32) === 0) {
+        if ((code & 16) !== 0) value |= -1 << shift;
+        break;
+      }
+    }
+    if (length > 2) value += counts[length - 2]!;
+    if (value < 0 || value > 0xffffffff) throw stringError(`has an impossible run (${value}) at ${start}`);
+    counts[length++] = value;
+  }
+  return { size: [height, width], counts: counts.slice(0, length) };
+}
+
+function stringError(what: string): RleError {
+  return new RleError({
+    reason: "string",
+    message: `compressed counts: the string ${what}. A JSON writer may have dropped a backslash; re-encode the mask.`,
+  });
+}
