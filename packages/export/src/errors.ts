@@ -1,0 +1,63 @@
+const brand = Symbol.for("@seg/error");
+
+/** Base of every typed error of the project; recognised by brand so that ESM and CJS copies agree. */
+export abstract class SegError extends Error {
+  readonly [brand] = true;
+  /** Stable; callers and tests match on it, never on the message. */
+  abstract readonly code: string;
+  static isInstance(value: unknown): value is SegError {
+    return typeof value === "object" && value !== null && brand in value;
+  }
+}
+
+/** What each error code carries. */
+export interface ExportErrorDetails {
+  /** The graph violates the ONNX rules; `issues` are the checker's findings. */
+  CHECK_FAILED: { issues: readonly unknown[] };
+  /** The traced graph holds something that a deployment graph must not hold. */
+  UNSUPPORTED_OP: { op: string; node: string; reason: string };
+  NO_CALIBRATION_DATA: { count: number };
+  /** A calibration table belongs to another model. */
+  CALIBRATION_STALE: { expected: string; actual: string };
+  /** A tensor, option or combination that cannot be quantised; `tensor` names the culprit where there is one. */
+  QUANT_CONFIG: { tensor?: string; option?: string };
+  /** The INT8 graph lost the detections of its float source. */
+  HEAD_COLLAPSE: { classSqnrDb: number; sourceDetections: number; detections: number };
+  NOT_PROMPT_FREE: { inputs: readonly string[]; reason: string };
+  CLASS_MAP_MISMATCH: { expected: number; actual: number };
+  PARITY_FAILED: { quantity: string; error: number; limit: number };
+  GATE_FAILED: { gate: string; value: number; limit: number };
+  /** Outputs that cannot be decoded: wrong shape, non-finite values, two runs that differ. */
+  NOT_DECODABLE: { reason: string };
+  /** A model file without the metadata that a detector needs. */
+  METADATA_MISSING: { key: string };
+}
+
+export type ExportErrorCode = keyof ExportErrorDetails;
+
+/** Every error of `@seg/export`; `code` says which, `details` carries its fields. */
+export class ExportError<Code extends ExportErrorCode = ExportErrorCode> extends SegError {
+  override readonly name = "ExportError";
+  readonly code: Code;
+  readonly details: ExportErrorDetails[Code];
+  constructor({
+    code,
+    message,
+    details,
+    cause,
+  }: {
+    code: Code;
+    message: string;
+    details: ExportErrorDetails[Code];
+    cause?: unknown;
+  }) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.details = details;
+  }
+
+  /** True for an ExportError of this code, also across an ESM and a CJS copy. */
+  static is<C extends ExportErrorCode>(value: unknown, code: C): value is ExportError<C> {
+    return SegError.isInstance(value) && value.code === code;
+  }
+}
