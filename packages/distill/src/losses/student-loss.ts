@@ -77,9 +77,9 @@ export function studentLoss({
     smallBoxExpand,
   });
   const parts: Partial<Record<LossPart, tf.Scalar>> = {
-    box: tf.mul(box, gains.box),
-    cls: tf.mul(cls, gains.cls),
-    dfl: tf.mul(dfl, gains.dfl),
+    box: tf.mul(box, gains.box) as tf.Scalar,
+    cls: tf.mul(cls, gains.cls) as tf.Scalar,
+    dfl: tf.mul(dfl, gains.dfl) as tf.Scalar,
   };
   const { coef, proto } = outputs;
   const { gtMasks, gtHasMask, teacherMasks, teacherWeights, kdRamp } = targets;
@@ -88,7 +88,7 @@ export function studentLoss({
     if (gtMasks && gtHasMask) parts.seg = tf.mul(maskLoss({ masks, gtMasks, gtHasMask }), gains.seg);
     if (teacherMasks && teacherWeights && gains.kdMask > 0) {
       const kd = tf.mul(maskKd({ masks, teacherMasks, teacherWeights }), gains.kdMask);
-      parts.kd_mask = kdRamp ? tf.mul(kd, kdRamp) : kd;
+      parts.kd_mask = (kdRamp ? tf.mul(kd, kdRamp) : kd) as tf.Scalar;
     }
   }
   const total = tf.mul(tf.addN(Object.values(parts)), batch) as tf.Scalar;
