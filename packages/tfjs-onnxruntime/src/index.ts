@@ -1,5 +1,70 @@
 /**
- * TensorFlow.js on ONNX Runtime: importing this module registers the backend `onnxruntime`.
+ * TensorFlow.js on ONNX Runtime. Importing this module registers the backend `onnxruntime` (not activated before
+ * `await tf.setBackend("onnxruntime")` unless nothing better is registered).
+ *
+ * @example
+ * import "@seg/tfjs-onnxruntime";
+ * import * as tf from "@tensorflow/tfjs";
+ * await tf.setBackend("onnxruntime");
+ * tf.matMul(tf.ones([2, 3]), tf.ones([3, 2])).print(); // [[3, 3], [3, 3]]
  * @module
  */
+import * as tf from "@tensorflow/tfjs";
+import { OnnxRuntimeBackend } from "./backend.js";
+import { engineConfig } from "./config.js";
+import { cacheStatistics } from "./flush.js";
+import { registerMissingGradients } from "./gradients.js";
+import "./kernels/activation.js";
+import "./kernels/conv.js";
+import { backendName } from "./kernels/define.js";
+import "./kernels/elementwise.js";
+import "./kernels/gather.js";
+import "./kernels/matmul.js";
+import "./kernels/norm.js";
+import "./kernels/pool.js";
+import "./kernels/reduce.js";
+import "./kernels/shape.js";
+import { runtimeVersion } from "./runtime.js";
+import { registerUnsupported } from "./unsupported.js";
+
+const kernels = tf
+  .getKernelsForBackend(backendName)
+  .map((k) => k.kernelName)
+  .sort();
+registerMissingGradients();
+registerUnsupported();
+if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, () => new OnnxRuntimeBackend(), 4);
+
+/** What the engine runs on and what it has done so far. Times are milliseconds since the process began. */
+export function engineInfo(): {
+  readonly version: string;
+  readonly threads: number;
+  readonly executionProviders: readonly string[];
+  readonly kernels: readonly string[];
+  readonly sessions: number;
+  readonly hits: number;
+  readonly misses: number;
+  readonly runs: number;
+  readonly compileMs: number;
+  readonly runMs: number;
+} {
+  return {
+    version: runtimeVersion(),
+    threads: engineConfig().threads,
+    executionProviders: ["cpu"],
+    kernels,
+    ...cacheStatistics(),
+  };
+}
+
+/** Runs everything that live tensors of the active backend wait for. */
+export function flush(): void {
+  const backend = tf.backend();
+  if (backend instanceof OnnxRuntimeBackend) backend.flush();
+}
+
+export { configure, type EngineConfig } from "./config.js";
+export { EngineError, type EngineErrorCode } from "./errors.js";
+export { clearCache } from "./flush.js";
 export * as ops from "./ops/index.js";
+export { type TraceInput, trace } from "./trace.js";

@@ -1,0 +1,59 @@
+import { availableParallelism } from "node:os";
+import { EngineError } from "./errors.js";
+
+/** Engine settings; see {@link configure}. */
+export interface EngineConfig {
+  /** Intra-operator threads of every session. @defaultValue `SEG_THREADS`, else the number of cores */
+  threads: number;
+  /** Let idle pool threads spin. Costs CPU time and gains little on shared machines. @defaultValue false */
+  spinning: boolean;
+  /** Compiled sessions kept, least recently used dropped first. @defaultValue 32 */
+  cacheSize: number;
+  /** ONNX Runtime graph optimisation of recorded graphs. @defaultValue "extended" */
+  optimization: "disabled" | "basic" | "extended" | "all";
+  /** Operators of `com.microsoft` (FusedMatMul, QuickGelu, Gelu) in recorded graphs; traced graphs never have them. @defaultValue true */
+  contrib: boolean;
+}
+
+const environmentThreads = Number(process.env["SEG_THREADS"] ?? "");
+
+const current: EngineConfig = {
+  threads: Number.isInteger(environmentThreads) && environmentThreads > 0 ? environmentThreads : availableParallelism(),
+  spinning: false,
+  cacheSize: 32,
+  optimization: "extended",
+  contrib: true,
+};
+
+const listeners: (() => void)[] = [];
+
+/** Current settings, by reference. */
+export function engineConfig(): Readonly<EngineConfig> {
+  return current;
+}
+
+/** Registers what has to happen when settings change (sessions are dropped). */
+export function onConfigure(listener: () => void): void {
+  listeners.push(listener);
+}
+
+/**
+ * Changes engine settings. Compiled sessions are dropped.
+ * @throws {@link EngineError} `ENGINE_CONFIG` on an unknown key or a value out of range; nothing is changed then
+ */
+export function configure(settings: Partial<EngineConfig>): void {
+  for (const [key, value] of Object.entries(settings)) {
+    if (!(key in current)) {
+      const known = Object.keys(current).join(", ");
+      throw new EngineError({ code: "ENGINE_CONFIG", message: `Unknown engine setting "${key}". Known: ${known}.` });
+    }
+    if ((key === "threads" || key === "cacheSize") && !(Number.isInteger(value) && (value as number) > 0)) {
+      throw new EngineError({
+        code: "ENGINE_CONFIG",
+        message: `${key} must be a positive integer, got ${String(value)}.`,
+      });
+    }
+  }
+  Object.assign(current, settings);
+  for (const listener of listeners) listener();
+}

@@ -1,0 +1,215 @@
+import { encodeModel } from "@seg/onnx";
+import { engineConfig, onConfigure } from "./config.js";
+import { EngineError } from "./errors.js";
+import { collect, type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { LowerContext, makeModel, onnxType } from "./lower/context.js";
+import { createSession, type NativeSession, ortTensor } from "./runtime.js";
+
+interface Compiled {
+  readonly session: NativeSession;
+  /** Structure in full: a hash hit with another structure must not give wrong results. */
+  readonly structure: Int32Array;
+  /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
+  readonly feeds: readonly { name: string; source: number }[];
+  readonly outputs: readonly string[];
+}
+
+const cache = new Map<number, Compiled[]>();
+/** Least recently used first. */
+const order = new Set<Compiled>();
+const statistics = { sessions: 0, hits: 0, misses: 0, runs: 0, compileMs: 0, runMs: 0 };
+
+export function cacheStatistics(): Readonly<typeof statistics> {
+  return { ...statistics, sessions: order.size };
+}
+
+/** Drops every compiled session. */
+export function clearCache(): void {
+  for (const compiled of order) compiled.session.dispose();
+  order.clear();
+  cache.clear();
+}
+
+onConfigure(clearCache);
+
+/** int32 description of the graph: per node its key and, per input, where it comes from; then feeds; then the outputs. */
+function describe(
+  nodes: readonly RecordedNode[],
+  roots: readonly Value[],
+): { structure: Int32Array; sources: Value[] } {
+  const nodeIndex = new Map<RecordedNode, number>();
+  const sourceIndex = new Map<Value, number>();
+  const sources: Value[] = [];
+  const words: number[] = [];
+  const dtypeCode: Record<string, number> = { float32: 1, int32: 2, bool: 3 };
+  for (let n = 0; n < nodes.length; n++) {
+    const node = nodes[n]!;
+    nodeIndex.set(node, n);
+    words.push(node.key, node.inputs.length);
+    for (const input of node.inputs) {
+      if (input.node !== null) {
+        words.push(nodeIndex.get(input.node)!, input.index);
+        continue;
+      }
+      let at = sourceIndex.get(input);
+      if (at === undefined) {
+        at = sources.length;
+        sourceIndex.set(input, at);
+        sources.push(input);
+        words.push(-1, at, dtypeCode[input.dtype] ?? 0, input.shape.length, ...input.shape);
+      } else {
+        words.push(-2, at);
+      }
+    }
+  }
+  words.push(-3);
+  for (const root of roots) words.push(nodeIndex.get(root.node!)!, root.index);
+  return { structure: Int32Array.from(words), sources };
+}
+
+function hash(structure: Int32Array): number {
+  let h = 0x811c9dc5;
+  let g = 0x9e3779b9;
+  for (let i = 0; i < structure.length; i++) {
+    h = Math.imul(h ^ structure[i]!, 0x01000193);
+    g = Math.imul(g + structure[i]!, 0x85ebca6b) ^ (g >>> 15);
+  }
+  // 52 bits in one exact double
+  return (h >>> 0) * 0x100000 + ((g >>> 0) & 0xfffff);
+}
+
+function equal(a: Int32Array, b: Int32Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Runs the graph that `values` (all pending) depend on and puts the results on the host. Values stay pending on failure. */
+export function flushValues(values: readonly Value[]): void {
+  const roots = values.filter((v) => v.node !== null);
+  if (roots.length === 0) return;
+  const nodes = collect(roots);
+  const { structure, sources } = describe(nodes, roots);
+  const key = hash(structure);
+  let compiled = cache.get(key)?.find((c) => equal(c.structure, structure));
+  if (compiled) {
+    statistics.hits++;
+    order.delete(compiled);
+  } else {
+    statistics.misses++;
+    compiled = compile(nodes, roots, structure, sources);
+    const list = cache.get(key);
+    if (list) list.push(compiled);
+    else cache.set(key, [compiled]);
+    evict();
+  }
+  order.add(compiled);
+  run(compiled, nodes, roots, sources);
+}
+
+function evict(): void {
+  while (order.size >= engineConfig().cacheSize) {
+    const oldest = order.values().next().value as Compiled;
+    order.delete(oldest);
+    oldest.session.dispose();
+    for (const [key, list] of cache) {
+      const rest = list.filter((c) => c !== oldest);
+      if (rest.length === list.length) continue;
+      if (rest.length === 0) cache.delete(key);
+      else cache.set(key, rest);
+      break;
+    }
+  }
+}
+
+function compile(
+  nodes: readonly RecordedNode[],
+  roots: readonly Value[],
+  structure: Int32Array,
+  sources: readonly Value[],
+): Compiled {
+  const start = performance.now();
+  const context = new LowerContext({ contrib: engineConfig().contrib });
+  context.lower(nodes);
+  const names = roots.map((root) => context.plain(root));
+  const inputNames = new Set(context.feeds.map((f) => f.name));
+  const used = new Set<string>();
+  const outputs = names.map((name) => {
+    // An output must be produced by a node, once.
+    const fresh = used.has(name) || inputNames.has(name) ? context.emit("Identity", [name]) : name;
+    used.add(fresh);
+    return fresh;
+  });
+  const model = makeModel({
+    context,
+    name: "recorded",
+    inputs: context.feeds.map(({ value, name }) => ({
+      name,
+      dataType: onnxType(value.dtype),
+      shape: [...value.shape],
+    })),
+    outputs: roots.map((root, i) => ({ name: outputs[i]!, dataType: onnxType(root.dtype), shape: [...root.shape] })),
+  });
+  let session: NativeSession;
+  try {
+    session = createSession(encodeModel(model));
+  } catch (cause) {
+    if (cause instanceof EngineError) throw cause;
+    throw new EngineError({
+      code: "ENGINE_COMPILE",
+      message: `ONNX Runtime refused the recorded graph (${nodes.length} kernels): ${(cause as Error).message}`,
+      cause,
+    });
+  }
+  const sourceIndex = new Map(sources.map((value, i) => [value, i]));
+  const feeds = context.feeds.map(({ value, name }) => ({ name, source: sourceIndex.get(value)! }));
+  statistics.compileMs += performance.now() - start;
+  return { session, structure, feeds, outputs };
+}
+
+function run(
+  compiled: Compiled,
+  nodes: readonly RecordedNode[],
+  roots: readonly Value[],
+  sources: readonly Value[],
+): void {
+  const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
+  for (const { name, source } of compiled.feeds) {
+    const value = sources[source]!;
+    if (value.host === null) {
+      throw new EngineError({
+        code: "TRACE_DATA_DEPENDENT",
+        message: `Graph input "${value.placeholder ?? "?"}" of a trace has no value.`,
+      });
+    }
+    feeds[name] = ortTensor(value.dtype, value.host, value.shape);
+  }
+  const fetches: Record<string, null> = {};
+  for (const name of compiled.outputs) fetches[name] = null;
+  const start = performance.now();
+  let results: Record<string, { data: unknown; dims: readonly number[] }>;
+  try {
+    results = compiled.session.run(feeds, fetches, {}) as never;
+  } catch (cause) {
+    throw new EngineError({
+      code: "ENGINE_RUN",
+      message: `A graph of ${nodes.length} kernels failed: ${(cause as Error).message}. Inputs are unchanged.`,
+      cause,
+    });
+  }
+  statistics.runMs += performance.now() - start;
+  statistics.runs++;
+  for (let i = 0; i < roots.length; i++) {
+    const root = roots[i]!;
+    const data = results[compiled.outputs[i]!]!.data as HostData;
+    if (data.length !== sizeOf(root.shape)) {
+      throw new EngineError({
+        code: "ENGINE_SHAPE",
+        op: root.node?.op ?? null,
+        message: `${root.node?.op} yielded ${data.length} elements, inferred [${root.shape.join()}].`,
+      });
+    }
+    root.host = data;
+    root.node = null;
+  }
+}

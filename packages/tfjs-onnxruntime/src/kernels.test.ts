@@ -1,0 +1,406 @@
+import { CounterRandom } from "@seg/augment";
+import * as tf from "@tensorflow/tfjs";
+import { beforeAll, describe, expect, test } from "vitest";
+import { ops } from "./index.js";
+
+type Fn = (...x: tf.Tensor[]) => tf.Tensor;
+
+interface Case {
+  name: string;
+  fn: Fn;
+  shapes: number[][];
+  /** Moves inputs into the domain of fn. */
+  map?: (x: number) => number;
+  /** Not differentiable, or tfjs cpu has no gradient. */
+  forwardOnly?: boolean;
+  /** The cpu backend's gradient is wrong: only central differences decide. */
+  numericOnly?: boolean;
+}
+
+const values = (shape: number[], path: string, map: (x: number) => number = (x) => x): Float32Array => {
+  const random = new CounterRandom({ seed: 7, path });
+  return Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => map(random.uniform(-2, 2)));
+};
+
+const positive = (x: number) => Math.abs(x) + 0.3;
+const distinct = (x: number) => x;
+const asMap = (x: tf.Tensor) => x as tf.Tensor4D;
+
+const cases: Case[] = [
+  ...(
+    [
+      "abs",
+      "sin",
+      "cos",
+      "tanh",
+      "sigmoid",
+      "exp",
+      "erf",
+      "neg",
+      "square",
+      "relu",
+      "elu",
+      "selu",
+      "softplus",
+      "expm1",
+      "relu6",
+      "leakyRelu",
+    ] as const
+  ).map((name) => ({ name, fn: ((x: tf.Tensor) => tf[name](x)) as Fn, shapes: [[3, 4]] })),
+  ...(["log", "sqrt", "rsqrt", "reciprocal", "log1p"] as const).map((name) => ({
+    name,
+    fn: ((x: tf.Tensor) => tf[name](x)) as Fn,
+    shapes: [[3, 4]],
+    map: positive,
+  })),
+  ...(["add", "sub", "mul", "div"] as const).flatMap((name) =>
+    [
+      [
+        [2, 3, 4],
+        [2, 3, 4],
+      ],
+      [[2, 3, 4], [4]],
+      [
+        [3, 1],
+        [1, 4],
+      ],
+      [[], [2, 3]],
+    ].map((shapes) => ({
+      name: `${name} ${JSON.stringify(shapes)}`,
+      fn: ((a: tf.Tensor, b: tf.Tensor) => tf[name](a, b)) as Fn,
+      shapes,
+      map: positive,
+    })),
+  ),
+  { name: "pow", fn: (a, b) => tf.pow(a!, b!), shapes: [[5], [5]], map: positive },
+  {
+    name: "maximum",
+    fn: (a, b) => tf.maximum(a!, b!),
+    shapes: [
+      [5, 2],
+      [5, 2],
+    ],
+  },
+  {
+    name: "minimum",
+    fn: (a, b) => tf.minimum(a!, b!),
+    shapes: [
+      [5, 2],
+      [5, 2],
+    ],
+  },
+  { name: "clip", fn: (x) => tf.clipByValue(x!, -0.5, 1), shapes: [[12]] },
+  {
+    name: "where",
+    fn: (a, b) => tf.where(tf.greater(ops.stopGradient(a!), 0), a!, b!),
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+  },
+  { name: "softmax", fn: (x) => tf.softmax(x!), shapes: [[3, 5]] },
+  { name: "logSoftmax", fn: (x) => tf.logSoftmax(x!), shapes: [[3, 5]] },
+  { name: "sum all", fn: (x) => tf.sum(x!), shapes: [[3, 4]] },
+  { name: "sum axis", fn: (x) => tf.sum(x!, [0, 2]), shapes: [[2, 3, 4]] },
+  { name: "mean keep", fn: (x) => tf.mean(x!, 1, true), shapes: [[2, 3, 4]] },
+  { name: "max axis", fn: (x) => tf.max(x!, 1), shapes: [[3, 7]], map: distinct },
+  { name: "min axis", fn: (x) => tf.min(x!, -1), shapes: [[3, 7]], map: distinct },
+  { name: "prod", fn: (x) => tf.prod(x!, 1), shapes: [[3, 4]], map: positive, forwardOnly: true },
+  {
+    name: "matMul",
+    fn: (a, b) => tf.matMul(a!, b!),
+    shapes: [
+      [3, 4],
+      [4, 5],
+    ],
+  },
+  {
+    name: "matMul tA",
+    fn: (a, b) => tf.matMul(a!, b!, true),
+    shapes: [
+      [4, 3],
+      [4, 5],
+    ],
+  },
+  {
+    name: "matMul tB",
+    fn: (a, b) => tf.matMul(a!, b!, false, true),
+    shapes: [
+      [3, 4],
+      [5, 4],
+    ],
+  },
+  {
+    name: "batch matMul tA tB",
+    fn: (a, b) => tf.matMul(a!, b!, true, true),
+    shapes: [
+      [2, 4, 3],
+      [2, 5, 4],
+    ],
+  },
+  {
+    name: "attention heads",
+    fn: (a, b) =>
+      tf.matMul(
+        tf.transpose(tf.reshape(a!, [2, 5, 2, 3]), [0, 2, 1, 3]),
+        tf.transpose(tf.reshape(b!, [2, 5, 2, 3]), [0, 2, 1, 3]),
+        false,
+        true,
+      ),
+    shapes: [
+      [2, 5, 6],
+      [2, 5, 6],
+    ],
+  },
+  { name: "transpose", fn: (x) => tf.mul(tf.transpose(x!, [2, 0, 1]), 2), shapes: [[2, 3, 4]] },
+  {
+    name: "transpose then reshape",
+    fn: (x) => tf.reshape(tf.transpose(x!, [0, 3, 1, 2]), [2, 4, 9]),
+    shapes: [[2, 3, 3, 4]],
+  },
+  {
+    name: "concat",
+    fn: (a, b) => tf.concat([a!, b!], 1),
+    shapes: [
+      [2, 3],
+      [2, 2],
+    ],
+  },
+  { name: "split", fn: (x) => tf.mul(tf.split(x!, [1, 3], 1)[1]!, 3), shapes: [[2, 4]] },
+  { name: "slice", fn: (x) => tf.slice(x!, [0, 1], [2, 2]), shapes: [[3, 4]] },
+  {
+    name: "stridedSlice",
+    fn: (x) => tf.stridedSlice(x!, [0, 3], [3, 0], [2, -1]),
+    shapes: [[3, 4]],
+    forwardOnly: true,
+  },
+  { name: "tile", fn: (x) => tf.tile(x!, [2, 3]), shapes: [[2, 3]] },
+  { name: "broadcastTo", fn: (x) => tf.broadcastTo(x!, [3, 2, 4]), shapes: [[2, 1]], map: (x) => x },
+  {
+    name: "stack",
+    fn: (a, b) => tf.stack([a!, b!], 1),
+    shapes: [
+      [2, 3],
+      [2, 3],
+    ],
+  },
+  { name: "unstack", fn: (x) => tf.unstack(x!, 1)[2]!, shapes: [[2, 3]] },
+  { name: "reverse", fn: (x) => tf.reverse(x!, [1]), shapes: [[2, 3]] },
+  {
+    name: "pad",
+    fn: (x) =>
+      tf.pad(
+        x!,
+        [
+          [1, 0],
+          [2, 1],
+        ],
+        0.5,
+      ),
+    shapes: [[2, 3]],
+  },
+  { name: "cumsum", fn: (x) => tf.cumsum(x!, 1, true, true), shapes: [[2, 4]] },
+  { name: "gather", fn: (x) => tf.gather(x!, tf.tensor1d([2, 0, 2], "int32")), shapes: [[3, 4]] },
+  { name: "gather axis 1", fn: (x) => tf.gather(x!, tf.tensor1d([2, 0], "int32"), 1), shapes: [[2, 3, 2]] },
+  {
+    name: "gather batched",
+    fn: (x) =>
+      tf.gather(
+        x!,
+        tf.tensor2d(
+          [
+            [2, 0],
+            [1, 1],
+          ],
+          [2, 2],
+          "int32",
+        ),
+        1,
+        1,
+      ),
+    shapes: [[2, 3, 4]],
+    forwardOnly: true,
+  },
+  { name: "topk", fn: (x) => tf.topk(x!, 2).values, shapes: [[3, 5]], forwardOnly: true },
+  { name: "topkMask", fn: (x) => ops.topkMask(x!, 2), shapes: [[3, 5]], forwardOnly: true },
+  { name: "oneHot", fn: (x) => tf.oneHot(tf.cast(x!, "int32"), 3), shapes: [[5]], forwardOnly: true },
+  { name: "argMax", fn: (x) => tf.argMax(x!, 1), shapes: [[3, 5]], forwardOnly: true },
+  {
+    name: "floorDiv int",
+    fn: (a, b) => tf.floorDiv(tf.cast(a!, "int32"), tf.cast(tf.add(b!, 5), "int32")),
+    shapes: [[5], [5]],
+    forwardOnly: true,
+  },
+  { name: "sign", fn: (x) => tf.sign(x!), shapes: [[5]] },
+  {
+    name: "logical",
+    fn: (a, b) => tf.cast(tf.logicalAnd(tf.greater(a!, 0), tf.logicalNot(tf.lessEqual(b!, 0))), "float32"),
+    shapes: [[9], [9]],
+    forwardOnly: true,
+  },
+  {
+    name: "any all",
+    fn: (a) => tf.cast(tf.logicalOr(tf.any(tf.greater(a!, 1), 1), tf.all(tf.greater(a!, -1), 1)), "float32"),
+    shapes: [[4, 5]],
+    forwardOnly: true,
+  },
+  ...[
+    { k: 1, s: 1, p: 0 },
+    { k: 3, s: 1, p: 1 },
+    { k: 3, s: 2, p: 1 },
+    { k: 2, s: 2, p: 0 },
+    { k: 5, s: 1, p: 2 },
+    { k: 3, s: 1, p: 0 },
+  ].map(({ k, s, p }) => ({
+    name: `conv2d k${k} s${s} p${p}`,
+    fn: ((x: tf.Tensor, w: tf.Tensor) =>
+      tf.conv2d(asMap(x), tf.transpose(w, [2, 3, 1, 0]) as tf.Tensor4D, s, p, "NHWC", 1, "floor")) as Fn,
+    shapes: [
+      [2, 7, 6, 3],
+      [4, 3, k, k],
+    ],
+  })),
+  {
+    name: "conv2d same s2",
+    fn: (x, w) => tf.conv2d(asMap(x!), w as tf.Tensor4D, 2, "same"),
+    shapes: [
+      [1, 6, 5, 2],
+      [3, 3, 2, 3],
+    ],
+  },
+  {
+    name: "conv2dTranspose",
+    fn: (x, w) =>
+      tf.conv2dTranspose(asMap(x!), tf.transpose(w!, [2, 3, 1, 0]) as tf.Tensor4D, [2, 6, 8, 2], 2, "valid"),
+    shapes: [
+      [2, 3, 4, 3],
+      [3, 2, 2, 2],
+    ],
+  },
+  {
+    name: "conv chain",
+    fn: (x, w) => {
+      const f = tf.transpose(w!, [2, 3, 1, 0]) as tf.Tensor4D;
+      const y = tf.conv2d(asMap(x!), f, 1, 1);
+      const z = tf.conv2d(tf.add(tf.relu(y), tf.mean(y, [1, 2], true)), f, 1, 1);
+      return tf.concat([z, y], 3);
+    },
+    shapes: [
+      [2, 5, 5, 3],
+      [3, 3, 3, 3],
+    ],
+  },
+  { name: "maxPool 5 s1", fn: (x) => tf.maxPool(asMap(x!), 5, 1, "same"), shapes: [[2, 6, 7, 2]] },
+  { name: "maxPool 2 s2", fn: (x) => tf.maxPool(asMap(x!), 2, 2, "valid"), shapes: [[2, 6, 6, 2]] },
+  { name: "avgPool 3 s2", fn: (x) => tf.avgPool(asMap(x!), 3, 2, "valid"), shapes: [[1, 7, 5, 2]] },
+  // tfjs cpu divides by the whole window in the gradient, also where the forward pass counts real pixels only.
+  {
+    name: "avgPool 3 s2 same",
+    fn: (x) => tf.avgPool(asMap(x!), 3, 2, "same"),
+    shapes: [[1, 5, 5, 2]],
+    numericOnly: true,
+  },
+  { name: "resizeNearest x2", fn: (x) => tf.image.resizeNearestNeighbor(asMap(x!), [6, 8]), shapes: [[1, 3, 4, 2]] },
+  // tfjs cpu is wrong for batches in this gradient.
+  {
+    name: "resizeNearest x2 batch",
+    fn: (x) => tf.image.resizeNearestNeighbor(asMap(x!), [6, 8]),
+    shapes: [[2, 3, 4, 2]],
+    numericOnly: true,
+  },
+  {
+    name: "resizeBilinear",
+    fn: (x) => tf.image.resizeBilinear(asMap(x!), [7, 5], false, true),
+    shapes: [[1, 4, 4, 2]],
+    forwardOnly: true,
+  },
+  {
+    name: "batchNorm inference",
+    fn: (x, m) =>
+      tf.batchNorm(asMap(x!), m as tf.Tensor1D, tf.abs(m!) as tf.Tensor1D, m as tf.Tensor1D, m as tf.Tensor1D, 1e-3),
+    shapes: [[2, 3, 3, 4], [4]],
+    forwardOnly: true,
+    map: positive,
+  },
+  { name: "silu", fn: (x) => ops.silu(x!), shapes: [[3, 4]] },
+  { name: "gelu", fn: (x) => ops.gelu(x!), shapes: [[3, 4]] },
+  {
+    name: "layerNorm",
+    fn: (x, s, o) => ops.layerNorm({ x: x!, scale: s!, offset: o!, eps: 1e-5 }),
+    shapes: [[2, 3, 6], [6], [6]],
+  },
+  {
+    name: "batchNormTrain",
+    fn: (x, s, o) => ops.batchNormTrain({ x: x!, scale: s as tf.Tensor1D, offset: o as tf.Tensor1D, eps: 1e-3 }).y,
+    shapes: [[2, 3, 4, 5], [5], [5]],
+  },
+];
+
+interface Outcome {
+  y: Float32Array;
+  grads: Float32Array[];
+}
+
+/** fn and, unless forwardOnly, the gradients of sum(fn * cotangent). */
+async function evaluate(backend: string, c: Case): Promise<Outcome> {
+  await tf.setBackend(backend);
+  return tf.tidy(() => {
+    const inputs = c.shapes.map((shape, i) => tf.tensor(values(shape, `${c.name}/${i}`, c.map), shape));
+    const y = c.fn(...inputs);
+    if (c.forwardOnly) return { y: Float32Array.from(y.dataSync()), grads: [] } as never;
+    const cotangent = tf.tensor(values(y.shape, `${c.name}/dy`), y.shape);
+    const grads = tf.grads((...x: tf.Tensor[]) => c.fn(...x))(inputs, cotangent);
+    return { y: Float32Array.from(y.dataSync()), grads: grads.map((g) => Float32Array.from(g.dataSync())) } as never;
+  });
+}
+
+function expectClose(actual: Float32Array, expected: Float32Array, tolerance: number, what: string): void {
+  expect(actual.length, what).toBe(expected.length);
+  for (let i = 0; i < actual.length; i++) {
+    const gap = Math.abs(actual[i]! - expected[i]!);
+    if (!(gap <= tolerance * (1 + Math.abs(expected[i]!))))
+      expect.fail(`${what}[${i}] = ${actual[i]}, expected ${expected[i]}`);
+  }
+}
+
+describe("kernels and gradients agree with tfjs cpu", () => {
+  beforeAll(() => tf.ready());
+  test.each(cases.filter((c) => !c.numericOnly).map((c) => [c.name, c] as const))("%s", async (_name, c) => {
+    const expected = await evaluate("cpu", c);
+    const actual = await evaluate("onnxruntime", c);
+    expectClose(actual.y, expected.y, 2e-5, "y");
+    expected.grads.forEach((g, i) => {
+      expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
+    });
+  });
+});
+
+describe("gradients agree with central differences", () => {
+  // Central differences in float32: step 1e-2 leaves a truncation error of O(1e-4) and a rounding error of O(1e-5 / 1e-2).
+  const step = 1e-2;
+  test.each(
+    cases
+      .filter((c) => !c.forwardOnly && !/abs|relu|clip|max|min|where|sign/.test(c.name))
+      .map((c) => [c.name, c] as const),
+  )("%s", async (_name, c) => {
+    await tf.setBackend("onnxruntime");
+    tf.tidy(() => {
+      const data = c.shapes.map((shape, i) => values(shape, `${c.name}/${i}`, c.map));
+      const make = (d: Float32Array[]) => d.map((v, i) => tf.tensor(v, c.shapes[i]!));
+      const y = c.fn(...make(data));
+      const cotangent = tf.tensor(values(y.shape, `${c.name}/dy`), y.shape);
+      const loss = (d: Float32Array[]) => tf.sum(tf.mul(c.fn(...make(d)), cotangent)).dataSync()[0]!;
+      const grads = tf.grads((...x: tf.Tensor[]) => c.fn(...x))(make(data), cotangent);
+      data.forEach((array, i) => {
+        const at = Math.floor(array.length / 2);
+        const shifted = (delta: number) =>
+          data.map((v, j) => (j === i ? v.map((q, n) => (n === at ? q + delta : q)) : v));
+        const numeric = (loss(shifted(step)) - loss(shifted(-step))) / (2 * step);
+        const analytic = grads[i]!.dataSync()[at]!;
+        expect(Math.abs(numeric - analytic), `input ${i}: numeric ${numeric}, analytic ${analytic}`).toBeLessThan(
+          2e-2 * (1 + Math.abs(numeric)),
+        );
+      });
+    });
+  });
+});
