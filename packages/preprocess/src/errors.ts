@@ -1,0 +1,53 @@
+const brand = Symbol.for("@seg/error");
+
+/** Base of every typed error of the project; recognised by brand so that ESM and CJS copies agree. */
+export abstract class SegError extends Error {
+  readonly [brand] = true;
+  /** Stable; callers and tests match on it, never on the message. */
+  abstract readonly code: string;
+  static isInstance(value: unknown): value is SegError {
+    return typeof value === "object" && value !== null && brand in value;
+  }
+}
+
+/**
+ * - `decode_failed`: unreadable, corrupt or truncated file
+ * - `unsupported_mode`: a pixel format that the options refuse (CMYK)
+ * - `zero_dimension`, `too_large`: outside what can be prepared
+ * - `size_mismatch`: neither the stored nor the EXIF-oriented size is the annotated one
+ * - `content_too_small`: a side of the resized content would round to 0 px
+ * - `config_invalid`: an option or argument is out of range
+ */
+export type PreprocessErrorCode =
+  | "decode_failed"
+  | "unsupported_mode"
+  | "zero_dimension"
+  | "too_large"
+  | "size_mismatch"
+  | "content_too_small"
+  | "config_invalid";
+
+/** An image cannot be prepared; `code` says why, `source` names the file (or `<bytes>`). */
+export class PreprocessError extends SegError {
+  override readonly name = "PreprocessError";
+  readonly code: PreprocessErrorCode;
+  readonly source: string | null;
+  constructor({
+    code,
+    message,
+    source = null,
+    cause,
+  }: {
+    code: PreprocessErrorCode;
+    message: string;
+    source?: string | null;
+    cause?: unknown;
+  }) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+    this.source = source;
+  }
+  static override isInstance(value: unknown): value is PreprocessError {
+    return SegError.isInstance(value) && (value as { name?: unknown }).name === "PreprocessError";
+  }
+}
