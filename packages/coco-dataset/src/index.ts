@@ -27,6 +27,19 @@ export {
   SegError,
   SplitError,
 } from "./errors.js";
+export {
+  type ClassEval,
+  type EvalResult,
+  type EvaluateOptions,
+  type EvalWarning,
+  evaluate,
+  formatEvaluation,
+  type ImageMatches,
+} from "./evaluate/evaluate.js";
+export { type MaskIouMetrics, maskIoUMetrics } from "./evaluate/mask-iou-metrics.js";
+export type { AreaRange, EvalParams, IouType, ResolvedEvalParams } from "./evaluate/params.js";
+export type { EvalCompat } from "./evaluate/prepare.js";
+export type { SummaryRow } from "./evaluate/summarize.js";
 export type { Finding, FindingFix, FindingLayer, Severity } from "./findings.js";
 export { type DatasetInspection, type DatasetTask, inspectDataset } from "./inspect-dataset.js";
 export { annotationsOf, instancesOf, usableAnnotations } from "./instances.js";

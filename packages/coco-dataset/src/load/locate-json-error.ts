@@ -20,11 +20,11 @@ export function locateJsonError(text: string): { index: number; expected: string
       }
       if (c < 32) return failure("no raw control character inside a string");
       if (c === 92) {
-        const escape = text[at + 1];
-        if (escape === "u") {
+        const escaped = text[at + 1];
+        if (escaped === "u") {
           if (!/^[0-9a-fA-F]{4}$/.test(text.slice(at + 2, at + 6))) return failure("four hexadecimal digits after \\u");
           at += 5;
-        } else if (escape !== undefined && '"\\/bfnrt'.includes(escape)) at++;
+        } else if (escaped !== undefined && '"\\/bfnrt'.includes(escaped)) at++;
         else return failure("a JSON escape (a backslash in RLE counts must be written twice)");
       }
     }
