@@ -1,3 +1,5 @@
+import type { Issue } from "./check.js";
+
 const brand = Symbol.for("@seg/error");
 
 /** Base of every typed error of the project; recognised by brand so that ESM and CJS copies agree. */
@@ -43,5 +45,54 @@ export class TensorDataError extends SegError {
   constructor({ tensor, reason }: { tensor: string; reason: string }) {
     super(`Tensor "${tensor}": ${reason}.`);
     this.tensor = tensor;
+  }
+}
+
+/** {@link assertModel} found errors. */
+export class CheckFailedError extends SegError {
+  override readonly name = "CheckFailedError";
+  readonly code = "CHECK_FAILED";
+  readonly issues: readonly Issue[];
+  constructor({ issues }: { issues: readonly Issue[] }) {
+    const some = issues.slice(0, 5).map(({ message }) => message);
+    const more = issues.length > 5 ? ` (and ${issues.length - 5} more)` : "";
+    super(`The model has ${issues.length} error(s): ${some.join(" ")}${more}`);
+    this.issues = issues;
+  }
+}
+
+/** External tensor data must lie in the model's folder: a relative posix path without "..", no symbolic link that leads out. */
+export class ExternalDataPathError extends SegError {
+  override readonly name = "ExternalDataPathError";
+  readonly code = "EXTERNAL_DATA_PATH";
+  readonly tensor: string;
+  readonly location: string;
+  constructor({ tensor, location, reason }: { tensor: string; location: string; reason: string }) {
+    super(
+      `External data of tensor "${tensor}" at "${location}" is refused: ${reason}. It must lie in the model's folder.`,
+    );
+    this.tensor = tensor;
+    this.location = location;
+  }
+}
+
+/** An external data file is absent, too short or of another content than the model says. */
+export class ExternalDataMissingError extends SegError {
+  override readonly name = "ExternalDataMissingError";
+  readonly code = "EXTERNAL_DATA_MISSING";
+  readonly tensor: string;
+  readonly location: string;
+  constructor({
+    tensor,
+    location,
+    reason,
+    cause,
+  }: { tensor: string; location: string; reason: string; cause?: unknown }) {
+    super(
+      `External data of tensor "${tensor}" at "${location}": ${reason}. Copy the data file beside the model again.`,
+      { cause },
+    );
+    this.tensor = tensor;
+    this.location = location;
   }
 }

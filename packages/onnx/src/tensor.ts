@@ -135,6 +135,6 @@ export function tensorData(tensor: Tensor): TensorArray {
   if (!arrayClass) return bytes;
   const size = arrayClass.BYTES_PER_ELEMENT;
   if (bytes.byteOffset % size === 0) return new arrayClass(bytes.buffer, bytes.byteOffset, bytes.length / size);
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes); // Buffer.slice would be a view
   return new arrayClass(copy.buffer, 0, bytes.length / size);
 }

@@ -17,7 +17,8 @@ export class WireReader {
   wireType = 0;
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+    // Views of a Buffer would be Buffers, whose slice() does not copy.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.position = 0;
     this.end = bytes.length;
