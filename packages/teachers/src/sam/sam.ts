@@ -9,12 +9,12 @@ import { SamPositionalEmbedding, SamPromptEncoder, type SamPrompts } from "./pro
 import { type SamTrace, SamVisionEncoder } from "./vision-encoder.js";
 
 /** Result of {@link Sam.predictMasks}. */
-export interface SamPrediction {
+export type SamPrediction = {
   /** Mask logits [B, P, M, 4g, 4g] over the padded model image; above 0 is inside. */
   readonly lowResMasks: tf.Tensor5D;
   /** The network's estimate of each mask's IoU, [B, P, M]. */
   readonly iou: tf.Tensor3D;
-}
+};
 
 /**
  * Segment Anything (Kirillov et al., 2023) of any size, built from a configuration, with Hugging Face's state-dict names.
