@@ -2,6 +2,18 @@
  * Training dynamics: optimisers, schedules, averaging, clipping, crash-safe checkpoints, the run directory and the loop.
  * @module
  */
+
+export { type CheckpointConfig, MONITOR_METRICS } from "./checkpoint-config.js";
+export { CHECKPOINT_FORMAT, type CheckpointState, type CheckpointTensors } from "./checkpoint-file.js";
+export {
+  type BestCheckpoint,
+  type CheckpointContent,
+  CheckpointManager,
+  type LoadedCheckpoint,
+  type SaveReport,
+} from "./checkpoint-manager.js";
+export type { JsonObject, JsonValue } from "./config.js";
+export type { WriteFileSystem } from "./durable-file.js";
 export { Ema } from "./ema.js";
 export {
   CheckpointCorruptError,
@@ -24,6 +36,8 @@ export {
 } from "./optimizer.js";
 export { type AutoOptimizer, optimizerAuto } from "./optimizer-auto.js";
 export { type ParameterGroup, paramGroups } from "./param-groups.js";
+export { type EpochRecord, type ResultTerms, resultsColumns } from "./results-csv.js";
+export { RunDirectory } from "./run-directory.js";
 export { type ScheduleOptions, schedule, type WarmupOptions, warmup, warmupLength, yoloWarmup } from "./schedule.js";
 export {
   type LossFunction,
@@ -33,3 +47,4 @@ export {
   type TrainingScalars,
 } from "./training-manager.js";
 export { withState } from "./with-state.js";
+export { toYaml } from "./yaml.js";
