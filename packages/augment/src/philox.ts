@@ -77,7 +77,8 @@ export class CounterRandom {
   #position = 4;
 
   constructor({ seed, path, epoch = 0, index = 0 }: RandomKey) {
-    if (!Number.isSafeInteger(seed) || seed < 0) throw new RangeError(`seed must be an integer in [0, 2^53), got ${seed}.`);
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      throw new RangeError(`seed must be an integer in [0, 2^53), got ${seed}.`);
     this.#key = [seed >>> 0, fnv1a32(path)];
     this.#index = index >>> 0;
     this.#epoch = epoch >>> 0;
