@@ -124,6 +124,28 @@ describe("layout", () => {
   });
 });
 
+describe("batch normalisation", () => {
+  test("recovers after a batch with NaN", () => {
+    const step = (value: number) =>
+      tf.tidy(() => {
+        const x = tf.tensor(
+          Float32Array.from({ length: 16 }, (_, i) => (i === 3 ? value : i)),
+          [1, 2, 2, 4],
+        );
+        const { y } = ops.batchNormTrain({
+          x,
+          scale: tf.ones([4]) as tf.Tensor1D,
+          offset: tf.zeros([4]) as tf.Tensor1D,
+          eps: 1e-3,
+        });
+        return y.dataSync().slice() as never;
+      }) as unknown as Float32Array;
+    const clean = step(1);
+    expect(step(Number.NaN).some(Number.isNaN)).toBe(true);
+    expect(step(1)).toEqual(clean);
+  });
+});
+
 describe("errors", () => {
   const codeOf = (fn: () => unknown): string => {
     try {
@@ -136,9 +158,9 @@ describe("errors", () => {
   };
 
   test("an unsupported kernel is named with its shapes", () => {
-    expect(() => tf.depthwiseConv2d(tf.ones([1, 4, 4, 2]), tf.ones([3, 3, 2, 1]), 1, "same")).toThrow(
-      /DepthwiseConv2dNative.*\[1,4,4,2\]/,
-    );
+    expect(() =>
+      tf.depthwiseConv2d(tf.ones([1, 4, 4, 2]) as tf.Tensor4D, tf.ones([3, 3, 2, 1]) as tf.Tensor4D, 1, "same"),
+    ).toThrow(/DepthwiseConv2dNative.*\[1,4,4,2\]/);
   });
 
   test("reading inside a trace is refused", () => {

@@ -282,7 +282,7 @@ const cases: Case[] = [
     fn: (x, w) => {
       const f = tf.transpose(w!, [2, 3, 1, 0]) as tf.Tensor4D;
       const y = tf.conv2d(asMap(x!), f, 1, 1);
-      const z = tf.conv2d(tf.add(tf.relu(y), tf.mean(y, [1, 2], true)), f, 1, 1);
+      const z = tf.conv2d(asMap(tf.add(tf.relu(y), tf.mean(y, [1, 2], true))), f, 1, 1);
       return tf.concat([z, y], 3);
     },
     shapes: [
@@ -328,6 +328,15 @@ const cases: Case[] = [
     name: "layerNorm",
     fn: (x, s, o) => ops.layerNorm({ x: x!, scale: s!, offset: o!, eps: 1e-5 }),
     shapes: [[2, 3, 6], [6], [6]],
+  },
+  {
+    // Two layers of one width: the runtime must not let them share statistics.
+    name: "batchNormTrain twice",
+    fn: (x, s, o) => {
+      const params = { scale: s as tf.Tensor1D, offset: o as tf.Tensor1D, eps: 1e-3 };
+      return ops.batchNormTrain({ x: tf.sin(ops.batchNormTrain({ x: x!, ...params }).y), ...params }).y;
+    },
+    shapes: [[2, 3, 4, 5], [5], [5]],
   },
   {
     name: "batchNormTrain",

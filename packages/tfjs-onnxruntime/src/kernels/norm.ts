@@ -47,9 +47,10 @@ kernel("SegBatchNormTrain", (call) => {
   return outputs.map((v) => call.tensor(v));
 });
 lowering("SegBatchNormTrain", (c, node) => {
-  const channels = node.inputs[1]!.shape[0]!;
-  // The runtime may write outputs 1 and 2 over inputs 3 and 4: they must not be one tensor.
-  const running = [new Float32Array(channels), new Float32Array(channels).fill(1)].map((v) => c.float(v));
+  // The runtime aliases outputs 1 and 2 to inputs 3 and 4 and writes over them, initializers included: shared ones would mix up
+  // layers, private ones would keep a NaN for ever. So they are computed, per layer and run.
+  const zero = c.scalar(0, "float32");
+  const running = [c.plain(node.inputs[1]!), c.plain(node.inputs[2]!)].map((v) => c.emit("Mul", [v, zero]));
   // With momentum 0 the "running" outputs are exactly the batch mean and the population variance.
   const [y, mean, variance] = c.emitMany(
     "BatchNormalization",
