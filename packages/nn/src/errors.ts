@@ -10,13 +10,22 @@ export abstract class SegError extends Error {
   }
 }
 
+/** A tensor of a state dict that cannot be assigned. */
+export interface StateMismatch {
+  readonly key: string;
+  readonly expected: readonly number[];
+  readonly actual: readonly number[];
+  /** Present when something else than the shape is wrong. */
+  readonly reason?: string;
+}
+
 /** A state dict does not fit a module tree. */
 export class StateDictError extends SegError {
   override readonly name = "StateDictError";
   readonly code = "nn/state-dict";
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
-  readonly mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+  readonly mismatched: readonly StateMismatch[];
   constructor({
     missing,
     unexpected,
@@ -24,15 +33,16 @@ export class StateDictError extends SegError {
   }: {
     missing: readonly string[];
     unexpected: readonly string[];
-    mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+    mismatched: readonly StateMismatch[];
   }) {
     const some = (list: readonly string[]) => `${list.slice(0, 5).join(", ")}${list.length > 5 ? ", ..." : ""}`;
     const parts: string[] = [];
     if (missing.length > 0) parts.push(`${missing.length} missing (${some(missing)})`);
     if (unexpected.length > 0) parts.push(`${unexpected.length} unexpected (${some(unexpected)})`);
     if (mismatched.length > 0) {
-      const texts = mismatched.map((m) => `${m.key} is [${m.actual.join(",")}], expected [${m.expected.join(",")}]`);
-      parts.push(`${mismatched.length} of another shape (${some(texts)})`);
+      const shapes = (m: StateMismatch) => `is [${m.actual.join(",")}], expected [${m.expected.join(",")}]`;
+      const texts = mismatched.map((m) => `${m.key} ${m.reason ?? shapes(m)}`);
+      parts.push(`${mismatched.length} that do not fit (${some(texts)})`);
     }
     super(
       `State dict does not fit the model: ${parts.join("; ")}. Nothing was loaded. Pass strict: false to load the rest.`,

@@ -2,7 +2,7 @@
  * Module trees with PyTorch state-dict names over TensorFlow.js, weight files, and the YOLOv8 networks.
  * @module
  */
-export { SafetensorsFormatError, SegError, StateDictError } from "./errors.js";
+export { SafetensorsFormatError, SegError, StateDictError, type StateMismatch } from "./errors.js";
 export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
 export { at, type InitContext, normal, uniform } from "./init.js";
 export { Conv2d, ConvTranspose2d } from "./layers/conv2d.js";
