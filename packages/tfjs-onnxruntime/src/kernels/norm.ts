@@ -48,9 +48,11 @@ kernel("SegBatchNormTrain", (call) => {
 });
 lowering("SegBatchNormTrain", (c, node) => {
   // The runtime aliases outputs 1 and 2 to inputs 3 and 4 and writes over them, initializers included: shared ones would mix up
-  // layers, private ones would keep a NaN for ever. So they are computed, per layer and run.
-  const zero = c.scalar(0, "float32");
-  const running = [c.plain(node.inputs[1]!), c.plain(node.inputs[2]!)].map((v) => c.emit("Mul", [v, zero]));
+  // layers, private ones would keep a NaN for ever. So they are computed per layer and run; with momentum 0 any finite value
+  // does, and a factor of its own keeps common-subexpression elimination from merging those of two layers.
+  const running = [c.plain(node.inputs[1]!), c.plain(node.inputs[2]!)].map((v) =>
+    c.emit("Mul", [v, c.scalar(c.nodes.length + 1, "float32")]),
+  );
   // With momentum 0 the "running" outputs are exactly the batch mean and the population variance.
   const [y, mean, variance] = c.emitMany(
     "BatchNormalization",
