@@ -62,6 +62,11 @@ export class GraphView {
     return this.#slots.flat();
   }
 
+  /** Nodes in graph order, each as it is when its turn comes: edits of nodes further down are seen. */
+  *walk(): Generator<Node> {
+    for (const slot of this.#slots) for (const node of [...slot]) if (this.#slotOf.has(node)) yield node;
+  }
+
   has(node: Node): boolean {
     return this.#slotOf.has(node);
   }

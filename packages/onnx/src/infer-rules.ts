@@ -211,7 +211,10 @@ const pad = one((shape, { node, constants }) => {
   const axes = given && normalizeAxes(given, shape.length);
   if (!pads || !axes || pads.length !== 2 * axes.length) return shape.map(() => null);
   const out = [...shape];
-  for (const [i, axis] of axes.entries()) out[axis] = sum([out[axis]!, pads[i]!, pads[i + axes.length]!]);
+  for (const [i, axis] of axes.entries()) {
+    const added = pads[i]! + pads[i + axes.length]!;
+    if (added !== 0) out[axis] = sum([out[axis]!, added]);
+  }
   return out;
 });
 

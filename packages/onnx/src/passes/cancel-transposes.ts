@@ -29,8 +29,8 @@ const isInOrder = (perm: readonly number[]): boolean => perm.every((axis, i) => 
  */
 export function cancelTransposes(model: Model): PassResult {
   return editGraph(model, (view) => {
-    for (const node of view.nodes()) {
-      const perm = view.has(node) ? permutation(node) : undefined;
+    for (const node of view.walk()) {
+      const perm = permutation(node);
       if (!perm) continue;
       if (mergeWithProducer(view, node, perm)) continue;
       cancelRegion(view, node, perm);

@@ -18,7 +18,7 @@ interface ChannelAffine {
  */
 export function foldBatchNorm(model: Model): PassResult {
   return editGraph(model, (view) => {
-    for (const original of view.nodes()) {
+    for (const original of view.walk()) {
       let conv: Node | undefined = original;
       while (conv) conv = foldNext(view, conv);
     }

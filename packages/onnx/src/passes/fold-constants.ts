@@ -15,7 +15,7 @@ export function foldConstants(model: Model): PassResult {
   let shapes: ReturnType<typeof inferValues> | undefined;
   return editGraph(model, (view) => {
     const put = (tensor: Tensor, name: string): void => view.setInitializer({ ...tensor, name });
-    for (const node of view.nodes()) {
+    for (const node of view.walk()) {
       const output = node.outputs[0];
       // A graph output needs a node that produces it in several runtimes, so it is left alone.
       if (output === undefined || node.outputs.length !== 1 || view.isOutput(output)) continue;

@@ -12,8 +12,8 @@ import { editGraph, type PassResult } from "./pass.js";
 export function removeIdentities(model: Model): PassResult {
   const values = inferValues(model);
   return editGraph(model, (view) => {
-    for (const node of view.nodes()) {
-      if (!view.has(node) || node.domain !== "" || !isIdentity(view, values, node)) continue;
+    for (const node of view.walk()) {
+      if (node.domain !== "" || !isIdentity(view, values, node)) continue;
       view.bypass(node, node.inputs[0]!);
     }
   });
