@@ -65,6 +65,23 @@ describe("warpAffine", () => {
     const half = warpAffine(board, [0.5, 0, 0, 0, 0.5, 0], { width: 4, height: 4 });
     for (let i = 0; i < 16; i++) expect(pixel(half, i % 4, i >> 2)).toEqual([100, 50, 25]);
   });
+  test.each([
+    [2, 12, 8],
+    [2, 13, 9],
+    [3, 12, 9],
+    [4, 17, 8],
+  ])("a reduction by %i of %i x %i px is the mean of whole blocks", (k, width, height) => {
+    const source = noise(width, height);
+    const size = { width: Math.floor(width / k), height: Math.floor(height / k) };
+    const out = warpAffine(source, [1 / k, 0, 0, 0, 1 / k, 0], size);
+    for (let y = 0; y < size.height; y++) {
+      for (let x = 0; x < size.width; x++) {
+        let sum = 0;
+        for (let v = 0; v < k; v++) for (let u = 0; u < k; u++) sum += pixel(source, x * k + u, y * k + v)[1]!;
+        expect(pixel(out, x, y)[1]).toBe(Math.floor((sum + ((k * k) >> 1)) / (k * k)));
+      }
+    }
+  });
   test("a reduction covers exactly the scaled extent, odd sizes too", () => {
     const white = { width: 7, height: 5, data: new Uint8Array(105).fill(255) };
     const out = warpAffine(white, [0.5, 0, 1, 0, 0.5, 1], { width: 8, height: 6, fill: 0 });
