@@ -3,6 +3,7 @@
  * @module
  */
 export { boxIou, xywhToXyxy, xyxyToXywh } from "./boxes.js";
+export { type ClassDistribution, type ClassRow, classDistribution, type SplitRow } from "./class-distribution.js";
 export { createClassMapping } from "./class-mapping.js";
 export { type CompletionReport, completeDataset } from "./complete-dataset.js";
 export type {
@@ -41,10 +42,29 @@ export type { AreaRange, EvalParams, IouType, ResolvedEvalParams } from "./evalu
 export type { EvalCompat } from "./evaluate/prepare.js";
 export type { SummaryRow } from "./evaluate/summarize.js";
 export type { Finding, FindingFix, FindingLayer, Severity } from "./findings.js";
+export { formatSummary } from "./format-summary.js";
 export { type DatasetInspection, type DatasetTask, inspectDataset } from "./inspect-dataset.js";
 export { annotationsOf, instancesOf, usableAnnotations } from "./instances.js";
 export { loadDataset } from "./load/load-dataset.js";
 export { mask } from "./mask/index.js";
 export { annotationPolygons, segmentationToRle } from "./segmentation.js";
+export { SplitRandom } from "./split/random.js";
+export type { SplitRatios } from "./split/ratios.js";
+export {
+  applySplit,
+  type SplitLock,
+  type SplitMetrics,
+  type SplitOptions,
+  type SplitResult,
+  splitDataset,
+} from "./split/split-dataset.js";
 export type { Box, BoxXywh, ClassMapping, Instance, RgbImage, Rle } from "./types.js";
+export { fixDataset, type PatchEntry } from "./validate/fix-dataset.js";
+export type { ProbeImage } from "./validate/images.js";
+export {
+  assertUsable,
+  type ValidateOptions,
+  type ValidationReport,
+  validateDataset,
+} from "./validate/validate-dataset.js";
 export { writeDataset } from "./write-dataset.js";
