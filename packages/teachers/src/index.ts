@@ -1,5 +1,9 @@
 /**
  * Promptable foundation models as teachers: SAM of any size, fine-tuned with LoRA.
+ *
+ * @example
+ * const sam = Sam.fromPretrained("packages/teachers/pretrained/sam-tiny-synthetic");
+ * const { logits, iou } = await predictInstanceMasks({ sam, image, boxes: [[10, 20, 60, 80]] });
  * @module
  */
 export {
@@ -8,6 +12,7 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export { bitmapIou, trivialMask } from "./sam/baselines.js";
 export {
   embeddingSide,
   parseSamConfig,
@@ -18,7 +23,17 @@ export {
   type SamVisionConfig,
   samConfigJson,
 } from "./sam/config.js";
+export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
+export { PAPER_LOSS, type SamLossValue, type SamLossWeights, SCRATCH_LOSS, samLoss } from "./sam/loss.js";
+export { encodeImageOnce, type InstanceMasks, predictInstanceMasks, samPixels } from "./sam/predict.js";
 export type { SamPrompts } from "./sam/prompt-encoder.js";
 export { Sam, type SamPrediction } from "./sam/sam.js";
 export { countParameters, samStateShapes } from "./sam/state-shapes.js";
+export { type BoxJitter, jitterBox, maskTarget, mirrorBox, validCells } from "./sam/targets.js";
+export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
+export { type SamBatch, type SamStepResult, samTrainStep } from "./sam/train-step.js";
 export type { SamTrace } from "./sam/vision-encoder.js";
+export { BAG_CLASSES, bagScene } from "./synthetic/bag-world.js";
+export { sceneItem } from "./synthetic/scene-item.js";
+export { type Scene, type SceneInstance, type SceneKey, shapeScene } from "./synthetic/shape-world.js";
+export { SHAPE_KINDS } from "./synthetic/shapes.js";

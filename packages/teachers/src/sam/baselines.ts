@@ -37,8 +37,7 @@ export function trivialMask({
     for (let x = Math.max(0, Math.floor(x1)); x < Math.min(width, Math.ceil(x2)); x++) {
       const dx = (x + 0.5 - centreX) / radiusX;
       const dy = (y + 0.5 - centreY) / radiusY;
-      const inside =
-        kind === "filledBox" ? dx >= -1 && dx < 1 && dy >= -1 && dy < 1 : dx * dx + dy * dy <= 1;
+      const inside = kind === "filledBox" ? dx >= -1 && dx < 1 && dy >= -1 && dy < 1 : dx * dx + dy * dy <= 1;
       if (inside) result[y * width + x] = 1;
     }
   }

@@ -125,8 +125,13 @@ describe.skipIf(!existsSync(join(shared, "fixtures/peft")))("ten LoRA steps as P
       expect(step.parts.iou).toBeCloseTo(expected.iou, 4);
       const { norm } = gradStats(step.grads);
       expect(Math.abs(norm / expected.grad_norm - 1)).toBeLessThan(1e-3);
-      for (const key of golden.names().filter((key) => key.startsWith(`${index}.`) || key.startsWith(`step${index}.`))) {
-        const path = key.replace(/^(step)?\d+\./, "").replace("base_model.model.", "").replace(".default", "");
+      for (const key of golden
+        .names()
+        .filter((key) => key.startsWith(`${index}.`) || key.startsWith(`step${index}.`))) {
+        const path = key
+          .replace(/^(step)?\d+\./, "")
+          .replace("base_model.model.", "")
+          .replace(".default", "");
         const grad = step.grads.get(path);
         expect(grad, path).toBeDefined();
         const reference = golden.tensor(key).data as Float32Array;

@@ -79,9 +79,7 @@ export function samLoss({
   const perMask = tf.addN([tf.mul(bce, weights.bce), tf.mul(focal, weights.focal), tf.mul(dice, weights.dice)]);
   const chosen = masks > 1 && select === "min" ? bestOf(perMask, count, masks) : null;
   const reduce = (v: tf.Tensor): tf.Scalar =>
-    chosen
-      ? tf.div(tf.sum(tf.mul(tf.reshape(v, [count, masks]), chosen)), count)
-      : (tf.mean(v) as tf.Scalar);
+    chosen ? tf.div(tf.sum(tf.mul(tf.reshape(v, [count, masks]), chosen)), count) : (tf.mean(v) as tf.Scalar);
   const actual = actualIou(ops.stopGradient(x), t, mask);
   const iouLoss = tf.mean(tf.square(tf.sub(tf.reshape(iou, [rows]), actual))) as tf.Scalar;
   const total = tf.add(reduce(perMask), tf.mul(iouLoss, weights.iou)) as tf.Scalar;

@@ -3,7 +3,12 @@ import type { Box } from "@seg/coco-dataset";
 import type { Geometry } from "@seg/preprocess";
 
 /** Share of each target cell that is covered by source pixels, as (first pixel, weights) per cell along one axis. */
-function coverage(cells: number, net: number, scale: number, size: number): { first: Int32Array; weights: Float64Array[] } {
+function coverage(
+  cells: number,
+  net: number,
+  scale: number,
+  size: number,
+): { first: Int32Array; weights: Float64Array[] } {
   const first = new Int32Array(cells);
   const weights: Float64Array[] = [];
   const step = net / cells / scale;
