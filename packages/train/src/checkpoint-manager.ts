@@ -116,6 +116,11 @@ export class CheckpointManager {
     return this.config.earlyStopping.enabled && this.#earlyStopping.shouldStop;
   }
 
+  /** Whether the run has checkpoints, valid or not. */
+  hasFiles(): boolean {
+    return this.#candidates().length > 0;
+  }
+
   /** The monitored value in `metrics`; a box metric that is absent falls back to its mask counterpart. NaN when neither exists. */
   monitored(metrics: Readonly<Record<string, number>>): number {
     return metrics[this.config.monitor] ?? metrics[`mask_${this.config.monitor}`] ?? Number.NaN;
@@ -183,6 +188,8 @@ export class CheckpointManager {
       this.#restore(result.state);
       this.#index();
       this.#complete(path, result.state);
+      // A kill may also have come between a write and its pruning.
+      this.#prune();
       return result;
     }
     if (bad.length > 0) throw new CheckpointCorruptError({ files: bad });

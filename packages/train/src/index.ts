@@ -23,6 +23,7 @@ export {
   NonFiniteLossError,
   ResumeMismatchError,
 } from "./errors.js";
+export { fit } from "./fit.js";
 export { freezeBatchNorm } from "./freeze-batch-norm.js";
 export { type ClipOptions, clipCoefficient, clipGradNorm, type GradStats, gradStats } from "./grad-norm.js";
 export { LossScaler, type LossScalerState } from "./loss-scaler.js";
@@ -39,6 +40,8 @@ export { type ParameterGroup, paramGroups } from "./param-groups.js";
 export { type EpochRecord, type ResultTerms, resultsColumns } from "./results-csv.js";
 export { RunDirectory } from "./run-directory.js";
 export { type ScheduleOptions, schedule, type WarmupOptions, warmup, warmupLength, yoloWarmup } from "./schedule.js";
+export type { CallbackName, FitResult, TrainEvent, TrainProgress } from "./train-events.js";
+export type { FitConfig, FitOptions, TrainBatch, TrainTask } from "./train-task.js";
 export {
   type LossFunction,
   type StepResult,

@@ -11,12 +11,13 @@ import { toYaml } from "./yaml.js";
  */
 export class RunDirectory {
   readonly path: string;
-  readonly #fs: WriteFileSystem | undefined;
+  /** Replaces the file operations of writes. */
+  readonly fs: WriteFileSystem | undefined;
   #columns: readonly string[] | null = null;
 
   constructor(path: string, { fs }: { fs?: WriteFileSystem } = {}) {
     this.path = path;
-    this.#fs = fs;
+    this.fs = fs;
     mkdirSync(path, { recursive: true });
     removeStaleTemporaries(path);
   }
@@ -40,7 +41,7 @@ export class RunDirectory {
   /** Writes a whole file atomically. */
   write(name: string, content: string | Uint8Array): void {
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
-    writeFileDurably(this.file(name), bytes, this.#fs ? { fs: this.#fs } : {});
+    writeFileDurably(this.file(name), bytes, this.fs ? { fs: this.fs } : {});
   }
 
   /** Writes `args.yaml`. */
@@ -71,8 +72,8 @@ export class RunDirectory {
     if (this.#columns === null) throw new RangeError("RunDirectory.append() needs openResults() first.");
     const { epoch, step, time, train, metrics, lr, gradNorm } = record;
     const line = JSON.stringify({ epoch, step, time, train, metrics, lr, grad_norm: gradNorm });
-    appendDurably(this.file("metrics.jsonl"), `${line}\n`, this.#fs);
-    appendDurably(this.file("results.csv"), `${resultsRow(this.#columns, record)}\n`, this.#fs);
+    appendDurably(this.file("metrics.jsonl"), `${line}\n`, this.fs);
+    appendDurably(this.file("results.csv"), `${resultsRow(this.#columns, record)}\n`, this.fs);
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { Module, Parameter, StateDict } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
+import type { JsonObject } from "./config.js";
 import type { Ema } from "./ema.js";
 import { NonFiniteGradientError, NonFiniteLossError } from "./errors.js";
 import { type ClipOptions, clipCoefficient, findNonFinite, type GradStats, gradStats } from "./grad-norm.js";
@@ -105,6 +106,23 @@ export class TrainingManager {
   /** Parameter updates so far. */
   get updates(): number {
     return this.#updates;
+  }
+
+  /** Whether batches have been accumulated that no update has used yet; such a state cannot be saved. */
+  get isWindowOpen(): boolean {
+    return this.#window > 0;
+  }
+
+  /** What defines the optimisation, for comparison on resume. */
+  describe(): JsonObject {
+    const { lr, accumulate = 1, accumulateReduction = "sum" } = this.#options;
+    return {
+      optimizer: { kind: this.optimizer.kind, ...this.optimizer.options },
+      lr,
+      accumulate: typeof accumulate === "number" ? accumulate : "by step",
+      accumulate_reduction: accumulateReduction,
+      ema: this.ema === null ? null : { decay: this.ema.decay, tau: this.ema.tau },
+    };
   }
 
   /** Learning rates at a 0-based batch count. */
