@@ -62,7 +62,7 @@ export function resultsColumns({ losses, boxes, masks, groups = 3 }: ResultTerms
 }
 
 /** The value behind a column name, or null when the epoch has none. */
-function valueOf(column: string, record: EpochRecord): number | null {
+function cellValue(column: string, record: EpochRecord): number | null {
   if (column === "epoch") return record.epoch;
   if (column === "time") return record.time;
   if (column === "grad_norm") return record.gradNorm;
@@ -88,7 +88,7 @@ function valueOf(column: string, record: EpochRecord): number | null {
 export function resultsRow(columns: readonly string[], record: EpochRecord): string {
   return columns
     .map((column) => {
-      const value = valueOf(column, record);
+      const value = cellValue(column, record);
       if (value === null) return "";
       return Number.isFinite(value) ? String(Number(value.toPrecision(6))) : String(value).toLowerCase();
     })
