@@ -1,1 +1,30 @@
-export {};
+/**
+ * From a trained student to verified edge artefacts: ONNX export, INT8 quantisation, prompt-free certificate, benchmark.
+ * @module
+ */
+export { type BenchmarkOptions, type BenchmarkReport, type BenchmarkRow, benchmark } from "./benchmark/benchmark.js";
+export { formatBenchmarkMarkdown } from "./benchmark/format.js";
+export { type ClassesFile, classesFile, classMappingYaml, metadataYaml } from "./class-files.js";
+export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "./errors.js";
+export { type ExportedOnnx, type ExportOnnxOptions, exportOnnx } from "./export-onnx.js";
+export {
+  type CalibrateOptions,
+  type CalibrationImages,
+  type CalibrationMethod,
+  type CalibrationTable,
+  calibrate,
+} from "./quantize/calibrate.js";
+export { headNodes } from "./quantize/head.js";
+export { type QuantizeOptions, type QuantPreset, quantizeStatic } from "./quantize/quantize-static.js";
+export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
+export { toPythonLiteral } from "./runtime/python-literal.js";
+export { assertParity, type ParityReport, type Precision, parity } from "./verify/parity.js";
+export { certifyPromptFree, type PromptFreeStructure } from "./verify/prompt-free.js";
+export {
+  type BehaviourRecord,
+  type Certificate,
+  type VerifySpec,
+  verifyExport,
+  writeCertificates,
+} from "./verify/verify-export.js";
+export { preprocessSpec, type WriteArtefactsOptions, writeArtefacts } from "./write-artefacts.js";

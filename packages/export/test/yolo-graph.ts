@@ -91,7 +91,7 @@ export function yoloGraph({
     const both = conv(`${name}.cv1`, x, out);
     const id = serial;
     const parts = [`/split_${id}_0`, `/split_${id}_1`];
-    add("Split", [both, int64(`split_${half}`, [half, half])], [int("axis", 1)], parts);
+    add("Split", [both, int64(`split_${half}`, [half, half])], [int("axis", 1)], [...parts]);
     for (const part of parts) sizes.set(part, { channels: half, stride: at(both).stride });
     for (let i = 0; i < repeats; i++) {
       const last = parts[parts.length - 1]!;

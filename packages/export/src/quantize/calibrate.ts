@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { encodeModel, type Model, modelHash } from "@seg/onnx";
 import { ExportError } from "../errors.js";
-import { makeNode } from "../graph-index.js";
 import { createSession, type Session } from "../runtime/session.js";
 import { headNodes } from "./head.js";
 import { addToHistogram, entropyRange, type Histogram, percentileRange } from "./histogram.js";
+import { extremeNames, withExtremes, withOutputs } from "./observe.js";
 import { planQuantization } from "./plan.js";
 import { assertFinite } from "./weights.js";
 
@@ -42,36 +42,12 @@ export interface CalibrateOptions {
 /** Images as the network sees them: letterboxed, 0..1, CHW, one after the other. */
 export type CalibrationImages = AsyncIterable<Float32Array> | Iterable<Float32Array>;
 
-const RANGE_SUFFIX = { min: "__range_min", max: "__range_max" } as const;
-
 function notFinite(tensor: string): ExportError {
   return new ExportError({
     code: "QUANT_CONFIG",
     message: `Calibration found NaN or an infinite value in ${tensor}. Look at the images and at the weights above it.`,
     details: { tensor },
   });
-}
-
-/** The model with the extremes of each tensor, or the tensors themselves, as further outputs. */
-function observed(model: Model, tensors: readonly string[], what: "extremes" | "values"): Model {
-  const own = new Set(model.graph.outputs.map((output) => output.name));
-  const inputs = new Set(model.graph.inputs.map((input) => input.name));
-  const graph = { ...model.graph, nodes: [...model.graph.nodes], outputs: [...model.graph.outputs] };
-  for (const name of tensors) {
-    if (what === "values") {
-      if (!own.has(name) && !inputs.has(name)) graph.outputs.push({ name, dataType: 1 });
-      continue;
-    }
-    for (const [opType, suffix] of [
-      ["ReduceMin", RANGE_SUFFIX.min],
-      ["ReduceMax", RANGE_SUFFIX.max],
-    ] as const) {
-      const keepDims = { name: "keepdims", type: "INT", value: 1 } as const;
-      graph.nodes.push(makeNode(opType, `${name}${suffix}`, [name], [`${name}${suffix}`], [keepDims]));
-      graph.outputs.push({ name: `${name}${suffix}`, dataType: 1 });
-    }
-  }
-  return { ...model, graph };
 }
 
 async function widenByExtremes(
@@ -82,8 +58,9 @@ async function widenByExtremes(
 ): Promise<void> {
   const outputs = await session.run(feeds);
   for (const name of tensors) {
-    const low = outputs[`${name}${RANGE_SUFFIX.min}`]!.data[0]!;
-    const high = outputs[`${name}${RANGE_SUFFIX.max}`]!.data[0]!;
+    const { min, max } = extremeNames(name);
+    const low = outputs[min]!.data[0]!;
+    const high = outputs[max]!.data[0]!;
     const range = ranges.get(name);
     ranges.set(name, range === undefined ? [low, high] : [Math.min(range[0], low), Math.max(range[1], high)]);
   }
@@ -108,9 +85,9 @@ export async function calibrate(
   for (const { weight } of plan.weighted) assertFinite(constants.get(weight)!);
   const input = model.graph.inputs[0]!;
   const dims = (input.shape ?? []).map(Number);
-  const what = method === "minmax" ? "extremes" : "values";
+  const observed = method === "minmax" ? withExtremes(model, tensors) : withOutputs(model, tensors);
   const session = await createSession({
-    model: encodeModel(observed(model, tensors, what)),
+    model: encodeModel(observed),
     threads,
     optimization: "disabled",
   });

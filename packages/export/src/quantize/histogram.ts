@@ -71,26 +71,14 @@ const edge = ({ threshold, stride }: Histogram, i: number): number => i * stride
 
 /**
  * Range that holds `percentile` percent of the values, half of the rest cut on each side; never wider than observed.
- * @param options.symmetric - cut the largest |x| instead, range ±t
+ * @param options.percentile - @defaultValue 99.999
  */
 export function percentileRange(
   histogram: Histogram,
-  { percentile = 99.999, symmetric = false }: { percentile?: number; symmetric?: boolean } = {},
+  { percentile = 99.999 }: { percentile?: number } = {},
 ): [min: number, max: number] {
   const { counts, min, max } = histogram;
   const total = counts.reduce((sum, count) => sum + count, 0);
-  if (symmetric) {
-    // |x| on the non-negative half: bin z + i and its mirror z - 1 - i; an odd count has one zero bin in the middle.
-    const bins = counts.length;
-    const zero = bins >> 1;
-    let cumulated = bins % 2 === 1 ? counts[zero]! : 0;
-    let i = bins % 2 === 1 ? 1 : 0;
-    for (; zero + i < bins && cumulated / total < percentile / 100; i++) {
-      cumulated += counts[zero + i]! + counts[bins - 1 - zero - i]!;
-    }
-    const limit = Math.min(edge(histogram, zero + i), Math.max(-min, max));
-    return [-limit, limit];
-  }
   const cut = (100 - percentile) / 200;
   let low = 0;
   let high = 0;
@@ -150,7 +138,7 @@ export function entropyRange(
   let isFirst = true;
   for (let half = quantizedBins >> 1; half <= zero; half++) {
     const start = zero - half;
-    const end = Math.min(zero + half + (bins % 2), bins);
+    const end = Math.min(zero + half + 1, bins);
     const window = counts.slice(start, end);
     const size = window.length;
     const reference = window.slice();
@@ -159,15 +147,15 @@ export function entropyRange(
     const group = Math.floor(size / quantizedBins);
     const quantized = new Float64Array(size);
     for (let g = 0; g < quantizedBins; g++) {
+      const isLast = g === quantizedBins - 1;
       const from = g * group;
-      const to = g === quantizedBins - 1 ? size : from + group;
       let sum = 0;
+      for (let i = from; i < (isLast ? size : from + group); i++) sum += window[i]!;
+      // The last group takes in the remainder but is not spread over the very last slot: so the reference implementation does it.
+      const to = isLast ? size - 1 : from + group;
       let used = 0;
-      for (let i = from; i < to; i++) {
-        sum += window[i]!;
-        if (reference[i] !== 0) used++;
-      }
-      for (let i = from; i < to; i++) if (reference[i] !== 0) quantized[i] = sum / used;
+      for (let i = from; i < to; i++) if (reference[i] !== 0) used++;
+      if (used > 0) quantized.fill(sum / used, from, to);
     }
     const p = smooth(reference);
     const q = smooth(quantized);

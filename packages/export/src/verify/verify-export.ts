@@ -1,0 +1,219 @@
+import { createHash } from "node:crypto";
+import { readdir, readFile, rename } from "node:fs/promises";
+import { basename, dirname, extname, join } from "node:path";
+import { CounterRandom } from "@seg/augment";
+import type { ClassMapping } from "@seg/coco-dataset";
+import { decodeModel, modelHash } from "@seg/onnx";
+import { ExportError } from "../errors.js";
+import { type Detections, decodeOutputs, type RawTensor } from "../runtime/decode.js";
+import type { LetterboxGeometry } from "../runtime/geometry.js";
+import { createSession, type Session } from "../runtime/session.js";
+import { writeJson } from "../write-text.js";
+import { assertParity, type ParityReport, type Precision, parity } from "./parity.js";
+import { certifyPromptFree, type PromptFreeStructure } from "./prompt-free.js";
+
+/** One behavioural check: the same input twice, equal bits, finite values, decodable. */
+export interface BehaviourRecord {
+  input: string;
+  /** SHA-256 over the bytes of all outputs. */
+  outputSha256: string;
+  detections: number;
+}
+
+/** Proof that one artefact works without a prompt; written beside it as `{stem}.certificate.json`. */
+export interface Certificate extends PromptFreeStructure {
+  version: 1;
+  file: string;
+  bytes: number;
+  /** SHA-256 of the file. */
+  fileSha256: string;
+  /** Canonical hash of the graph. */
+  modelSha256: string;
+  precision: Precision;
+  numClasses: number;
+  classNames: string[];
+  behaviour: BehaviourRecord[];
+  /** Agreement with the float source, when one was given. */
+  parity?: ParityReport;
+  warnings: string[];
+}
+
+/** What an artefact is checked against. */
+export interface VerifySpec {
+  classes: ClassMapping;
+  /** Images of the data set as the network sees them, CHW in 0..1; at least 3 make a full check. @defaultValue [] */
+  images?: readonly Float32Array[];
+  /** @defaultValue "fp32" */
+  precision?: Precision;
+  /** Path or bytes of the float source, for parity. */
+  reference?: string | Uint8Array;
+  /** Seed of the noise image. @defaultValue 0 */
+  seed?: number;
+  /** Where the certificate goes. @defaultValue `{stem}.certificate.json` beside the model */
+  certificatePath?: string;
+}
+
+/** Files that belong to a text encoder. */
+const PROMPT_FILES = /^(tokenizer.*\.json|vocab\.(txt|json)|merges\.txt|special_tokens_map\.json|.*\.(spm|bpe))$/i;
+const LEAST_IMAGES = 3;
+
+/**
+ * Checks an exported model from the file on disk: prompt-free by structure and by behaviour (zeros, seeded noise and images, each twice,
+ * bit-identical and finite), decodable with integer class ids below the class count, and close to its float source.
+ *
+ * @throws ExportError `NOT_PROMPT_FREE`, `CLASS_MAP_MISMATCH`, `NOT_DECODABLE`, `PARITY_FAILED`, `HEAD_COLLAPSE`; the model is then renamed to
+ * `*.rejected` and no certificate is written
+ */
+export async function verifyExport(path: string, spec: VerifySpec): Promise<Certificate> {
+  try {
+    const certificate = await check(path, spec);
+    const stem = basename(path, extname(path));
+    writeJson(spec.certificatePath ?? join(dirname(path), `${stem}.certificate.json`), certificate);
+    return certificate;
+  } catch (error) {
+    if (ExportError.isInstance(error)) await rename(path, `${path}.rejected`);
+    throw error;
+  }
+}
+
+/** Collects the certificates of one run in `certificate.json`. Returns its path. */
+export function writeCertificates(directory: string, certificates: readonly Certificate[]): string {
+  const path = join(directory, "certificate.json");
+  writeJson(path, { version: 1, promptFree: true, artefacts: certificates });
+  return path;
+}
+
+async function check(
+  path: string,
+  { classes, images = [], precision = "fp32", reference, seed = 0 }: VerifySpec,
+): Promise<Certificate> {
+  const bytes = await readFile(path);
+  const model = decodeModel(bytes);
+  const structure = certifyPromptFree(model);
+  const companions = (await readdir(dirname(path))).filter((name) => PROMPT_FILES.test(name));
+  if (companions.length > 0) {
+    throw new ExportError({
+      code: "NOT_PROMPT_FREE",
+      message: `Text-encoder files lie beside the model: ${companions.join(", ")}. Remove them or export elsewhere.`,
+      details: { inputs: ["images"], reason: companions.join(", ") },
+    });
+  }
+  const dims = (structure.inputs[0]!.shape as number[]).map(Number);
+  const size = dims.reduce((product, side) => product * side, 1);
+  const random = new CounterRandom({ seed, path: "verify-export/noise" });
+  const inputs: [string, Float32Array][] = [
+    ["zeros", new Float32Array(size)],
+    ["noise", Float32Array.from({ length: size }, () => random.uniform())],
+    ...images.map((image, i): [string, Float32Array] => [`image ${i}`, image]),
+  ];
+  const numClasses = classes.classes.length;
+  const behaviour: BehaviourRecord[] = [];
+  const pairs: { source: RawTensor; candidate: RawTensor }[] = [];
+  const session = await createSession({ model: path });
+  const source = reference === undefined ? null : await createSession({ model: reference });
+  try {
+    for (const [name, data] of inputs) {
+      const feeds = { images: { data, dims } };
+      const { outputs, sha256 } = await runTwice(session, feeds, name);
+      const detections = decodeChecked({ outputs, numClasses, dims, name });
+      behaviour.push({ input: name, outputSha256: sha256, detections: detections.scores.length });
+      if (source !== null) {
+        pairs.push({ source: (await source.run(feeds))["output0"]!, candidate: outputs["output0"]! });
+      }
+    }
+  } finally {
+    await session.dispose();
+    await source?.dispose();
+  }
+  // Noise and zeros lie outside the calibrated domain, so images decide where there are any.
+  const report = source === null ? null : parity(images.length > 0 ? pairs.slice(2) : pairs, { numClasses });
+  if (report !== null) assertParity(report, precision);
+  return {
+    ...structure,
+    version: 1,
+    file: basename(path),
+    bytes: bytes.length,
+    fileSha256: createHash("sha256").update(bytes).digest("hex"),
+    modelSha256: modelHash(model),
+    precision,
+    numClasses,
+    classNames: classes.classes.map(({ name }) => name),
+    behaviour,
+    ...(report === null ? {} : { parity: report }),
+    warnings:
+      images.length < LEAST_IMAGES
+        ? [`${images.length} data set images were checked, ${LEAST_IMAGES} are recommended.`]
+        : [],
+  };
+}
+
+function notDecodable(reason: string): ExportError {
+  return new ExportError({
+    code: "NOT_DECODABLE",
+    message: `The model's outputs are unusable: ${reason}. Compare the float model with the network it was traced from.`,
+    details: { reason },
+  });
+}
+
+async function runTwice(
+  session: Session,
+  feeds: Parameters<Session["run"]>[0],
+  input: string,
+): Promise<{ outputs: Record<string, RawTensor>; sha256: string }> {
+  const runs = [await session.run(feeds), await session.run(feeds)].map((outputs) => {
+    const hash = createHash("sha256");
+    for (const name of session.outputNames) {
+      const { data } = outputs[name]!;
+      if (!data.every(Number.isFinite)) throw notDecodable(`${name} holds NaN or Inf for ${input}`);
+      hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    }
+    return { outputs, sha256: hash.digest("hex") };
+  });
+  if (runs[0]!.sha256 !== runs[1]!.sha256) throw notDecodable(`two runs of ${input} differ`);
+  return runs[0]!;
+}
+
+/** Decodes with the image filling the whole input, and checks the contract of the result. */
+function decodeChecked({
+  outputs,
+  numClasses,
+  dims,
+  name,
+}: {
+  outputs: Record<string, RawTensor>;
+  numClasses: number;
+  dims: readonly number[];
+  name: string;
+}): Detections {
+  const [, , height = 0, width = 0] = dims;
+  const { output0, output1 } = outputs as { output0?: RawTensor; output1?: RawTensor };
+  if (output0 === undefined || output0.dims.length !== 3) throw notDecodable("there is no output0 of rank 3");
+  const geometry: LetterboxGeometry = {
+    origW: width,
+    origH: height,
+    contentW: width,
+    contentH: height,
+    scaleX: 1,
+    scaleY: 1,
+    padL: 0,
+    padT: 0,
+    netW: width,
+    netH: height,
+  };
+  const found = decodeOutputs({
+    output0,
+    ...(output1 === undefined ? {} : { output1 }),
+    numClasses,
+    geometry,
+    confidence: 0.001,
+  });
+  const wrong = found.classes.find((id) => !Number.isInteger(id) || id < 0 || id >= numClasses);
+  if (wrong !== undefined) throw notDecodable(`class id ${wrong} for ${name} is outside 0..${numClasses - 1}`);
+  if (found.boxes.length !== 4 * found.scores.length || found.classes.length !== found.scores.length) {
+    throw notDecodable(`boxes, scores and classes of ${name} differ in length`);
+  }
+  if (output1 !== undefined && found.masks?.length !== found.scores.length) {
+    throw notDecodable(`masks of ${name} do not match the boxes in number`);
+  }
+  return found;
+}
