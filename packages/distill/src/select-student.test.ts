@@ -26,7 +26,10 @@ describe("selectStudent", () => {
   });
 
   test("refuses a mask student on boxes, and data without annotations", () => {
-    for (const run of [() => selectStudent(facts(5, 0), { student: "yolov8n-seg" }), () => selectStudent(facts(0, 0))]) {
+    for (const run of [
+      () => selectStudent(facts(5, 0), { student: "yolov8n-seg" }),
+      () => selectStudent(facts(0, 0)),
+    ]) {
       try {
         run();
         expect.unreachable();

@@ -4,7 +4,6 @@ import { join } from "node:path";
 import type { CocoDataset } from "@seg/coco-dataset";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { composeAffine, invertAffine, scaleAffine } from "./affine.js";
 import { SegError } from "./errors.js";
 import { buildTeacherCache, type MaskTeacher } from "./teacher-cache.js";
 import { decodeRecord, encodeRecord, packLogits, unpackLogits } from "./teacher-record.js";
@@ -34,7 +33,7 @@ function countingTeacher(hash = "h1"): MaskTeacher & { calls: number } {
         logits: boxes.map((_, i) => Float32Array.from({ length: 16 }, (_, k) => k - 8 + i)),
         side: 4,
         iou: boxes.map(() => 0.9),
-        toModel: scaleAffine(4 / 16, 4 / 16),
+        toModel: [4 / 16, 0, 0, 0, 4 / 16, 0],
       };
     },
   };
@@ -43,7 +42,9 @@ function countingTeacher(hash = "h1"): MaskTeacher & { calls: number } {
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), "seg-cache-"));
   for (const [i, name] of ["a.png", "b.png"].entries()) {
-    await sharp({ create: { width: 16, height: 8, channels: 3, background: { r: 10 * i, g: 0, b: 0 } } }).png().toFile(join(root, name));
+    await sharp({ create: { width: 16, height: 8, channels: 3, background: { r: 10 * i, g: 0, b: 0 } } })
+      .png()
+      .toFile(join(root, name));
   }
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -61,15 +62,6 @@ describe("packLogits", () => {
   });
 });
 
-describe("affine maps", () => {
-  test("inverse of a composition undoes it", () => {
-    const map = composeAffine([0.8, -0.6, 3, 0.6, 0.8, -2], scaleAffine(2, 3));
-    const identity = composeAffine(invertAffine(map), map);
-    for (const [i, expected] of [1, 0, 0, 0, 1, 0].entries()) expect(identity[i]).toBeCloseTo(expected, 12);
-    expect(() => invertAffine([1, 2, 0, 2, 4, 0])).toThrow(RangeError);
-  });
-});
-
 describe("records", () => {
   test("round trip; a flipped bit is named", () => {
     const packed = packLogits(Float32Array.of(1, 2, 3, 4));
@@ -78,7 +70,7 @@ describe("records", () => {
       width: 4,
       height: 3,
       side: 2,
-      toModel: scaleAffine(1, 1),
+      toModel: [1, 0, 0, 0, 1, 0] as const,
       masks: [{ annotationId: 5, iou: 0.5, packed }],
     };
     const bytes = encodeRecord(record);
@@ -95,13 +87,25 @@ describe("buildTeacherCache", () => {
     const dir = join(root, "cache");
     const teacher = countingTeacher();
     const progress: boolean[] = [];
-    const first = await buildTeacherCache({ teacher, dataset, imagesDir: root, dir, onProgress: (p) => progress.push(p.reused) });
+    const first = await buildTeacherCache({
+      teacher,
+      dataset,
+      imagesDir: root,
+      dir,
+      onProgress: (p) => progress.push(p.reused),
+    });
     expect([teacher.calls, first.size, first.get(9)!.masks.length]).toEqual([2, 2, 1]);
     expect(first.get(7)!.masks.map((m) => m.annotationId)).toEqual([1, 2]);
     expect(unpackLogits(first.get(7)!.masks[1]!.packed)[0]).toBe(-7);
     const before = files(dir).map((name) => readFileSync(join(dir, name)));
 
-    const again = await buildTeacherCache({ teacher, dataset, imagesDir: root, dir, onProgress: (p) => progress.push(p.reused) });
+    const again = await buildTeacherCache({
+      teacher,
+      dataset,
+      imagesDir: root,
+      dir,
+      onProgress: (p) => progress.push(p.reused),
+    });
     expect([teacher.calls, again.id === first.id]).toEqual([2, true]);
     expect(progress).toEqual([false, false, true, true]);
 
@@ -118,10 +122,15 @@ describe("buildTeacherCache", () => {
     const dir = join(root, "cache2");
     const teacher = countingTeacher();
     await buildTeacherCache({ teacher, dataset, imagesDir: root, dir });
-    const moved = { ...dataset, annotations: dataset.annotations.map((a) => (a.id === 3 ? { ...a, bbox: [0, 0, 7, 8] } : a)) };
+    const moved = {
+      ...dataset,
+      annotations: dataset.annotations.map((a) => (a.id === 3 ? { ...a, bbox: [0, 0, 7, 8] } : a)),
+    };
     await buildTeacherCache({ teacher, dataset: moved, imagesDir: root, dir });
     expect(teacher.calls).toBe(3);
-    await expect(buildTeacherCache({ teacher: countingTeacher("h2"), dataset, imagesDir: root, dir })).rejects.toMatchObject({
+    await expect(
+      buildTeacherCache({ teacher: countingTeacher("h2"), dataset, imagesDir: root, dir }),
+    ).rejects.toMatchObject({
       code: "distill/cache-key-mismatch",
     });
   });

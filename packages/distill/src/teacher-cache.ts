@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Affine } from "@seg/augment";
 import {
   type Box,
   type ClassMapping,
@@ -12,7 +13,6 @@ import {
 } from "@seg/coco-dataset";
 import { writeFileAtomic } from "@seg/nn";
 import { decodeImage } from "@seg/preprocess";
-import type { Affine } from "./affine.js";
 import { annotationBox } from "./annotation-box.js";
 import { BadImageError, CacheCorruptError, CacheKeyMismatchError } from "./errors.js";
 import { decodeRecord, encodeRecord, packLogits, type TeacherRecord } from "./teacher-record.js";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { deflateSync, inflateSync } from "node:zlib";
-import type { Affine } from "./affine.js";
+import type { Affine } from "@seg/augment";
 import { CacheCorruptError } from "./errors.js";
 
 /** Logits are clipped to +-8 (probabilities within 3.4e-4 of 0 and 1) and stored in steps of 1/16. */

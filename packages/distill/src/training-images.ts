@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Affine, Sample, SampleInstance } from "@seg/augment";
 import {
   annotationPolygons,
   annotationsOf,
@@ -11,24 +12,12 @@ import { decodeImage, resizeCv2Linear } from "@seg/preprocess";
 import { annotationBox } from "./annotation-box.js";
 import { BadImageError } from "./errors.js";
 
-/** One object of a {@link TrainingImage}, in pixels of the scaled image. */
-export interface TrainingInstance {
-  readonly annotationId: number;
-  readonly classId: number;
-  readonly box: Box;
-  /** Flat x, y rings; absent where the annotation has no mask. */
-  readonly polygons?: readonly Float64Array[];
-}
-
 /** A decoded image whose long side fits the network, kept in memory for the whole run. */
 export interface TrainingImage {
   readonly imageId: number;
   readonly fileName: string;
-  readonly image: RgbImage;
-  /** Size before scaling, pixels. */
-  readonly width: number;
-  readonly height: number;
-  readonly instances: readonly TrainingInstance[];
+  /** Pixels and objects of the scaled image; `sourceId` is the annotation id, `matrix` maps original to scaled pixels. */
+  readonly sample: Sample;
 }
 
 /** An image that was left out and why. */
@@ -83,20 +72,22 @@ export async function loadTrainingImages({
     const scaledH = Math.max(1, Math.round(height * ratio));
     const image = scaledW === width && scaledH === height ? decoded : resizeCv2Linear(decoded, scaledW, scaledH);
     const [sx, sy] = [scaledW / width, scaledH / height];
-    const instances: TrainingInstance[] = [];
+    const matrix: Affine = [sx, 0, 0, 0, sy, 0];
+    const instances: SampleInstance[] = [];
     for (const annotation of annotationsOf(dataset, id)) {
       const classId = classOf.get(annotation.category_id);
       const box = annotationBox(annotation, record);
       if (annotation.iscrowd === 1 || classId === undefined || box === null) continue;
       const rings = withMasks ? annotationPolygons(annotation, height, width) : [];
       instances.push({
-        annotationId: annotation.id,
+        sourceId: annotation.id,
+        matrix,
         classId,
         box: [box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy],
         ...(rings.length > 0 ? { polygons: rings.map((ring) => ring.map((v, i) => v * (i % 2 === 0 ? sx : sy))) } : {}),
       });
     }
-    images.push({ imageId: id, fileName: file_name, image, width, height, instances });
+    images.push({ imageId: id, fileName: file_name, sample: { image, instances } });
   }
   return { images, skipped };
 }
