@@ -32,23 +32,30 @@ export function accumulate(cells: readonly (readonly EvalCell[])[], params: Reso
   const firstMatches: CellMatch[][] = [];
 
   cells.forEach((categoryCells, k) => {
+    // The ranking depends on neither area nor threshold; a limit that cuts nothing shares that of the largest one.
+    const longest = categoryCells.reduce((most, cell) => Math.max(most, cell.detections.length), 0);
+    const full = rankDetections(categoryCells, longest);
+    const rankings = params.maxDetections.map((limit) =>
+      limit >= longest ? full : rankDetections(categoryCells, limit),
+    );
+    const curve = { recall: new Float64Array(full.scores.length), precision: new Float64Array(full.scores.length) };
     params.areaRanges.forEach(({ range }, a) => {
       const matches = categoryCells.map((cell) => matchCell(cell, range, params.iouThresholds));
       if (a === 0) firstMatches.push(matches);
       let numRegular = 0;
       for (const match of matches) for (const flag of match.truthIgnored) if (flag === 0) numRegular++;
       if (numRegular === 0) return;
-      params.maxDetections.forEach((limit, m) => {
-        const ranked = rankDetections(categoryCells, limit);
+      rankings.forEach((ranked, m) => {
+        const count = ranked.scores.length;
         for (let t = 0; t < numThresholds; t++) {
-          const curve = precisionRecall({ ranked, categoryCells, matches, t, numRegular });
-          recall[((t * numCategories + k) * numAreas + a) * numLimits + m] = curve.recall.at(-1) ?? 0;
+          precisionRecall({ ranked, categoryCells, matches, t, numRegular, curve });
+          recall[((t * numCategories + k) * numAreas + a) * numLimits + m] = count === 0 ? 0 : curve.recall[count - 1]!;
           let position = 0;
           for (let r = 0; r < numRecalls; r++) {
             const wanted = params.recallThresholds[r]!;
-            while (position < curve.recall.length && curve.recall[position]! < wanted) position++;
+            while (position < count && curve.recall[position]! < wanted) position++;
             const at = (((t * numRecalls + r) * numCategories + k) * numAreas + a) * numLimits + m;
-            const isReached = position < curve.recall.length;
+            const isReached = position < count;
             precision[at] = isReached ? curve.precision[position]! : 0;
             scores[at] = isReached ? ranked.scores[position]! : 0;
           }
@@ -78,7 +85,9 @@ function rankDetections(cells: readonly EvalCell[], limit: number): Ranked {
       score.push(cell.detections[d]!.score);
     }
   });
-  const order = Int32Array.from(score.keys()).sort((a, b) => score[b]! - score[a]! || a - b);
+  const order = new Int32Array(score.length);
+  for (let i = 0; i < order.length; i++) order[i] = i;
+  order.sort((a, b) => score[b]! - score[a]! || a - b);
   return {
     cell: order.map((i) => owner[i]!),
     position: order.map((i) => position[i]!),
@@ -86,18 +95,18 @@ function rankDetections(cells: readonly EvalCell[], limit: number): Ranked {
   };
 }
 
-/** Recall and the monotone envelope of precision after each ranked detection; ignored ones move neither. */
+/** Fills recall and the monotone envelope of precision after each ranked detection; ignored ones move neither. */
 function precisionRecall(input: {
   ranked: Ranked;
   categoryCells: readonly EvalCell[];
   matches: readonly CellMatch[];
   t: number;
   numRegular: number;
-}): { recall: Float64Array; precision: Float64Array } {
+  curve: { readonly recall: Float64Array; readonly precision: Float64Array };
+}): void {
   const { ranked, categoryCells, matches, t, numRegular } = input;
+  const { recall, precision } = input.curve;
   const count = ranked.scores.length;
-  const recall = new Float64Array(count);
-  const precision = new Float64Array(count);
   let truePositives = 0;
   let falsePositives = 0;
   for (let i = 0; i < count; i++) {
@@ -112,5 +121,4 @@ function precisionRecall(input: {
     precision[i] = truePositives / (falsePositives + truePositives + EPSILON);
   }
   for (let i = count - 1; i > 0; i--) if (precision[i]! > precision[i - 1]!) precision[i - 1] = precision[i]!;
-  return { recall, precision };
 }

@@ -27,10 +27,21 @@ export function matchCell(
   const numTruths = truths.length;
   const numDetections = detections.length;
   const isOutside = (area: number) => area < minimum || area > maximum;
-  const ignored = truths.map((truth) => truth.isIgnored || isOutside(truth.area));
-  const order = Int32Array.from(truths.keys()).sort((a, b) => Number(ignored[a]) - Number(ignored[b]) || a - b);
-  const truthIgnored = Uint8Array.from(order, (g) => Number(ignored[g]));
-  const crowd = Uint8Array.from(order, (g) => Number(truths[g]!.isCrowd));
+  const order = new Int32Array(numTruths);
+  const truthIgnored = new Uint8Array(numTruths);
+  const crowd = new Uint8Array(numTruths);
+  // Two passes are the stable sort: regular ones in file order, then the ignored.
+  let filled = 0;
+  for (let pass = 0; pass < 2; pass++) {
+    for (let g = 0; g < numTruths; g++) {
+      const truth = truths[g]!;
+      if (Number(truth.isIgnored || isOutside(truth.area)) !== pass) continue;
+      order[filled] = g;
+      truthIgnored[filled] = pass;
+      crowd[filled] = Number(truth.isCrowd);
+      filled++;
+    }
+  }
   const detectionMatch = new Int32Array(thresholds.length * numDetections).fill(-1);
   const detectionIgnored = new Uint8Array(thresholds.length * numDetections);
   const truthMatch = new Int32Array(thresholds.length * numTruths).fill(-1);
