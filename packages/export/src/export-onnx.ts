@@ -1,5 +1,5 @@
 import type { ClassMapping } from "@seg/coco-dataset";
-import { assertModel, encodeModel, type Model, optimizeModel } from "@seg/onnx";
+import { assertModel, encodeModel, inferShapes, type Model, optimizeModel } from "@seg/onnx";
 import { assertClassMapping } from "./class-files.js";
 import { ExportError } from "./errors.js";
 import { type PythonValue, toPythonLiteral } from "./runtime/python-literal.js";
@@ -37,7 +37,7 @@ const MASK_COEFFICIENTS = 32;
 const STRIDE = 32;
 
 /**
- * Turns a traced forward pass into a deployment model: folds batch normalisation and constants, removes what nothing reads, checks the graph
+ * Turns a traced forward pass into a deployment model: folds batch normalisation and constants, removes what nothing reads, infers shapes, checks the graph
  * and its signature, and writes the metadata that loaders of the YOLO family read (Python literals).
  *
  * @throws ExportError `UNSUPPORTED_OP` when training operators remain, `NOT_PROMPT_FREE`, `CLASS_MAP_MISMATCH` when output0 does not have
@@ -58,7 +58,7 @@ export async function exportOnnx({
   assertClassMapping(classes);
   const [height, width] = typeof imgsz === "number" ? [imgsz, imgsz] : imgsz;
   const traced = typeof trace === "function" ? await trace() : trace;
-  const { model: optimized } = optimizeModel(traced);
+  const optimized = inferShapes(optimizeModel(traced).model).model;
   const left = optimized.graph.nodes.find(({ opType }) => FORBIDDEN.has(opType));
   if (left !== undefined) {
     throw new ExportError({

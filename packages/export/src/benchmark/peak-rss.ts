@@ -16,7 +16,7 @@ const ort = require(runtime);
 `;
 
 /**
- * Peak resident memory of a fresh process that holds only this model, bytes. Node itself takes about 45 MB of it.
+ * Peak resident memory of a fresh process that holds only this model, bytes. Node itself is in it.
  */
 export async function measurePeakRss({
   path,

@@ -151,7 +151,8 @@ export function entropyRange(
       const from = g * group;
       let sum = 0;
       for (let i = from; i < (isLast ? size : from + group); i++) sum += window[i]!;
-      // The last group takes in the remainder but is not spread over the very last slot: so the reference implementation does it.
+      // The last group takes in the remainder but is not spread over the very last slot. Of the readings of the description that were tried,
+      // this one reproduces the recorded ranges for 128 and 2048 bins and comes nearest for 8001.
       const to = isLast ? size - 1 : from + group;
       let used = 0;
       for (let i = from; i < to; i++) if (reference[i] !== 0) used++;

@@ -5,7 +5,7 @@ const ONE_BITS = 0x3f800000;
 /**
  * Indices in descending score, equal scores in ascending index. Scores are probabilities: values outside [0, 1] rank as the nearest end.
  *
- * Packs (score, index) into one double, so that the native numeric sort does the work (about 5x faster than a comparator).
+ * Packs (score, index) into one double, so that the native numeric sort does the work.
  * A positive float32 orders like its bit pattern; 1 is 0x3f800000, hence 30 bits.
  *
  * @param scores - [n], n <= 2^23

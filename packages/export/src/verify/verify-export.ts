@@ -71,7 +71,8 @@ export async function verifyExport(path: string, spec: VerifySpec): Promise<Cert
     writeJson(spec.certificatePath ?? join(dirname(path), `${stem}.certificate.json`), certificate);
     return certificate;
   } catch (error) {
-    if (ExportError.isInstance(error)) await rename(path, `${path}.rejected`);
+    // A file that is not there cannot be renamed; the first error is the one to report.
+    await rename(path, `${path}.rejected`).catch(() => undefined);
     throw error;
   }
 }
