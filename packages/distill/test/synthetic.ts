@@ -33,9 +33,11 @@ export async function writeSyntheticSet({
       const colour = k === 0 ? [230, 60, 50] : [40, 80, 240];
       const inside = (px: number, py: number) => px - x < size && py - y < size && (k === 0 || py - y >= px - x);
       for (let py = y; py < y + size; py++) {
-        for (let px = x; px < x + size; px++) if (inside(px, py)) for (let c = 0; c < 3; c++) data[(py * side + px) * 3 + c] = colour[c]!;
+        for (let px = x; px < x + size; px++)
+          if (inside(px, py)) for (let c = 0; c < 3; c++) data[(py * side + px) * 3 + c] = colour[c]!;
       }
-      const polygon = k === 0 ? [x, y, x + size, y, x + size, y + size, x, y + size] : [x, y, x + size, y + size, x, y + size];
+      const polygon =
+        k === 0 ? [x, y, x + size, y, x + size, y + size, x, y + size] : [x, y, x + size, y + size, x, y + size];
       annotations.push({
         id: annotations.length + 1,
         image_id: n + 1,
@@ -46,7 +48,12 @@ export async function writeSyntheticSet({
       });
     }
     const file_name = `${seed}-${n}.png`;
-    writeFileSync(join(dir, file_name), await sharp(data, { raw: { width: side, height: side, channels: 3 } }).png().toBuffer());
+    writeFileSync(
+      join(dir, file_name),
+      await sharp(data, { raw: { width: side, height: side, channels: 3 } })
+        .png()
+        .toBuffer(),
+    );
     images.push({ id: n + 1, width: side, height: side, file_name });
   }
   return {
