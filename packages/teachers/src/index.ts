@@ -12,6 +12,7 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export { type LoadedTeachers, loadTeachers, pretrainedSamDirectory } from "./load-teachers.js";
 export { bitmapIou, trivialMask } from "./sam/baselines.js";
 export {
   embeddingSide,
@@ -23,8 +24,17 @@ export {
   type SamVisionConfig,
   samConfigJson,
 } from "./sam/config.js";
+export { EmbeddingCache, mirrorImage } from "./sam/embedding-cache.js";
 export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
+export {
+  fineTuneSam,
+  SAM_LORA_TARGETS,
+  type SamFineTuneEvent,
+  type SamFineTuneOptions,
+  type SamFineTuneResult,
+} from "./sam/fine-tune.js";
 export { PAPER_LOSS, type SamLossValue, type SamLossWeights, SCRATCH_LOSS, samLoss } from "./sam/loss.js";
+export { checkMerge, type MergeCheck } from "./sam/merge-check.js";
 export { encodeImageOnce, type InstanceMasks, predictInstanceMasks, samPixels } from "./sam/predict.js";
 export type { SamPrompts } from "./sam/prompt-encoder.js";
 export { Sam, type SamPrediction } from "./sam/sam.js";
@@ -33,6 +43,8 @@ export { type BoxJitter, jitterBox, maskTarget, mirrorBox, validCells } from "./
 export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
 export { type SamBatch, type SamStepResult, samTrainStep } from "./sam/train-step.js";
 export type { SamTrace } from "./sam/vision-encoder.js";
+export { weightsHash } from "./sam/weights-hash.js";
+export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";
 export { BAG_CLASSES, bagScene } from "./synthetic/bag-world.js";
 export { sceneItem } from "./synthetic/scene-item.js";
 export { type Scene, type SceneInstance, type SceneKey, shapeScene } from "./synthetic/shape-world.js";
