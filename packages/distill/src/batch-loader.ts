@@ -1,5 +1,5 @@
 import { type AugmentOptions, augmentSample, CounterRandom, type Sample } from "@seg/augment";
-import { type TargetArrays, type TeacherAnswer, targetArrays } from "./targets.js";
+import { type TargetArrays, type TargetShape, type TeacherAnswer, targetArrays, targetShape } from "./targets.js";
 import type { TeacherCache } from "./teacher-cache.js";
 import type { TrainingImage } from "./training-images.js";
 
@@ -10,6 +10,9 @@ export interface LoadedBatch {
   readonly targets: TargetArrays;
   readonly files: readonly string[];
 }
+
+/** Images whose first augmentation tells the usual number of objects. */
+const PROBE_IMAGES = 64;
 
 /** Options of {@link BatchLoader}. */
 export interface BatchLoaderOptions {
@@ -36,6 +39,7 @@ export class BatchLoader {
   readonly #images: readonly TrainingImage[];
   readonly #options: BatchLoaderOptions;
   readonly #answers = new Map<number, TeacherAnswer>();
+  #shape: TargetShape | null = null;
   #order: { epoch: number; indices: Uint32Array } | null = null;
 
   constructor(images: readonly TrainingImage[], options: BatchLoaderOptions) {
@@ -60,16 +64,15 @@ export class BatchLoader {
 
   /** @param epoch - from 0 @param step - from 0 within the epoch */
   load(epoch: number, step: number): LoadedBatch {
-    const { batch, size, seed, segment, augment, mosaicUntil, teacher, temperature } = this.#options;
+    const { batch, size, segment, teacher, temperature } = this.#options;
     const count = this.#images.length;
     const order = this.#indices(epoch);
-    const options = epoch < mosaicUntil ? augment : { ...augment, mosaic: 0 };
     const samples: Sample[] = [];
     const files: string[] = [];
     for (let i = 0; i < batch; i++) {
       const index = order[(step * batch + i) % count]!;
       files.push(this.#images[index]!.fileName);
-      samples.push(augmentSample({ load: (k) => this.#images[k]!.sample, index, count, seed, epoch, size, options }));
+      samples.push(this.#augmented(index, epoch));
     }
     const images = new Float32Array(batch * size * size * 3);
     samples.forEach(({ image }, b) => {
@@ -78,8 +81,36 @@ export class BatchLoader {
     });
     const teacherOf = ({ sourceId }: { sourceId?: number }) =>
       sourceId === undefined ? null : (this.#answers.get(sourceId) ?? null);
-    const targets = targetArrays({ samples, size, segment, temperature, ...(teacher && segment ? { teacherOf } : {}) });
+    const atLeast = this.#usualShape();
+    const targets = targetArrays({
+      samples,
+      size,
+      segment,
+      temperature,
+      atLeast,
+      ...(teacher && segment ? { teacherOf } : {}),
+    });
     return { images, targets, files };
+  }
+
+  #augmented(index: number, epoch: number): Sample {
+    const { size, seed, augment, mosaicUntil } = this.#options;
+    const options = epoch < mosaicUntil ? augment : { ...augment, mosaic: 0 };
+    const load = (k: number) => this.#images[k]!.sample;
+    return augmentSample({ load, index, count: this.#images.length, seed, epoch, size, options });
+  }
+
+  /**
+   * Padded sizes that the first images need in epoch 0; a lower bound for every batch, so that nearly all share one compiled graph
+   * (each further one costs seconds and memory). Follows from data and seed, so it is the same after a resumption.
+   */
+  #usualShape(): TargetShape {
+    if (this.#shape === null) {
+      const count = Math.min(PROBE_IMAGES, this.#images.length);
+      const samples = Array.from({ length: count }, (_, index) => this.#augmented(index, 0));
+      this.#shape = targetShape({ samples, size: this.#options.size });
+    }
+    return this.#shape;
   }
 
   #indices(epoch: number): Uint32Array {

@@ -38,7 +38,7 @@ function oracle(
           const put = (c: number, v: number) => {
             output0.data[(b * channels + c) * 2 + a] = v;
           };
-          [x + shift + w / 2, y + h / 2, w, h].forEach((v, c) => put(c, v));
+          for (const [c, v] of [x + shift + w / 2, y + h / 2, w, h].entries()) put(c, v);
           put(4 + (category_id === 4 ? 0 : 1), 0.9);
           if (!masks) return;
           put(6 + a, 1);

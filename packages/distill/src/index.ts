@@ -62,8 +62,10 @@ export {
   disposeTargets,
   sampleTeacherMask,
   type TargetArrays,
+  type TargetShape,
   type TeacherAnswer,
   targetArrays,
+  targetShape,
 } from "./targets.js";
 export { buildTeacherCache, type CacheProgress, type MaskTeacher, TeacherCache } from "./teacher-cache.js";
 export { packLogits, type TeacherMask, type TeacherRecord, unpackLogits } from "./teacher-record.js";

@@ -123,8 +123,43 @@ export function sampleTeacherMask({
   }
 }
 
+/** Padded sizes of a batch. */
+export interface TargetShape {
+  /** G, ground truths per image. */
+  readonly truths: number;
+  /** P, rows for positives per image. */
+  readonly positives: number;
+}
+
+/** Instances that are trained on. */
+const trained = ({ instances }: Sample) => instances.filter((instance) => instance.ignore !== true);
+
+/** The smallest {@link bucket}s that hold every sample, and are not below `atLeast`. */
+export function targetShape({
+  samples,
+  size,
+  atLeast = { truths: 0, positives: 0 },
+}: {
+  samples: readonly Sample[];
+  size: number;
+  atLeast?: TargetShape;
+}): TargetShape {
+  let { truths, positives } = atLeast;
+  for (const sample of samples) {
+    const list = trained(sample);
+    truths = Math.max(truths, list.length);
+    positives = Math.max(
+      positives,
+      list.reduce((sum, { box }) => sum + claimable(box, size), 0),
+    );
+  }
+  const anchors = STRIDES.reduce((sum, stride) => sum + (size / stride) ** 2, 0);
+  return { truths: bucket(truths), positives: Math.min(bucket(positives), anchors) };
+}
+
 /**
- * Turns augmented samples into padded arrays. G and P are buckets of this batch alone, so that a resumed run meets the same shapes.
+ * Turns augmented samples into padded arrays. G and P follow from this batch and `atLeast` alone, so that a resumed run meets the
+ * same shapes.
  *
  * @param samples - `size` x `size` pixels; instances marked `ignore` are left out
  * @param segment - add masks at a quarter of the size: cell (i, j) samples pixel (4i + 2, 4j + 2)
@@ -134,21 +169,21 @@ export function targetArrays({
   samples,
   size,
   segment,
+  atLeast,
   teacherOf,
   temperature = 1,
 }: {
   samples: readonly Sample[];
   size: number;
   segment: boolean;
+  /** Lower bounds of the padded sizes. */
+  atLeast?: TargetShape;
   teacherOf?: (instance: SampleInstance) => TeacherAnswer | null;
   temperature?: number;
 }): TargetArrays {
   const batch = samples.length;
-  const lists = samples.map((sample) => sample.instances.filter((instance) => instance.ignore !== true));
-  const truths = bucket(Math.max(1, ...lists.map((list) => list.length)));
-  const possible = lists.map((list) => list.reduce((sum, { box }) => sum + claimable(box, size), 0));
-  const anchors = STRIDES.reduce((sum, stride) => sum + (size / stride) ** 2, 0);
-  const positives = Math.min(bucket(Math.max(1, ...possible)), anchors);
+  const lists = samples.map(trained);
+  const { truths, positives } = targetShape({ samples, size, ...(atLeast ? { atLeast } : {}) });
   const side = size * PROTO_SCALE;
   const cells = side * side;
   const boxes = new Float32Array(batch * truths * 4);

@@ -3,7 +3,6 @@ import type { Affine, Sample, SampleInstance } from "@seg/augment";
 import {
   annotationPolygons,
   annotationsOf,
-  type Box,
   type ClassMapping,
   type CocoDataset,
   type RgbImage,
