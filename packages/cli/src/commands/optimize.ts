@@ -1,0 +1,158 @@
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { loadDataset } from "@seg/coco-dataset";
+import { createStudent, isMaskStudent, loadWeights } from "@seg/distill";
+import {
+  type CalibrationMethod,
+  calibrate,
+  exportOnnx,
+  quantizeStatic,
+  sqnrReport,
+  traceStudent,
+  verifyExport,
+  writeArtefacts,
+  writeCertificates,
+} from "@seg/export";
+import { encodeModel } from "@seg/onnx";
+import { decodeImage, prepareYolo } from "@seg/preprocess";
+import type { OptionSpecs, OptionValues } from "../args.js";
+import { startEngine } from "../engine.js";
+import { CommandError, UsageError } from "../errors.js";
+import { imagesDirectory, writeJson } from "../files.js";
+import type { CommandContext } from "../main.js";
+import type { Output } from "../output.js";
+import { readStudentRecord } from "../student-record.js";
+
+export const optimizeOptions: OptionSpecs = {
+  model: { type: "string", required: true, help: "run directory of the student" },
+  format: { type: "list", help: "onnx; tensorrt and tflite are not available in this version [onnx]" },
+  quantize: { type: "string", fallback: "int8", help: "int8 or none" },
+  data: { type: "string", help: "calibration images (COCO .json) [the training split]" },
+  images: { type: "string", help: "folder of the calibration images" },
+  "calibration-images": { type: "number", fallback: 128, help: "how many images calibrate" },
+  "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile or entropy" },
+  license: { type: "string", fallback: "Apache-2.0", help: "licence of the weights" },
+  author: { type: "string", fallback: "seg", help: "who made the model" },
+  output: { type: "string", help: "folder of the artefacts [MODEL/optimized]", aliases: ["output-dir"] },
+  threads: { type: "number", help: "threads of the engine [cores]" },
+};
+
+/** Evenly spaced items, so that a sorted data set is covered. */
+function spread<T>(items: readonly T[], count: number): T[] {
+  const n = Math.min(count, items.length);
+  return Array.from({ length: n }, (_, i) => items[Math.floor((i * items.length) / n)]!);
+}
+
+/** Exports a student as ONNX fp32 and INT8, checks both against the traced model and certifies that they need no prompt. */
+export async function optimize(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  const directory = options["model"] as string;
+  const formats = (options["format"] as readonly string[] | undefined) ?? ["onnx"];
+  const unknown = formats.filter((f) => !["onnx", "tensorrt", "tflite"].includes(f));
+  if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx.`);
+  const quantize = options["quantize"] as string;
+  if (quantize !== "int8" && quantize !== "none")
+    throw new UsageError(`--quantize is int8 or none, got "${quantize}".`);
+  const method = options["calibration-method"] as CalibrationMethod;
+  if (!["minmax", "percentile", "entropy"].includes(method)) {
+    throw new UsageError(`--calibration-method is minmax, percentile or entropy, got "${method}".`);
+  }
+  const record = readStudentRecord(directory);
+  const folder = (options["output"] as string | undefined) ?? join(directory, "optimized");
+  const unavailable = formats.filter((f) => f !== "onnx");
+  for (const format of unavailable)
+    output.line(`${format.padEnd(11)} NOT AVAILABLE in this version; nothing was written for it`);
+  if (!formats.includes("onnx")) {
+    throw new CommandError({
+      code: "cli/format-unavailable",
+      message: `${unavailable.join(", ")} export is not available in this version. Use --format onnx.`,
+    });
+  }
+  await startEngine({ threads: options["threads"] as number | undefined });
+
+  const data = (options["data"] as string | undefined) ?? resolve(directory, record.train.data);
+  const dataset = await loadDataset(data);
+  const imagesDir = await imagesDirectory({
+    dataset,
+    path: data,
+    option:
+      (options["images"] as string | undefined) ??
+      (options["data"] === undefined ? resolve(directory, record.train.images) : undefined),
+  });
+  const chosen = spread(dataset.images, options["calibration-images"] as number);
+  const tensors: Float32Array[] = [];
+  for (const [i, image] of chosen.entries()) {
+    signal.throwIfAborted();
+    const decoded = await decodeImage(join(imagesDir, image.file_name), {
+      expectedSize: { width: image.width, height: image.height },
+    });
+    tensors.push(prepareYolo(decoded, { size: record.imgsz }).data);
+    output.progress({ label: "calibration images", done: i + 1, total: chosen.length });
+  }
+
+  const student = createStudent(record.student, {
+    classes: record.classes.length,
+    imgsz: record.imgsz,
+    seed: record.seed,
+  });
+  const classes = { classes: record.classes };
+  const task = isMaskStudent(record.student) ? ("segment" as const) : ("detect" as const);
+  let exported: Awaited<ReturnType<typeof exportOnnx>>;
+  try {
+    loadWeights(student, join(directory, "weights", "student.safetensors"));
+    student.net.train(false);
+    exported = await exportOnnx({
+      trace: () => traceStudent({ model: student.net, imgsz: record.imgsz }),
+      imgsz: record.imgsz,
+      task,
+      classes,
+      author: options["author"] as string,
+      license: options["license"] as string,
+    });
+  } finally {
+    student.dispose();
+  }
+  output.line(
+    `onnx        fp32 ${(exported.bytes.length / 1e6).toFixed(2)} MB, ${exported.model.graph.nodes.length} nodes`,
+  );
+  await mkdir(folder, { recursive: true });
+  const models: Record<string, Uint8Array> = { "model_fp32.onnx": exported.bytes };
+  let sqnr: Awaited<ReturnType<typeof sqnrReport>> | null = null;
+  if (quantize === "int8") {
+    const table = await calibrate(exported.model, tensors, { method });
+    const quantized = quantizeStatic(exported.model, table, { preset: "x64" });
+    models["model_int8.onnx"] = encodeModel(quantized);
+    sqnr = await sqnrReport(exported.model, quantized, tensors.slice(0, 8), { numClasses: record.classes.length });
+    const size = models["model_int8.onnx"].length;
+    output.line(
+      `onnx        int8 ${(size / 1e6).toFixed(2)} MB (${((100 * size) / exported.bytes.length).toFixed(1)} % of fp32), calibrated on ${tensors.length} images (${method})`,
+    );
+  }
+  const paths = writeArtefacts(folder, { models, model: exported.model, classes });
+  const reference = join(folder, "model_fp32.onnx");
+  const images = tensors.slice(0, 8);
+  const certificates = [];
+  for (const [name, precision] of [
+    ["model_fp32.onnx", "fp32"],
+    ["model_int8.onnx", "int8"],
+  ] as const) {
+    if (models[name] === undefined) continue;
+    certificates.push(
+      await verifyExport(join(folder, name), {
+        classes,
+        images,
+        precision,
+        ...(precision === "int8" ? { reference } : {}),
+      }),
+    );
+  }
+  const certificate = writeCertificates(folder, certificates);
+  const promptFree = certificates.every((c) => c.promptFree);
+  await writeJson(join(folder, "optimize.json"), {
+    version: 1,
+    formats: { onnx: "written", ...Object.fromEntries(unavailable.map((f) => [f, "not available in this version"])) },
+    sizes: Object.fromEntries(Object.entries(models).map(([n, b]) => [n, b.length])),
+    sqnr,
+  });
+  output.line(`certificate prompt free: ${promptFree}; ${certificate}`);
+  output.result({ command: "optimize", promptFree, files: paths });
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import type { CocoDataset } from "@seg/coco-dataset";
+import { CommandError } from "./errors.js";
+
+/** Key of a split file that says where its images lie: relative to the file, or absolute. Unknown keys are legal COCO. */
+export const IMAGES_DIR_KEY = "seg_images_dir";
+
+/** Writes a file so that it exists whole or not at all. */
+export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  try {
+    const file = await open(temporary, "wx");
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+export const writeJson = (path: string, value: unknown): Promise<void> =>
+  writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/**
+ * Folder of a dataset's images: the option, what the file itself says, `images/` beside the file, or the file's folder, the first
+ * that holds the first image.
+ * @throws {@link CommandError} `cli/images-not-found` naming the places that were searched
+ */
+export async function imagesDirectory({
+  dataset,
+  path,
+  option,
+}: {
+  dataset: CocoDataset;
+  path: string;
+  option?: string | undefined;
+}): Promise<string> {
+  const home = dirname(resolve(path));
+  const own = (dataset as unknown as Record<string, unknown>)[IMAGES_DIR_KEY];
+  const candidates =
+    option !== undefined
+      ? [resolve(option)]
+      : [...(typeof own === "string" ? [resolve(home, own)] : []), join(home, "images"), home];
+  const first = dataset.images[0]?.file_name;
+  for (const candidate of candidates) {
+    if (!existsSync(candidate) || !(await stat(candidate)).isDirectory()) continue;
+    // With an explicit folder single missing files are the validator's business.
+    if (
+      option !== undefined ||
+      first === undefined ||
+      dataset.images.slice(0, 5).some((i) => existsSync(join(candidate, i.file_name)))
+    ) {
+      return candidate;
+    }
+  }
+  throw new CommandError({
+    code: "cli/images-not-found",
+    message: `No image of ${path} was found in ${candidates.join(", ")} (first: ${first ?? "none"}). Give the folder with --images DIR.`,
+  });
+}

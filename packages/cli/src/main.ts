@@ -1,0 +1,137 @@
+import process from "node:process";
+import { describeOptions, nearest, type OptionSpecs, type OptionValues, parseArguments } from "./args.js";
+import { UsageError } from "./errors.js";
+import { createOutput, type Output } from "./output.js";
+
+interface Command {
+  readonly summary: string;
+  /** Name of the positional argument, where the command takes one or more. */
+  readonly positional?: string;
+  /** Loaded when the command runs: `seg --help` must not pull in the engine. */
+  load(): Promise<{
+    options: OptionSpecs;
+    run(options: OptionValues, output: Output, context: CommandContext): Promise<void>;
+  }>;
+}
+
+/** What a command gets beside its options. */
+export interface CommandContext {
+  readonly positional: readonly string[];
+  /** Aborted by the first Ctrl-C: finish the step, save, end. */
+  readonly signal: AbortSignal;
+}
+
+export const commands: Readonly<Record<string, Command>> = {
+  validate: {
+    summary: "check a COCO file, repair, split",
+    load: async () => {
+      const { validate, validateOptions } = await import("./commands/validate.js");
+      return { options: validateOptions, run: validate };
+    },
+  },
+  "train-teacher": {
+    summary: "adapt the teachers with LoRA",
+    load: async () => {
+      const { trainTeacher, trainTeacherOptions } = await import("./commands/train-teacher.js");
+      return { options: trainTeacherOptions, run: trainTeacher };
+    },
+  },
+  "train-student": {
+    summary: "distil a prompt-free student",
+    load: async () => {
+      const { trainStudentCommand, trainStudentOptions } = await import("./commands/train-student.js");
+      return { options: trainStudentOptions, run: trainStudentCommand };
+    },
+  },
+  optimize: {
+    summary: "export ONNX fp32 and INT8 with a certificate",
+    load: async () => {
+      const { optimize, optimizeOptions } = await import("./commands/optimize.js");
+      return { options: optimizeOptions, run: optimize };
+    },
+  },
+  evaluate: {
+    summary: "measure teacher, student and artefacts; write the report",
+    load: async () => {
+      const { evaluate, evaluateOptions } = await import("./commands/evaluate.js");
+      return { options: evaluateOptions, run: evaluate };
+    },
+  },
+  predict: {
+    summary: "run an exported model on images",
+    positional: "IMAGE...",
+    load: async () => {
+      const { predict, predictOptions } = await import("./commands/predict.js");
+      return { options: predictOptions, run: predict };
+    },
+  },
+};
+
+const common: OptionSpecs = {
+  json: { type: "boolean", fallback: false, help: "JSON lines on stdout for machines" },
+  quiet: { type: "boolean", fallback: false, help: "results only" },
+  help: { type: "boolean", fallback: false, help: "this text" },
+};
+
+function overview(): string {
+  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(15)} ${summary}`);
+  return `seg COMMAND [options]\n\n${list.join("\n")}\n\nseg COMMAND --help shows the options.`;
+}
+
+/**
+ * Runs one command line.
+ * @returns the exit code: 0 done, 1 the command failed (one sentence on stderr), 2 wrong usage, 130 interrupted
+ */
+export async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  const json = rest.includes("--json");
+  const output = createOutput({ json, quiet: rest.includes("--quiet") });
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(130);
+    process.stderr.write("\nStopping after this step; once more stops at once.\n");
+    controller.abort();
+  };
+  process.on("SIGINT", interrupt);
+  try {
+    if (name === undefined || name === "--help" || name === "help") {
+      process.stdout.write(`${overview()}\n`);
+      return name === undefined ? 2 : 0;
+    }
+    const command = commands[name];
+    if (command === undefined) {
+      const hint = nearest(name, Object.keys(commands));
+      throw new UsageError(
+        `Unknown command "${name}".${hint === null ? "" : ` Did you mean "${hint}"?`} seg --help lists them.`,
+      );
+    }
+    const { options, run } = await command.load();
+    const specs = { ...options, ...common };
+    if (rest.includes("--help")) {
+      process.stdout.write(
+        `seg ${name} ${command.positional ?? ""}\n${command.summary}\n\n${describeOptions(specs)}\n`,
+      );
+      return 0;
+    }
+    const { values, positional } = parseArguments(rest, specs);
+    if (positional.length > 0 && command.positional === undefined) {
+      throw new UsageError(`seg ${name} takes no argument "${positional[0]}".`);
+    }
+    await run(values, output, { positional, signal: controller.signal });
+    return controller.signal.aborted ? 130 : 0;
+  } catch (error) {
+    const { code, message } = describeError(error);
+    if (json) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
+    process.stderr.write(`error: ${message}\n`);
+    if (process.env["SEG_DEBUG"] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    return error instanceof UsageError ? 2 : 1;
+  } finally {
+    process.off("SIGINT", interrupt);
+  }
+}
+
+function describeError(error: unknown): { code: string; message: string } {
+  if (!(error instanceof Error)) return { code: "unknown", message: String(error) };
+  const { code } = error as { code?: unknown };
+  return { code: typeof code === "string" ? code : "unknown", message: error.message };
+}

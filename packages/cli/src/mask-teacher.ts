@@ -1,0 +1,82 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+import type { MaskTeacher } from "@seg/distill";
+import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, type Sam } from "@seg/teachers";
+import { CommandError } from "./errors.js";
+
+/** Name under which the small SAM of this repository is asked for. */
+export const EMBEDDED_SAM = "sam-tiny-synthetic";
+
+/** What `train-teacher` leaves in `teachers/sam.json`. */
+export interface SamRecord {
+  readonly version: 1;
+  /** Folder of the base weights, relative to the record, or the name of an embedded model. */
+  readonly base: string;
+  /** Folder of the adapter, relative to the record. */
+  readonly adapter: string;
+}
+
+export const samRecordFile = (experiment: string): string => join(experiment, "teachers", "sam.json");
+
+/** Folder of SAM weights: a path, or the name of the model that comes with @seg/teachers. */
+export function samDirectory(name: string): string {
+  const folder = name === EMBEDDED_SAM ? pretrainedSamDirectory() : resolve(name);
+  if (existsSync(join(folder, "config.json"))) return folder;
+  throw new CommandError({
+    code: "cli/sam-not-found",
+    message: `No SAM in ${folder}: give a folder with config.json and model.safetensors, or ${EMBEDDED_SAM}.`,
+  });
+}
+
+const fileHash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+/** The adapted SAM of an experiment with its adapter merged, or null where none was trained. */
+export async function loadAdaptedSam(
+  experiment: string,
+): Promise<{ sam: Sam; hash: string; sizeBytes: number; record: SamRecord } | null> {
+  const file = samRecordFile(experiment);
+  if (!existsSync(file)) return null;
+  const record = JSON.parse(readFileSync(file, "utf8")) as SamRecord;
+  const base = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(file), record.base));
+  const { sam } = loadTeachers(dirname(file), { samBase: base });
+  if (sam === undefined) return null;
+  const [weights, delta] = [
+    join(base, "model.safetensors"),
+    join(dirname(file), record.adapter, "adapter_model.safetensors"),
+  ];
+  const hash = createHash("sha256").update(fileHash(weights)).update(fileHash(delta)).digest("hex");
+  return { sam, hash, sizeBytes: statSync(weights).size + statSync(delta).size, record };
+}
+
+/** The adapted SAM behind the interface that distillation knows. */
+export async function loadMaskTeacher(experiment: string): Promise<{ teacher: MaskTeacher; dispose(): void } | null> {
+  const loaded = await loadAdaptedSam(experiment);
+  if (loaded === null) return null;
+  const { sam, hash, record } = loaded;
+  return {
+    dispose: () => sam.dispose(),
+    teacher: {
+      id: `${record.base} + LoRA`,
+      hash,
+      async predict(image, boxes) {
+        const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes });
+        // image px -> model px -> logit grid; SAM places the content in the top left corner
+        const cells = side / geometry.netW;
+        return {
+          logits: [...logits],
+          side,
+          iou: [...iou],
+          toModel: [
+            geometry.scaleX * cells,
+            0,
+            geometry.padL * cells,
+            0,
+            geometry.scaleY * cells,
+            geometry.padT * cells,
+          ],
+        };
+      },
+    },
+  };
+}

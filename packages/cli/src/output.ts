@@ -1,0 +1,76 @@
+import process from "node:process";
+
+/** Where a command writes: text for people on stderr and stdout, or JSON lines for machines. */
+export interface Output {
+  readonly json: boolean;
+  /** A finished piece of information. */
+  line(text: string): void;
+  /** Progress, overwritten in a terminal and thinned out elsewhere. */
+  progress(state: { label: string; done: number; total: number; etaSeconds?: number; detail?: string }): void;
+  /** A machine-readable event; printed only with --json. */
+  event(event: Readonly<Record<string, unknown>>): void;
+  /** The result of the command: the last JSON line, or nothing beyond what was said. */
+  result(result: Readonly<Record<string, unknown>>): void;
+}
+
+/** "1:05" or "2:03:09". */
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  const [h, m] = [Math.floor(s / 3600), Math.floor((s % 3600) / 60)];
+  const two = (n: number) => String(n).padStart(2, "0");
+  return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
+}
+
+export function createOutput({
+  json,
+  quiet = false,
+  now = () => performance.now(),
+  out = process.stdout,
+  err = process.stderr,
+}: {
+  json: boolean;
+  quiet?: boolean;
+  now?: () => number;
+  out?: { write(text: string): unknown };
+  err?: { write(text: string): unknown; isTTY?: boolean };
+}): Output {
+  let last = -Infinity;
+  let open = false;
+  const close = () => {
+    if (open) err.write("\n");
+    open = false;
+  };
+  const print = (value: unknown) => out.write(`${JSON.stringify(value)}\n`);
+  return {
+    json,
+    line(text) {
+      close();
+      if (json) err.write(`${text}\n`);
+      else if (!quiet) out.write(`${text}\n`);
+    },
+    progress({ label, done, total, etaSeconds, detail }) {
+      if (quiet || json) return;
+      const finished = done >= total;
+      // A terminal gets ten updates a second, a log one line every ten seconds.
+      if (!finished && now() - last < (err.isTTY ? 100 : 10_000)) return;
+      last = now();
+      const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
+      const eta = etaSeconds === undefined || finished ? "" : `  ETA ${duration(etaSeconds)}`;
+      const text = `${label} ${done}/${total} ${percent}%${eta}${detail ? `  ${detail}` : ""}`;
+      if (!err.isTTY) {
+        err.write(`${text}\n`);
+        return;
+      }
+      err.write(`\r\x1b[K${text}`);
+      open = !finished;
+      if (finished) err.write("\n");
+    },
+    event(event) {
+      if (json) print(event);
+    },
+    result(result) {
+      close();
+      if (json) print({ type: "result", ...result });
+    },
+  };
+}
