@@ -1,4 +1,4 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, totalmem } from "node:os";
 import { EngineError } from "./errors.js";
 
 /** Engine settings; see {@link configure}. */
@@ -9,6 +9,8 @@ export interface EngineConfig {
   spinning: boolean;
   /** Compiled sessions kept, least recently used dropped first. @defaultValue 32 */
   cacheSize: number;
+  /** Estimated bytes that cached sessions may keep together; one session may exceed it. @defaultValue 40 % of the machine's memory */
+  cacheBytes: number;
   /** ONNX Runtime graph optimisation of recorded graphs. @defaultValue "extended" */
   optimization: "disabled" | "basic" | "extended" | "all";
   /** Operators of `com.microsoft` (FusedMatMul, QuickGelu, Gelu) in recorded graphs; traced graphs never have them. @defaultValue true */
@@ -21,6 +23,7 @@ const current: EngineConfig = {
   threads: Number.isInteger(environmentThreads) && environmentThreads > 0 ? environmentThreads : availableParallelism(),
   spinning: false,
   cacheSize: 32,
+  cacheBytes: Math.floor(0.4 * totalmem()),
   optimization: "extended",
   contrib: true,
 };
@@ -47,7 +50,10 @@ export function configure(settings: Partial<EngineConfig>): void {
       const known = Object.keys(current).join(", ");
       throw new EngineError({ code: "ENGINE_CONFIG", message: `Unknown engine setting "${key}". Known: ${known}.` });
     }
-    if ((key === "threads" || key === "cacheSize") && !(Number.isInteger(value) && (value as number) > 0)) {
+    if (
+      (key === "threads" || key === "cacheSize" || key === "cacheBytes") &&
+      !(Number.isInteger(value) && (value as number) > 0)
+    ) {
       throw new EngineError({
         code: "ENGINE_CONFIG",
         message: `${key} must be a positive integer, got ${String(value)}.`,

@@ -98,6 +98,14 @@ describe("session cache", () => {
     expect(engineInfo().sessions).toBeLessThanOrEqual(2);
     configure({ cacheSize: 32 });
   });
+
+  test("and beyond cacheBytes, whatever their number", () => {
+    const before = engineInfo().cacheBytes;
+    configure({ cacheBytes: 3_000_000 });
+    for (const n of [500_000, 500_001, 500_002]) tf.tidy(() => tf.sum(tf.square(tf.ones([n]))).dataSync());
+    expect(engineInfo().sessions).toBe(1);
+    configure({ cacheBytes: before });
+  });
 });
 
 describe("layout", () => {

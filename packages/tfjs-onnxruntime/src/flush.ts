@@ -12,6 +12,8 @@ interface Compiled {
   /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
   readonly feeds: readonly { name: string; source: number }[];
   readonly outputs: readonly string[];
+  /** Estimated memory that the session keeps for intermediate values. */
+  readonly bytes: number;
 }
 
 const cache = new Map<number, Compiled[]>();
@@ -97,20 +99,48 @@ export function flushValues(values: readonly Value[]): void {
     order.delete(compiled);
   } else {
     statistics.misses++;
+    evict(peakBytes(nodes, roots));
     compiled = compile(nodes, roots, structure, sources);
     const list = cache.get(key);
     if (list) list.push(compiled);
     else cache.set(key, [compiled]);
-    evict();
   }
   order.add(compiled);
   run(compiled, nodes, roots, sources);
 }
 
-function evict(): void {
-  while (order.size >= engineConfig().cacheSize) {
+/**
+ * Largest number of bytes alive at once when nodes run in order and values die after their last reader: about what the
+ * session's arena grows to, and never gives back.
+ */
+function peakBytes(nodes: readonly RecordedNode[], roots: readonly Value[]): number {
+  const size = (value: Value) => sizeOf(value.shape) * (value.dtype === "bool" ? 1 : 4);
+  const lastReader = new Map<Value, number>();
+  nodes.forEach((node, n) => {
+    for (const input of node.inputs) if (input.node !== null) lastReader.set(input, n);
+  });
+  for (const root of roots) lastReader.delete(root);
+  const dying = new Map<number, number>();
+  for (const [value, n] of lastReader) dying.set(n, (dying.get(n) ?? 0) + size(value));
+  let alive = 0;
+  let peak = 0;
+  nodes.forEach((node, n) => {
+    for (const output of node.outputs) alive += size(output);
+    peak = Math.max(peak, alive);
+    alive -= dying.get(n) ?? 0;
+  });
+  return peak;
+}
+
+/** Drops least recently used sessions until another one of `incoming` bytes fits the limits. */
+function evict(incoming: number): void {
+  let total = incoming;
+  for (const compiled of order) total += compiled.bytes;
+  const { cacheSize, cacheBytes } = engineConfig();
+  while (order.size > 0 && (order.size >= cacheSize || total > cacheBytes)) {
     const oldest = order.values().next().value as Compiled;
     order.delete(oldest);
+    total -= oldest.bytes;
     oldest.session.dispose();
     for (const [key, list] of cache) {
       const rest = list.filter((c) => c !== oldest);
@@ -164,7 +194,7 @@ function compile(
   const sourceIndex = new Map(sources.map((value, i) => [value, i]));
   const feeds = context.feeds.map(({ value, name }) => ({ name, source: sourceIndex.get(value)! }));
   statistics.compileMs += performance.now() - start;
-  return { session, structure, feeds, outputs };
+  return { session, structure, feeds, outputs, bytes: peakBytes(nodes, roots) };
 }
 
 function run(

@@ -39,6 +39,7 @@ if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, (
 export function engineInfo(): {
   readonly version: string;
   readonly threads: number;
+  readonly cacheBytes: number;
   readonly executionProviders: readonly string[];
   readonly kernels: readonly string[];
   readonly sessions: number;
@@ -51,6 +52,7 @@ export function engineInfo(): {
   return {
     version: runtimeVersion(),
     threads: engineConfig().threads,
+    cacheBytes: engineConfig().cacheBytes,
     executionProviders: ["cpu"],
     kernels,
     ...cacheStatistics(),
