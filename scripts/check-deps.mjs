@@ -38,16 +38,23 @@ for (const name of Object.keys(LAYER)) {
   ]);
   for (const file of files(`packages/${name}/src`)) {
     const text = readFileSync(file, "utf8");
-    for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*"([^".][^"]*)"/g)) {
+    const statements = /(?:^|\n)\s*(?:import|export)\s(?:[^;"]*?\sfrom\s+)?"([^".][^"]*)"|\bimport\("([^".][^"]*)"\)/g;
+    for (const [, named, dynamic] of text.matchAll(statements)) {
+      const specifier = named ?? dynamic;
       if (specifier.startsWith("node:") || specifier === "vitest" || specifier === "fast-check") continue;
-      const dependency = specifier.startsWith("@") ? specifier.split("/").slice(0, 2).join("/") : specifier.split("/")[0];
+      const dependency = specifier.startsWith("@")
+        ? specifier.split("/").slice(0, 2).join("/")
+        : specifier.split("/")[0];
       const own = dependency.startsWith("@seg/") ? dependency.slice(5) : null;
       if (own === name) continue;
       if (own !== null && !(own in LAYER)) problems.push(`${file}: unknown package ${dependency}`);
       if (own !== null && !isTest(file) && LAYER[own] >= LAYER[name] && !SIDEWAYS.has(`${name}>${own}`)) {
-        problems.push(`${file}: ${name} (layer ${LAYER[name]}) imports ${own} (layer ${LAYER[own]}): imports go down only`);
+        problems.push(
+          `${file}: ${name} (layer ${LAYER[name]}) imports ${own} (layer ${LAYER[own]}): imports go down only`,
+        );
       }
-      if (!isTest(file) && !declared.has(dependency)) problems.push(`${file}: ${dependency} is not declared in packages/${name}/package.json`);
+      if (!isTest(file) && !declared.has(dependency))
+        problems.push(`${file}: ${dependency} is not declared in packages/${name}/package.json`);
     }
   }
 }

@@ -10,15 +10,26 @@ const report = join(scratch, "vitest.json");
 const run = (title, command, args) => {
   console.log(`\n== ${title}`);
   const started = Date.now();
-  const { status } = spawnSync(command, args, { stdio: "inherit", env: { ...process.env, NX_DAEMON: "false", NX_NO_CLOUD: "true" } });
-  console.log(`== ${title}: ${status === 0 ? "ok" : `failed (${status})`}, ${((Date.now() - started) / 1000).toFixed(0)} s`);
+  const { status } = spawnSync(command, args, {
+    stdio: "inherit",
+    env: { ...process.env, NX_DAEMON: "false", NX_NO_CLOUD: "true" },
+  });
+  console.log(
+    `== ${title}: ${status === 0 ? "ok" : `failed (${status})`}, ${((Date.now() - started) / 1000).toFixed(0)} s`,
+  );
   return status ?? 1;
 };
 let failed = 0;
 failed += run("format and lint", "npx", ["biome", "check", "--diagnostic-level=warn", "."]) === 0 ? 0 : 1;
 failed += run("imports", "node", ["scripts/check-deps.mjs"]) === 0 ? 0 : 1;
 failed += run("types", "npx", ["tsc", "--noEmit", "-p", "tsconfig.json"]) === 0 ? 0 : 1;
-const tests = run("tests", "npx", ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`]);
+const tests = run("tests", "npx", [
+  "vitest",
+  "run",
+  "--reporter=default",
+  "--reporter=json",
+  `--outputFile.json=${report}`,
+]);
 let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0 };
 try {
   counts = JSON.parse(readFileSync(report, "utf8"));

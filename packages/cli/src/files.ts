@@ -1,33 +1,20 @@
-import { randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { existsSync, mkdirSync } from "node:fs";
+import { stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import type { CocoDataset } from "@seg/coco-dataset";
+import { writeFileAtomic as writeBytes } from "@seg/nn";
 import { CommandError } from "./errors.js";
 
 /** Key of a split file that says where its images lie: relative to the file, or absolute. Unknown keys are legal COCO. */
 export const IMAGES_DIR_KEY = "seg_images_dir";
 
-/** Writes a file so that it exists whole or not at all. */
-export async function writeFileAtomic(path: string, content: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
-  try {
-    const file = await open(temporary, "wx");
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+/** Writes a file so that it exists whole or not at all; makes its folder. */
+export function writeFileAtomic(path: string, content: string | Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeBytes(path, [typeof content === "string" ? new TextEncoder().encode(content) : content]);
 }
 
-export const writeJson = (path: string, value: unknown): Promise<void> =>
+export const writeJson = (path: string, value: unknown): void =>
   writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 
 /**

@@ -382,9 +382,9 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     notMeasured,
     licences: [{ what: "student weights", licence: "Apache-2.0" }],
   };
-  await writeFileAtomic(join(target, "report.html"), renderReport(data));
+  writeFileAtomic(join(target, "report.html"), renderReport(data));
   const { overlays: pictures, ...plain } = data;
-  await writeJson(join(target, "report.json"), {
+  writeJson(join(target, "report.json"), {
     version: 1,
     ...plain,
     overlays: pictures.map(({ title, caption }) => ({ title, caption })),
@@ -392,8 +392,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     metrics: Object.fromEntries(artefacts.map((a, i) => [a.name, evaluations[i]!.metrics])),
     promptFree: certificate?.promptFree ?? null,
   });
-  await writeJson(join(directory, "optimized", "benchmark.json"), bench);
-  await writeFileAtomic(join(directory, "optimized", "benchmark.md"), formatBenchmarkMarkdown(bench));
+  writeJson(join(directory, "optimized", "benchmark.json"), bench);
+  writeFileAtomic(join(directory, "optimized", "benchmark.md"), formatBenchmarkMarkdown(bench));
 
   for (const row of rows) {
     output.line(

@@ -147,7 +147,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   }
   const certificate = writeCertificates(folder, certificates);
   const promptFree = certificates.every((c) => c.promptFree);
-  await writeJson(join(folder, "optimize.json"), {
+  writeJson(join(folder, "optimize.json"), {
     version: 1,
     formats: { onnx: "written", ...Object.fromEntries(unavailable.map((f) => [f, "not available in this version"])) },
     sizes: Object.fromEntries(Object.entries(models).map(([n, b]) => [n, b.length])),

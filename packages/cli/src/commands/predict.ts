@@ -40,7 +40,7 @@ export async function predict(options: OptionValues, output: Output, { positiona
         ...(found.masks ? { mask: found.masks[i]! } : {}),
       }));
       const overlay = join(directory, `${basename(file, extname(file))}.png`);
-      await writeFileAtomic(overlay, await renderOverlay({ image, instances, format: "png" }));
+      writeFileAtomic(overlay, await renderOverlay({ image, instances, format: "png" }));
       output.line(`${file}: ${instances.length} objects in ${milliseconds.toFixed(0)} ms -> ${overlay}`);
       for (const { name, score, box } of instances)
         output.line(`  ${name.padEnd(12)} ${score.toFixed(2)}  [${box.map((v) => v.toFixed(0)).join(", ")}]`);
@@ -53,6 +53,6 @@ export async function predict(options: OptionValues, output: Output, { positiona
   } finally {
     await detector.dispose();
   }
-  await writeJson(join(directory, "predictions.json"), results);
+  writeJson(join(directory, "predictions.json"), results);
   output.result({ command: "predict", images: results });
 }

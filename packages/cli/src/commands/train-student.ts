@@ -197,7 +197,7 @@ export async function trainStudentCommand(
         ? null
         : { data: relative(directory, resolve(val.path)), images: relative(directory, val.imagesDir) },
   };
-  await writeJson(studentRecordFile(directory), record);
+  writeJson(studentRecordFile(directory), record);
   output.line(
     `student     ${result.reason} after epoch ${result.epoch}; weights in ${join(directory, "weights", "student.safetensors")}`,
   );

@@ -81,7 +81,7 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
     output.line(`teacher     ${teacher}: ${available ? "" : "NOT AVAILABLE in this version, "}${reason}`);
   }
   await mkdir(join(directory, "teachers"), { recursive: true });
-  await writeJson(join(directory, "teachers", "decisions.json"), {
+  writeJson(join(directory, "teachers", "decisions.json"), {
     version: 1,
     teachers: decision.decisions,
     unavailable: decision.unavailable.map((d) => d.teacher),
@@ -151,10 +151,10 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
       base: name === EMBEDDED_SAM ? name : relative(join(directory, "teachers"), resolve(base)),
       adapter: "sam_lora",
     };
-    await writeJson(samRecordFile(directory), record);
+    writeJson(samRecordFile(directory), record);
     const named = (e: SamEvaluation | null) =>
       e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: names[c.classId] })) };
-    await writeJson(join(directory, "teachers", "sam_metrics.json"), {
+    writeJson(join(directory, "teachers", "sam_metrics.json"), {
       base: name,
       steps: result.steps,
       trainableShare: share,
@@ -163,7 +163,7 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
       merge,
       curve,
     });
-    await writeJson(join(directory, "teacher_config.json"), { ...options, trainImages: items.length });
+    writeJson(join(directory, "teacher_config.json"), { ...options, trainImages: items.length });
     if (before !== null && after !== null && after.meanIou <= before.meanIou) {
       output.line(
         `warning: adaptation did not raise the mask IoU (${before.meanIou.toFixed(3)} -> ${after.meanIou.toFixed(3)}); more steps or images may help`,

@@ -66,17 +66,17 @@ export async function validate(options: OptionValues, output: Output): Promise<v
     );
   }
   if (directory !== undefined) {
-    await writeJson(join(directory, "validation.json"), { ...report, repairs: patchLog, split: split?.lock ?? null });
+    writeJson(join(directory, "validation.json"), { ...report, repairs: patchLog, split: split?.lock ?? null });
     if (patchLog.length > 0) {
-      await writeFileAtomic(join(directory, "patch.jsonl"), `${patchLog.map((p) => JSON.stringify(p)).join("\n")}\n`);
+      writeFileAtomic(join(directory, "patch.jsonl"), `${patchLog.map((p) => JSON.stringify(p)).join("\n")}\n`);
     }
     if (split !== null) {
       const from = resolve(directory);
       for (const [name, part] of Object.entries(split.splits)) {
         const where = imagesDir === undefined ? {} : { [IMAGES_DIR_KEY]: relative(from, imagesDir) || "." };
-        await writeFileAtomic(join(directory, `${name}.json`), `${JSON.stringify({ ...part, ...where })}\n`);
+        writeFileAtomic(join(directory, `${name}.json`), `${JSON.stringify({ ...part, ...where })}\n`);
       }
-      await writeJson(join(directory, "split.lock.json"), split.lock);
+      writeJson(join(directory, "split.lock.json"), split.lock);
       output.line(
         `written     ${Object.keys(split.splits)
           .map((n) => join(directory, `${n}.json`))

@@ -80,7 +80,11 @@ export async function verifyExport(path: string, spec: VerifySpec): Promise<Cert
 /** Collects the certificates of one run in `certificate.json`. Returns its path. */
 export function writeCertificates(directory: string, certificates: readonly Certificate[]): string {
   const path = join(directory, "certificate.json");
-  writeJson(path, { version: 1, promptFree: certificates.length > 0 && certificates.every((c) => c.promptFree), artefacts: certificates });
+  writeJson(path, {
+    version: 1,
+    promptFree: certificates.length > 0 && certificates.every((c) => c.promptFree),
+    artefacts: certificates,
+  });
   return path;
 }
 
