@@ -1,7 +1,7 @@
 import { CounterRandom } from "@seg/augment";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { ops } from "./index.js";
+import { engineInfo, ops } from "./index.js";
 
 type Fn = (...x: tf.Tensor[]) => tf.Tensor;
 
@@ -345,6 +345,126 @@ const cases: Case[] = [
   },
 ];
 
+const more: Case[] = [
+  ...(["tan", "atan", "asinh", "sinh", "cosh", "ceil", "floor", "round", "step"] as const).map((name) => ({
+    name,
+    fn: ((x: tf.Tensor) => tf[name](x)) as Fn,
+    shapes: [[3, 4]],
+    map: (x: number) => 0.6 * x + 0.013,
+  })),
+  ...(["acos", "asin", "atanh"] as const).map((name) => ({
+    name,
+    fn: ((x: tf.Tensor) => tf[name](x)) as Fn,
+    shapes: [[3, 4]],
+    map: (x: number) => 0.4 * x,
+  })),
+  { name: "acosh", fn: (x) => tf.acosh(x!), shapes: [[3, 4]], map: (x) => positive(x) + 1 },
+  { name: "prelu", fn: (x, a) => tf.prelu(x!, a!), shapes: [[3, 4], [4]] },
+  {
+    name: "addN",
+    fn: (a, b) => tf.addN([a!, b!, a!]),
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+  },
+  {
+    name: "squaredDifference",
+    fn: (a, b) => tf.squaredDifference(a!, b!),
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+  },
+  { name: "mod", fn: (a, b) => tf.mod(a!, b!), shapes: [[9], [9]], map: positive, forwardOnly: true },
+  {
+    name: "mod and floorDiv of negative integers",
+    fn: (a) =>
+      tf.concat([
+        tf.mod(tf.cast(tf.mul(a!, 9), "int32"), tf.scalar(4, "int32")),
+        tf.floorDiv(tf.cast(tf.mul(a!, 9), "int32"), tf.scalar(-4, "int32")),
+      ]),
+    shapes: [[9]],
+    forwardOnly: true,
+  },
+  {
+    name: "comparisons",
+    fn: (a, b) => {
+      const x = tf.round(a!);
+      const y = tf.round(b!);
+      const flags = [
+        tf.equal(x, y),
+        tf.notEqual(x, y),
+        tf.greater(x, y),
+        tf.greaterEqual(x, y),
+        tf.less(x, y),
+        tf.lessEqual(x, y),
+      ];
+      const special = tf.div(x, tf.mul(y, 0));
+      return tf.stack(
+        [...flags, tf.logicalXor(flags[0]!, flags[2]!), tf.isNaN(special), tf.isInf(special), tf.isFinite(special)].map(
+          (f) => tf.cast(f, "int32"),
+        ),
+      );
+    },
+    shapes: [[20], [20]],
+    forwardOnly: true,
+  },
+  {
+    name: "unsortedSegmentSum",
+    fn: (x) => tf.unsortedSegmentSum(x!, tf.tensor1d([2, 0, -1, 2], "int32"), 3),
+    shapes: [[4, 3]],
+  },
+  {
+    name: "gatherND",
+    fn: (x) =>
+      tf.gatherND(
+        x!,
+        tf.tensor2d(
+          [
+            [0, 1],
+            [2, 0],
+          ],
+          [2, 2],
+          "int32",
+        ),
+      ),
+    shapes: [[3, 2, 2]],
+    forwardOnly: true,
+  },
+  { name: "expandDims", fn: (x) => tf.mul(tf.expandDims(x!, 1), 2), shapes: [[3, 4]] },
+  { name: "onesLike zerosLike", fn: (x) => tf.add(tf.mul(x!, tf.onesLike(x!)), tf.zerosLike(x!)), shapes: [[3, 4]] },
+  { name: "range", fn: (x) => tf.mul(x!, tf.range(0, 8, 2)), shapes: [[3, 4]] },
+  { name: "argMin", fn: (x) => tf.argMin(x!, 1), shapes: [[3, 5]], forwardOnly: true },
+  {
+    name: "batchNorm gradient",
+    fn: (x, o, s) =>
+      tf.batchNorm(
+        asMap(x!),
+        tf.tensor1d([0.1, -0.2, 0.3, 0]),
+        tf.tensor1d([1, 2, 0.5, 1]),
+        o as tf.Tensor1D,
+        s as tf.Tensor1D,
+        1e-3,
+      ),
+    shapes: [[2, 3, 3, 4], [4], [4]],
+  },
+  {
+    name: "batchNorm with statistics of full rank",
+    fn: (x) =>
+      tf.batchNorm(
+        asMap(x!),
+        tf.fill([1, 2, 2, 1], 0.2) as tf.Tensor4D,
+        tf.fill([1, 2, 2, 1], 2) as tf.Tensor4D,
+        undefined,
+        undefined,
+        1e-3,
+      ),
+    shapes: [[1, 2, 2, 1]],
+    forwardOnly: true,
+  },
+];
+
 interface Outcome {
   y: Float32Array;
   grads: Float32Array[];
@@ -372,15 +492,37 @@ function expectClose(actual: Float32Array, expected: Float32Array, tolerance: nu
   }
 }
 
+/** Kernels of this backend that ran. */
+const used = new Set<string>();
+
 describe("kernels and gradients agree with tfjs cpu", () => {
-  beforeAll(() => tf.ready());
-  test.each(cases.filter((c) => !c.numericOnly).map((c) => [c.name, c] as const))("%s", async (_name, c) => {
-    const expected = await evaluate("cpu", c);
-    const actual = await evaluate("onnxruntime", c);
-    expectClose(actual.y, expected.y, 2e-5, "y");
-    expected.grads.forEach((g, i) => {
-      expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
-    });
+  beforeAll(async () => {
+    await tf.ready();
+    for (const config of tf.getKernelsForBackend("onnxruntime")) {
+      const { kernelName, kernelFunc } = config;
+      config.kernelFunc = (call) => {
+        used.add(kernelName);
+        return kernelFunc(call);
+      };
+    }
+  });
+  test.each([...cases, ...more].filter((c) => !c.numericOnly).map((c) => [c.name, c] as const))(
+    "%s",
+    async (_name, c) => {
+      const expected = await evaluate("cpu", c);
+      const actual = await evaluate("onnxruntime", c);
+      expectClose(actual.y, expected.y, 2e-5, "y");
+      expected.grads.forEach((g, i) => {
+        expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
+      });
+    },
+  );
+});
+
+describe("coverage", () => {
+  test("every kernel of engineInfo() ran above, forward or as a gradient", () => {
+    const idle = engineInfo().kernels.filter((name) => !used.has(name));
+    expect(idle).toEqual([]);
   });
 });
 
@@ -388,8 +530,8 @@ describe("gradients agree with central differences", () => {
   // Central differences in float32: step 1e-2 leaves a truncation error of O(1e-4) and a rounding error of O(1e-5 / 1e-2).
   const step = 1e-2;
   test.each(
-    cases
-      .filter((c) => !c.forwardOnly && !/abs|relu|clip|max|min|where|sign/.test(c.name))
+    [...cases, ...more]
+      .filter((c) => !c.forwardOnly && !/abs|relu|clip|max|min|where|sign|ceil|floor|round|step/.test(c.name))
       .map((c) => [c.name, c] as const),
   )("%s", async (_name, c) => {
     await tf.setBackend("onnxruntime");

@@ -183,10 +183,18 @@ binary("Equal", nativeBinary("Equal"), "bool");
 binary("NotEqual", (c, a, b) => c.emit("Not", [c.emit("Equal", [a, b])]), "bool");
 binary("LogicalAnd", nativeBinary("And"), "bool");
 binary("LogicalOr", nativeBinary("Or"), "bool");
-binary("LogicalXor", nativeBinary("Xor"), "bool");
-binary("Prelu", (c, x, alpha) =>
-  c.emit("Where", [c.emit("GreaterOrEqual", [x, c.scalar(0, "float32")]), x, c.emit("Mul", [x, alpha])]),
-);
+kernel("Prelu", (call) => {
+  const x = call.inputs["x"]!;
+  const values = [call.value(x), call.value(call.inputs["alpha"]!)];
+  return call.tensor(call.record("Prelu", values, [{ shape: x.shape, dtype: "float32" }])[0]!);
+});
+lowering("Prelu", (c, node) => {
+  const { names, perm } = c.align(node.inputs, node.outputs[0]!.shape);
+  const [x, alpha] = names as [string, string];
+  const negative = c.emit("Less", [x, c.scalar(0, "float32")]);
+  c.set(node.outputs[0]!, c.emit("Where", [negative, c.emit("Mul", [x, alpha]), x]), perm);
+});
+
 kernel("EluGrad", (call) => {
   const dy = call.inputs["dy"]!;
   const values = [call.value(dy), call.value(call.inputs["y"]!)];
@@ -252,19 +260,16 @@ lowering("Cast", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Cast", [name], { to }), perm);
 });
 
-for (const name of ["Softmax", "LogSoftmax"]) {
-  kernel(name, (call) => {
-    const x = (call.inputs["logits"] ?? call.inputs["x"])!;
-    const dim = ((call.attrs["dim"] ?? call.attrs["axis"]) as number | undefined) ?? -1;
-    const axis = dim < 0 ? dim + x.shape.length : dim;
-    const [y] = call.record(name, [call.value(x)], [{ shape: x.shape, dtype: "float32" }], { axis });
-    return call.tensor(y!);
-  });
-  lowering(name, (c, node) => {
-    const { name: x, perm } = c.preferred(node.inputs[0]!);
-    c.set(node.outputs[0]!, c.emit(name, [x], { axis: perm[node.attrs["axis"] as number]! }), perm);
-  });
-}
+kernel("Softmax", (call) => {
+  const x = call.inputs["logits"]!;
+  const dim = call.attrs["dim"] as number;
+  const axis = dim < 0 ? dim + x.shape.length : dim;
+  return call.tensor(call.record("Softmax", [call.value(x)], [{ shape: x.shape, dtype: "float32" }], { axis })[0]!);
+});
+lowering("Softmax", (c, node) => {
+  const { name, perm } = c.preferred(node.inputs[0]!);
+  c.set(node.outputs[0]!, c.emit("Softmax", [name], { axis: perm[node.attrs["axis"] as number]! }), perm);
+});
 
 kernel("Cumsum", (call) => {
   const x = call.inputs["x"]!;

@@ -242,15 +242,6 @@ lowering("Tile", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Tile", [name, c.int64(base)]), perm);
 });
 
-kernel("BroadcastTo", (call) => {
-  const x = call.inputs["x"]!;
-  const shape = call.attrs["shape"] as number[];
-  return call.tensor(call.record("BroadcastTo", [call.value(x)], [{ shape, dtype: x.dtype }])[0]!);
-});
-lowering("BroadcastTo", (c, node) => {
-  c.set(node.outputs[0]!, c.emit("Expand", [c.plain(node.inputs[0]!), c.int64(node.outputs[0]!.shape)]));
-});
-
 kernel("Pack", (call) => {
   const inputs = Object.values(call.inputs) as tf.TensorInfo[];
   const rank = inputs[0]!.shape.length + 1;
