@@ -35,7 +35,7 @@ export const trainTeacherOptions: OptionSpecs = {
   },
   "max-trainable-ratio": {
     type: "number",
-    help: "largest trainable share of the frozen parameters [0.05; small SAM 0.1]",
+    help: "largest trainable share of the frozen parameters [0.05]",
   },
   "max-images": { type: "number", help: "use at most this many training images" },
   seed: { type: "number", fallback: 0, help: "prompts, order, adapters", aliases: ["random-seed"] },
@@ -102,7 +102,7 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
   const adapter = join(directory, "teachers", "sam_lora");
   const steps = options["steps"] as number | undefined;
   const lr = options["lr"] as number | undefined;
-  const ratio = (options["max-trainable-ratio"] as number | undefined) ?? (name === EMBEDDED_SAM ? 0.1 : 0.05);
+  const ratio = options["max-trainable-ratio"] as number | undefined;
   const started = performance.now();
   const curve: { step: number; loss: number }[] = [];
   let share = 0;
@@ -114,7 +114,7 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
       ...(steps === undefined ? { epochs: options["epochs"] as number } : { steps }),
       batch: options["batch"] as number,
       seed: options["seed"] as number,
-      maxTrainableRatio: ratio,
+      ...(ratio === undefined ? {} : { maxTrainableRatio: ratio }),
       ...(lr === undefined ? {} : { lr }),
       ...(validation.length > 0 ? { validation } : {}),
       outDir: adapter,
