@@ -34,6 +34,17 @@ function characterWidth(character: string): number {
 }
 
 /**
+ * As {@link fitText}, but cut in the middle: of many names that begin alike the ends tell them apart.
+ * @example fitMiddle("long name number 7", 10, 80) // "long na…ber 7"
+ */
+export function fitMiddle(text: string, fontSize: number, maxWidth: number): string {
+  if (textWidth(text, fontSize) <= maxWidth) return text;
+  const tail = [...text].slice(-5).join("").trimStart();
+  const head = fitText(text, fontSize, maxWidth - textWidth(tail, fontSize));
+  return head === "" ? fitText(text, fontSize, maxWidth) : `${head}${tail}`;
+}
+
+/**
  * The text itself, or as much of it as fits with an ellipsis behind; empty when not even one character fits.
  *
  * @param maxWidth - pixels by {@link textWidth}

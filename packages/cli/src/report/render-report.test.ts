@@ -1,0 +1,299 @@
+import { describe, expect, test } from "vitest";
+import { parseResultsCsv } from "./parse-results-csv.js";
+import { MAX_REPORT_BYTES, renderReport } from "./render-report.js";
+import type { MaskScore, ModelRow, ReportData } from "./report-data.js";
+import { verdict } from "./verdict.js";
+
+const maskScore = (meanIou: number): MaskScore => ({
+  meanIou,
+  perClass: [{ name: "cell", iou: meanIou, filledBox: 0.741, ellipse: 0.836, count: 812 }],
+  baselines: { filledBox: 0.741, ellipse: 0.836 },
+});
+
+const fp32: ModelRow = {
+  name: "student fp32",
+  kind: "student-fp32",
+  prompts: "none",
+  box: { map50: 0.889, map: 0.66 },
+  mask: { map50: 0.87, map: 0.6 },
+  maskIou: 0.79,
+  sizeBytes: 13_250_000,
+  latencyMs: { p50: 18.31, p95: 20.4 },
+  fps: 54.6,
+  peakMemoryBytes: 212e6,
+  perClass: [{ name: "cell", boxAp50: 0.93, boxAp: 0.68, maskAp50: 0.92, maskAp: 0.61 }],
+};
+
+const int8: ModelRow = {
+  ...fp32,
+  name: "student INT8",
+  kind: "student-int8",
+  box: { map50: 0.872, map: 0.641 },
+  mask: { map50: 0.844, map: 0.583 },
+  maskIou: 0.781,
+  sizeBytes: 3_580_000,
+  latencyMs: { p50: 8.72, p95: 9.9 },
+  fps: 114.7,
+  peakMemoryBytes: 148e6,
+};
+
+const teacher: ModelRow = {
+  name: "MobileSAM + LoRA",
+  kind: "teacher",
+  prompts: "box prompts (ground truth)",
+  box: null,
+  mask: { map50: 0.941, map: 0.702 },
+  maskIou: 0.857,
+  sizeBytes: 40_700_000,
+  latencyMs: { p50: 412.3, p95: 455 },
+  fps: 2.42,
+  peakMemoryBytes: null,
+};
+
+const full = (): ReportData => ({
+  title: "Cells",
+  subtitle: "yolov8n-seg",
+  seed: 42,
+  decisions: [{ what: "student", choice: "yolov8n-seg", reason: "boxes and masks are annotated" }],
+  dataset: {
+    images: 364,
+    annotations: 4888,
+    classes: [{ index: 0, name: "cell", counts: { train: 3410, val: 730, test: 748 } }],
+    splits: { train: 255, val: 55, test: 54 },
+    findings: [{ severity: "warn", code: "coco/box-outside", message: "9 boxes reach outside.", count: 9 }],
+    generated: { boxes: 0, areas: 361 },
+  },
+  curves: parseResultsCsv("epoch,time,train/box_loss,metrics/mAP50(B)\n1,10,5.9,\n2,20,3.1,0.4\n3,30,1.2,0.8\n"),
+  teacher: {
+    name: "MobileSAM",
+    adapter: "teachers/sam_lora",
+    trainableShare: 0.0123,
+    before: maskScore(0.717),
+    after: maskScore(0.857),
+    curve: [
+      { step: 1, loss: 1.1 },
+      { step: 2, loss: 0.7 },
+    ],
+  },
+  models: [teacher, fp32, int8],
+  certificate: {
+    promptFree: true,
+    modelSha256: "9f86d081",
+    checks: [{ name: "inputs", passed: true, detail: "one input" }],
+  },
+  overlays: [{ title: "a.jpg", caption: "annotated", image: Uint8Array.of(0xff, 0xd8, 0xff), mime: "image/jpeg" }],
+  environment: { device: "cpu" },
+  notMeasured: ["power draw"],
+  licences: [{ what: "student weights", licence: "Apache-2.0" }],
+});
+
+const empty = (): ReportData => ({
+  title: "Empty",
+  subtitle: "",
+  seed: 0,
+  decisions: [],
+  dataset: { images: 0, annotations: 0, classes: [], splits: {}, findings: [], generated: { boxes: 0, areas: 0 } },
+  curves: { columns: [], rows: [] },
+  teacher: null,
+  models: [],
+  certificate: null,
+  overlays: [],
+  environment: {},
+  notMeasured: [],
+  licences: [],
+});
+
+/** Words of the page without markup and style sheet. */
+const words = (page: string) =>
+  page
+    .replace(/<style>[\s\S]*?<\/style>/g, "")
+    .replace(/<[^>]*>/g, " ")
+    .replace(/[\s\u00a0]+/g, " ");
+
+/** Every text in the data, nested ones too, replaced. */
+function withTexts<T>(value: T, replace: (text: string) => string): T {
+  if (typeof value === "string") return replace(value) as T;
+  if (value instanceof Uint8Array || value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map((entry) => withTexts(entry, replace)) as T;
+  return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, withTexts(entry, replace)])) as T;
+}
+
+describe("verdict", () => {
+  test("says what INT8 keeps and what it costs", () => {
+    expect(verdict(full()).headline.replaceAll("\u00a0", " ")).toBe(
+      "Student INT8 keeps 98 % of fp32 box mAP50 and 97 % of mask mAP50 at 27 % of the size, 2.1× faster.",
+    );
+  });
+
+  test("says slower when it is slower, and does not round 'almost all' to 100 %", () => {
+    const slow: ModelRow = { ...int8, box: { map50: 0.8875, map: 0.6 }, mask: null, latencyMs: { p50: 27.5, p95: 30 } };
+    expect(verdict({ ...full(), models: [fp32, slow] }).headline.replaceAll("\u00a0", " ")).toBe(
+      "Student INT8 keeps 99.8 % of fp32 box mAP50 at 27 % of the size, 1.5× slower.",
+    );
+  });
+
+  test("leaves out what was not measured and divides by nothing", () => {
+    const bare: ModelRow = { ...int8, mask: null, sizeBytes: null, latencyMs: null };
+    expect(verdict({ ...full(), models: [fp32, bare] }).headline.replaceAll("\u00a0", " ")).toBe(
+      "Student INT8 keeps 98 % of fp32 box mAP50.",
+    );
+    const zero: ModelRow = { ...fp32, box: { map50: 0, map: 0 }, mask: null };
+    expect(verdict({ ...full(), models: [zero, bare] }).headline).toBe("Student INT8 reaches box mAP50 0.872.");
+    expect(verdict(empty())).toEqual({ headline: "Nothing was measured yet.", details: [] });
+  });
+
+  test("holds the teacher against its trivial baselines", () => {
+    const details = (after: number) =>
+      verdict({ ...full(), teacher: { ...full().teacher!, after: maskScore(after) } }).details.join(" ");
+    expect(details(0.857)).toContain("above both trivial baselines");
+    expect(details(0.8)).toContain("above only the weaker");
+    expect(details(0.7)).toContain("above neither");
+  });
+
+  test("never calls a failed, contradictory or empty certificate good", () => {
+    const failed = { name: "inputs", passed: false, detail: "two inputs" };
+    for (const certificate of [
+      { promptFree: true, modelSha256: "", checks: [failed] },
+      { promptFree: false, modelSha256: "", checks: [{ ...failed, passed: true }] },
+      { promptFree: true, modelSha256: "", checks: [] },
+    ]) {
+      const text = words(renderReport({ ...full(), certificate }));
+      expect(text).toContain("not certified prompt-free");
+      expect(text).not.toContain("✓ prompt-free");
+    }
+  });
+});
+
+describe("renderReport", () => {
+  test("escapes every text of the data, wherever it is shown", () => {
+    const hostile = `<script>alert(1)</script><img src=x onerror="alert(2)">'"&`;
+    const kept = new Set(["teacher", "student-fp32", "student-int8", "warn", "none"]);
+    const data = withTexts(full(), (text) => (kept.has(text) ? text : hostile));
+    data.curves = {
+      columns: ["epoch", `train/${hostile}_loss`],
+      rows: [
+        [1, 2],
+        [2, 1],
+      ],
+    };
+    data.dataset.classes[0]!.counts = { [hostile]: 3 };
+    data.dataset.splits = { [hostile]: 3 };
+    data.environment = { [hostile]: hostile };
+    const page = renderReport(data);
+    expect(page).not.toMatch(/<script|<img src=x|onerror="alert/i);
+    expect(page).toContain("&lt;script&gt;alert(1)&lt;/script&gt;");
+    // Exactly the one picture, with its mime type escaped into the attribute.
+    expect(page.match(/<img /g)).toHaveLength(1);
+  });
+
+  test("loads nothing: no address on the network in any attribute or style, no script", () => {
+    const page = renderReport(full());
+    const addresses = [...page.matchAll(/(?:src|href|srcset|action|xlink:href)\s*=\s*"([^"]*)"/g)].map(
+      (match) => match[1]!,
+    );
+    expect(addresses.length).toBeGreaterThan(5);
+    for (const address of addresses) expect(address).toMatch(/^(#|data:image\/)/);
+    expect(page).not.toMatch(/url\(|@import|<script|<link|<iframe/i);
+    expect(
+      [...page.matchAll(/https?:\/\/[^"' ]+/g)]
+        .map(([url]) => url)
+        .filter((url) => url !== "http://www.w3.org/2000/svg"),
+    ).toEqual([]);
+    for (const [, id] of page.matchAll(/href="#([^"]*)"/g)) expect(page).toContain(`id="${id}"`);
+  });
+
+  test("prints 'not measured' for what is missing, never 0, NaN or undefined", () => {
+    const missing: ModelRow = {
+      ...fp32,
+      box: null,
+      mask: { map50: Number.NaN, map: -1 },
+      maskIou: null,
+      sizeBytes: null,
+      latencyMs: null,
+      fps: null,
+      peakMemoryBytes: null,
+      perClass: [{ name: "cell", boxAp50: null, boxAp: null, maskAp50: -1, maskAp: null }],
+    };
+    const page = renderReport({ ...full(), models: [missing], teacher: null });
+    const row = /<tr class="kind-student-fp32">.*?<\/tr>/s.exec(page)![0];
+    expect(row.match(/>not measured</g)).toHaveLength(9);
+    expect(words(row)).toContain("filled box not measured");
+    expect(words(row)).not.toMatch(/\b0(\.0+)?\b/);
+    expect(words(page)).toContain("student fp32: box mAP, mask mAP, mask IoU, size, latency, FPS, peak memory");
+    expect(page).not.toMatch(/NaN|undefined|Infinity|\[object/);
+  });
+
+  test("prints a measured zero as zero", () => {
+    const zero: ModelRow = { ...fp32, box: { map50: 0, map: 0 } };
+    expect(renderReport({ ...full(), models: [zero] })).toContain(
+      'data-label="Box mAP50"><span class="value">0.000</span>',
+    );
+  });
+
+  test("shows mask IoU beside both baselines in every model row, and marks baselines of other pictures", () => {
+    const rows = (data: ReportData) =>
+      [...renderReport(data).matchAll(/<tr class="kind-.*?<\/tr>/gs)].map(([row]) => words(row));
+    for (const row of rows(full())) expect(row).toMatch(/filled box 0\.741\* .*ellipse 0\.836\*/);
+    const own = { ...teacher, maskBaselines: { filledBox: 0.7, ellipse: 0.8 } };
+    for (const row of rows({ ...full(), models: [own, fp32, int8] }))
+      expect(row).toMatch(/filled box 0\.700 .*ellipse 0\.800 /);
+  });
+
+  test("shows differences of INT8 against fp32 with their direction", () => {
+    const row = words(/<tr class="kind-student-int8">.*?<\/tr>/s.exec(renderReport(full()))![0]);
+    expect(row).toContain("0.872 ▼ −0.017");
+    expect(row).toContain("3.58 MB ▲ 27 % of fp32");
+    expect(row).toContain("8.72 ms ▲ 2.1× faster");
+    expect(row).toContain("148 MB ▲ 70 % of fp32");
+  });
+
+  test("survives a report without anything in it", () => {
+    const page = renderReport(empty());
+    expect(page.startsWith("<!doctype html>")).toBe(true);
+    expect(words(page)).toContain("Nothing was measured yet.");
+    expect(page).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  test("survives odd numbers: one epoch, equal values, NaN losses, one class, hundreds of classes", () => {
+    const data = full();
+    data.curves = {
+      columns: ["epoch", "train/box_loss", "metrics/mAP50(B)"],
+      rows: [
+        [1, Number.NaN, 0.5],
+        [2, 3, 0.5],
+      ],
+    };
+    data.teacher!.curve = Array.from({ length: 5000 }, (_, i) => ({
+      step: i,
+      loss: i === 7 ? Number.POSITIVE_INFINITY : 1,
+    }));
+    data.dataset.classes = Array.from({ length: 300 }, (_, index) => ({
+      index,
+      name: `class ${index}`,
+      counts: { train: 0 },
+    }));
+    const page = renderReport(data);
+    expect(page).not.toMatch(/NaN|undefined|Infinity/);
+    expect(page.length).toBeLessThan(300_000);
+  });
+
+  test("gives the same text for the same data", () => {
+    expect(renderReport(full())).toBe(renderReport(structuredClone(full())));
+  });
+
+  test("stays below 10 MB: pictures that do not fit are left out and counted, smaller ones behind them are kept", () => {
+    const picture = (title: string, megabytes: number) => ({
+      title,
+      caption: "c",
+      image: new Uint8Array(megabytes * 1e6).fill(255),
+      mime: "image/jpeg",
+    });
+    const page = renderReport({
+      ...full(),
+      overlays: [picture("a", 4), picture("b", 3), picture("c", 3), picture("d", 0.3)],
+    });
+    expect(Buffer.byteLength(page)).toBeLessThanOrEqual(MAX_REPORT_BYTES);
+    expect(page.match(/<img /g)).toHaveLength(3);
+    expect(words(page)).toContain("1 of 4 pictures were left out");
+  });
+});
