@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import type { MaskTeacher } from "@seg/distill";
 import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, type Sam } from "@seg/teachers";
 import { CommandError } from "./errors.js";
@@ -57,7 +57,7 @@ export async function loadMaskTeacher(experiment: string): Promise<{ teacher: Ma
   return {
     dispose: () => sam.dispose(),
     teacher: {
-      id: `${record.base} + LoRA`,
+      id: `${basename(record.base)} + LoRA`,
       hash,
       async predict(image, boxes) {
         const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes });

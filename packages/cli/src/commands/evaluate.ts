@@ -1,11 +1,18 @@
 import { existsSync, readFileSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { createClassMapping, evaluate as evaluateCoco, instancesOf, mask } from "@seg/coco-dataset";
 import { evaluateStudent, type StudentEvaluation } from "@seg/distill";
 import { type BenchmarkReport, benchmark, type Certificate, formatBenchmarkMarkdown } from "@seg/export";
 import { createDetector } from "@seg/export/runtime";
 import { decodeImage, samMaskToImage } from "@seg/preprocess";
-import { evaluateSam, predictInstanceMasks, type SamEvaluation, type SamItem } from "@seg/teachers";
+import {
+  bitmapIou,
+  evaluateSam,
+  predictInstanceMasks,
+  type SamEvaluation,
+  type SamItem,
+  trivialMask,
+} from "@seg/teachers";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { type LoadedSplit, loadSplit } from "../data.js";
 import { startEngine } from "../engine.js";
@@ -40,6 +47,24 @@ export const evaluateOptions: OptionSpecs = {
 const read = <T>(path: string): T | null => (existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as T) : null);
 const finite = (value: number | undefined): number | null =>
   value === undefined || !Number.isFinite(value) || value < 0 ? null : value;
+
+/** What needs no network: mean IoU of the annotated masks with their own filled box, and with the ellipse inscribed in it. */
+function trivialBaselines(split: LoadedSplit): { filledBox: number; ellipse: number } | null {
+  const mapping = createClassMapping(split.dataset);
+  const sums = { filledBox: 0, ellipse: 0 };
+  let count = 0;
+  for (const { id, width, height } of split.dataset.images) {
+    for (const { box, mask: truth } of instancesOf(split.dataset, id, mapping)) {
+      if (truth === undefined) continue;
+      const pixels = mask.decode(truth);
+      for (const kind of ["filledBox", "ellipse"] as const) {
+        sums[kind] += bitmapIou(trivialMask({ kind, box, width, height }), pixels);
+      }
+      count++;
+    }
+  }
+  return count === 0 ? null : { filledBox: sums.filledBox / count, ellipse: sums.ellipse / count };
+}
 
 /** The adapted SAM on the split, prompted with the annotated boxes; mask AP takes its own IoU estimate as score. */
 async function evaluateTeacher({
@@ -90,7 +115,13 @@ async function evaluateTeacher({
     const segm = evaluateCoco({ groundTruth: split.dataset, detections, iouType: "segm" });
     milliseconds.sort((a, b) => a - b);
     const at = (q: number) => milliseconds[Math.min(milliseconds.length - 1, Math.floor(q * milliseconds.length))]!;
-    return { name: `${record.base} + LoRA`, sizeBytes, scores, segm, latencyMs: { p50: at(0.5), p95: at(0.95) } };
+    return {
+      name: `${basename(record.base)} + LoRA`,
+      sizeBytes,
+      scores,
+      segm,
+      latencyMs: { p50: at(0.5), p95: at(0.95) },
+    };
   } finally {
     sam.dispose();
   }
@@ -252,17 +283,21 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   const bench = await benchmark(artefacts, { imgsz: record.imgsz, rounds: options["rounds"] as number, threads: 1 });
   const teacher = experiment === undefined ? null : await evaluateTeacher({ split, experiment, output });
 
-  const rows: ModelRow[] = artefacts.map(({ name, kind }, i) =>
-    studentRow({ name, kind, evaluation: evaluations[i]!, bench: bench.rows.find((r) => r.artefact === name)! }),
-  );
+  const baselines = evaluations.some((e) => e.segm !== null) || teacher !== null ? trivialBaselines(split) : null;
+  const rows: ModelRow[] = artefacts.map(({ name, kind }, i) => ({
+    maskBaselines: baselines,
+    ...studentRow({ name, kind, evaluation: evaluations[i]!, bench: bench.rows.find((r) => r.artefact === name)! }),
+  }));
   if (teacher !== null) {
-    const stat = (key: string) => finite(teacher.segm.stats[teacher.segm.names.indexOf(key)]);
+    // -1 means that the split has no object to judge.
+    const stat = (key: string) => teacher.segm.stats[teacher.segm.names.indexOf(key)] ?? -1;
     rows.unshift({
       name: teacher.name,
       kind: "teacher",
       prompts: "annotated boxes and classes",
       box: null,
-      mask: { map50: stat("AP50") ?? 0, map: stat("AP") ?? 0 },
+      mask: { map50: stat("AP50"), map: stat("AP") },
+      maskBaselines: baselines,
       maskIou: teacher.scores.meanIou,
       sizeBytes: teacher.sizeBytes,
       latencyMs: teacher.latencyMs,
@@ -285,13 +320,6 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
         }>(join(experiment, "teachers", "sam_metrics.json"));
   const validation = read<{
     findings: { severity: "error" | "warn" | "info"; code: string; message: string; count: number }[];
-    inspection: {
-      numImages: number;
-      numAnnotations: number;
-      boxesGenerated?: number;
-      areasGenerated?: number;
-      derivable?: { boxes: number; areas: number };
-    };
   }>(
     (options["validation"] as string | undefined) ??
       join(dirname(resolve(options["data"] as string)), "validation.json"),
@@ -342,8 +370,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
         validation?.findings.map(({ severity, code, message, count: n }) => ({ severity, code, message, count: n })) ??
         [],
       generated: {
-        boxes: validation?.inspection.derivable?.boxes ?? 0,
-        areas: validation?.inspection.derivable?.areas ?? 0,
+        boxes: order.reduce((n, name) => n + splitFiles[name]!.inspection.boxesGenerated, 0),
+        areas: order.reduce((n, name) => n + splitFiles[name]!.inspection.areasGenerated, 0),
       },
     },
     curves,
@@ -401,10 +429,9 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
         `${row.sizeBytes === null ? "-" : `${(row.sizeBytes / 1e6).toFixed(2)} MB`}  ${row.latencyMs === null ? "-" : `${row.latencyMs.p50.toFixed(1)} ms`}  ${row.verdict ?? ""}`,
     );
   }
-  if (teacher !== null) {
-    const { meanIou, baselines } = teacher.scores;
+  if (baselines !== null) {
     output.line(
-      `teacher mask IoU ${meanIou.toFixed(3)} beside filled box ${baselines.filledBox.toFixed(3)}, ellipse in the box ${baselines.ellipse.toFixed(3)}`,
+      `mask IoU without any network: filled box ${baselines.filledBox.toFixed(3)}, ellipse in the box ${baselines.ellipse.toFixed(3)}`,
     );
   }
   output.line(`report      ${join(target, "report.html")}`);
