@@ -65,9 +65,6 @@ export function createSession(bytes: Uint8Array): NativeSession {
     executionMode: "sequential",
     logSeverityLevel: 4,
     extra: { session: { intra_op: { allow_spinning: spinning ? "1" : "0" } } },
-    ...(process.env["SEG_PROFILE"] === undefined
-      ? {}
-      : { enableProfiling: true, profileFilePrefix: process.env["SEG_PROFILE"] }),
   });
   return session;
 }
