@@ -1,11 +1,12 @@
 import {
-  assertUsable,
   type CocoDataset,
   type DatasetInspection,
+  type Finding,
   inspectDataset,
   loadDataset,
   validateDataset,
 } from "@seg/coco-dataset";
+import { CommandError } from "./errors.js";
 import { imagesDirectory } from "./files.js";
 
 /** A split as commands use it. */
@@ -16,11 +17,56 @@ export interface LoadedSplit {
   readonly inspection: DatasetInspection;
 }
 
-/** Loads a COCO file for training or evaluation: errors of validation (structure, geometry, existence of files) stop here. */
-export async function loadSplit(path: string, images: string | undefined): Promise<LoadedSplit> {
+/** What to do about findings whose message only says what is wrong. */
+const ADVICE: Readonly<Record<string, string>> = {
+  missing_file: "Restore the file, give the folder with --images, or remove the image entry.",
+  corrupt: "Replace the file or remove the image entry.",
+  dim_mismatch: "Correct width and height of the image entry, or put the annotated file back.",
+  orphan_image: "Add the image entry or correct the id.",
+  missing_geometry: "Annotate a box or a mask, or remove the annotation.",
+  dup_image_id: "Give every image its own id.",
+  dup_ann_id: "Give every annotation its own id.",
+  dup_category_id: "Give every category its own id.",
+  dup_category_name: "Give every category its own name.",
+  dup_file_name: "Merge the image entries or correct a file name.",
+};
+
+/** The refusal of a COCO file: the first finding with what to do, and how many other kinds there are. */
+export function unusableData({ path, errors }: { path: string; errors: readonly Finding[] }): CommandError {
+  const [first, ...rest] = errors;
+  const advice = ADVICE[first?.code ?? ""];
+  const more = rest.length === 0 ? "" : ` ${rest.length} more kinds of error: seg validate --data ${path} lists them.`;
+  return new CommandError({
+    code: "cli/unusable-data",
+    message: `${path} cannot be used: ${first?.message ?? "see the findings"}${advice === undefined ? "" : ` ${advice}`}${more}`,
+  });
+}
+
+/** The refusal of a COCO file without images. */
+export function emptyData(path: string): CommandError {
+  return new CommandError({
+    code: "cli/empty-split",
+    message: `${path} lists no images. Add images, or split again with shares that leave some for it.`,
+  });
+}
+
+/**
+ * Loads a COCO file for training or evaluation: errors of validation (structure, geometry, existence of files) stop here.
+ *
+ * @param onBadImage - `skip` leaves missing and empty image files to the command, which leaves them out by name
+ * @throws {@link CommandError} `cli/empty-split`, `cli/unusable-data` naming the file, `cli/images-not-found`
+ */
+export async function loadSplit(
+  path: string,
+  images: string | undefined,
+  { onBadImage = "error" }: { onBadImage?: "error" | "skip" } = {},
+): Promise<LoadedSplit> {
   const source = await loadDataset(path);
+  if (source.images.length === 0) throw emptyData(path);
   const imagesDir = await imagesDirectory({ dataset: source, path, option: images });
   const { dataset, report } = await validateDataset(source, { imagesDir });
-  assertUsable(report);
+  const errors = report.findings.filter((f) => f.severity === "error");
+  const fatal = errors.filter((f) => onBadImage === "error" || f.layer !== "images");
+  if (fatal.length > 0) throw unusableData({ path, errors: fatal });
   return { path, dataset, imagesDir, inspection: inspectDataset(source) };
 }

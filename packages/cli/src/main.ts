@@ -1,6 +1,7 @@
 import process from "node:process";
 import { describeOptions, nearest, type OptionSpecs, type OptionValues, parseArguments } from "./args.js";
 import { UsageError } from "./errors.js";
+import { explainError } from "./explain-error.js";
 import { createOutput, type Output } from "./output.js";
 
 interface Command {
@@ -84,21 +85,23 @@ function overview(): string {
  */
 export async function main(argv: readonly string[]): Promise<number> {
   const [name, ...rest] = argv;
-  const json = rest.includes("--json");
-  const output = createOutput({ json, quiet: rest.includes("--quiet") });
+  const isSet = (flag: string) => argv.includes(flag) || argv.includes(`${flag}=true`);
+  const json = isSet("--json");
+  const output = createOutput({ json, quiet: isSet("--quiet") });
   const controller = new AbortController();
   const interrupt = () => {
     if (controller.signal.aborted) process.exit(130);
-    process.stderr.write("\nStopping after this step; once more stops at once.\n");
+    output.settle();
+    process.stderr.write("Stopping after this step; once more stops at once.\n");
     controller.abort();
   };
   process.on("SIGINT", interrupt);
   try {
-    if (name === undefined || name === "--help" || name === "help") {
+    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
       process.stdout.write(`${overview()}\n`);
       return name === undefined ? 2 : 0;
     }
-    const command = commands[name];
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
     if (command === undefined) {
       const hint = nearest(name, Object.keys(commands));
       throw new UsageError(
@@ -107,10 +110,9 @@ export async function main(argv: readonly string[]): Promise<number> {
     }
     const { options, run } = await command.load();
     const specs = { ...options, ...common };
-    if (rest.includes("--help")) {
-      process.stdout.write(
-        `seg ${name} ${command.positional ?? ""}\n${command.summary}\n\n${describeOptions(specs)}\n`,
-      );
+    if (rest.includes("--help") || rest.includes("-h")) {
+      const usage = ["seg", name, command.positional ?? "[options]"].join(" ");
+      process.stdout.write(`${usage}\n${command.summary}\n\n${describeOptions(specs)}\n`);
       return 0;
     }
     const { values, positional } = parseArguments(rest, specs);
@@ -120,7 +122,13 @@ export async function main(argv: readonly string[]): Promise<number> {
     await run(values, output, { positional, signal: controller.signal });
     return controller.signal.aborted ? 130 : 0;
   } catch (error) {
-    const { code, message } = describeError(error);
+    output.settle();
+    if (controller.signal.aborted && error instanceof Error && error.name === "AbortError") {
+      if (json) process.stdout.write(`${JSON.stringify({ type: "error", code: "aborted", message: "stopped" })}\n`);
+      process.stderr.write("stopped before the end\n");
+      return 130;
+    }
+    const { code, message } = explainError(error, { command: name });
     if (json) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
     process.stderr.write(`error: ${message}\n`);
     if (process.env["SEG_DEBUG"] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
@@ -128,10 +136,4 @@ export async function main(argv: readonly string[]): Promise<number> {
   } finally {
     process.off("SIGINT", interrupt);
   }
-}
-
-function describeError(error: unknown): { code: string; message: string } {
-  if (!(error instanceof Error)) return { code: "unknown", message: String(error) };
-  const { code } = error as { code?: unknown };
-  return { code: typeof code === "string" ? code : "unknown", message: error.message };
 }

@@ -9,6 +9,8 @@ export interface Output {
   progress(state: { label: string; done: number; total: number; etaSeconds?: number; detail?: string }): void;
   /** A machine-readable event; printed only with --json. */
   event(event: Readonly<Record<string, unknown>>): void;
+  /** Ends a progress line that is still being overwritten: what is written next starts on its own line. */
+  settle(): void;
   /** The result of the command: the last JSON line, or nothing beyond what was said. */
   result(result: Readonly<Record<string, unknown>>): void;
 }
@@ -36,15 +38,16 @@ export function createOutput({
 }): Output {
   let last = -Infinity;
   let open = false;
-  const close = () => {
+  const settle = () => {
     if (open) err.write("\n");
     open = false;
   };
   const print = (value: unknown) => out.write(`${JSON.stringify(value)}\n`);
   return {
     json,
+    settle,
     line(text) {
-      close();
+      settle();
       if (json) err.write(`${text}\n`);
       else if (!quiet) out.write(`${text}\n`);
     },
@@ -69,7 +72,7 @@ export function createOutput({
       if (json) print(event);
     },
     result(result) {
-      close();
+      settle();
       if (json) print({ type: "result", ...result });
     },
   };

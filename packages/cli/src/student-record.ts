@@ -30,5 +30,13 @@ export function readStudentRecord(directory: string): StudentRecord {
       message: `${directory} holds no trained student (no student.json). Run seg train-student --output ${directory} first.`,
     });
   }
-  return JSON.parse(readFileSync(file, "utf8")) as StudentRecord;
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as StudentRecord;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw new CommandError({
+      code: "cli/student-record-damaged",
+      message: `${file} is damaged (${cause.message}). Run seg train-student --output ${directory} --resume with the options of the run to write it again.`,
+    });
+  }
 }

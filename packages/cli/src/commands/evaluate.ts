@@ -39,9 +39,18 @@ export const evaluateOptions: OptionSpecs = {
     aliases: ["output-dir"],
   },
   title: { type: "string", fallback: "Prompt-free student", help: "title of the report" },
-  overlays: { type: "number", fallback: 6, help: "pictures in the report" },
-  rounds: { type: "number", fallback: 30, help: "interleaved timing rounds, at least 20" },
-  threads: { type: "number", help: "threads of the engine [cores]; artefacts are timed with one" },
+  overlays: { type: "number", range: { integer: true, min: 0 }, fallback: 6, help: "pictures in the report" },
+  rounds: {
+    type: "number",
+    range: { integer: true, min: 20 },
+    fallback: 30,
+    help: "interleaved timing rounds, at least 20",
+  },
+  threads: {
+    type: "number",
+    range: { integer: true, min: 1 },
+    help: "threads of the engine [cores]; artefacts are timed with one",
+  },
 };
 
 const read = <T>(path: string): T | null => (existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as T) : null);
@@ -332,7 +341,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   ] as const) {
     if (entry === null) continue;
     const path = resolve(directory, entry.data);
-    if (existsSync(path)) splitFiles[name] = await loadSplit(path, resolve(directory, entry.images));
+    if (existsSync(path))
+      splitFiles[name] = await loadSplit(path, resolve(directory, entry.images), { onBadImage: "skip" });
   }
   const order = ["train", "val", "test"].filter((n) => splitFiles[n] !== undefined);
   const count = (name: string, categoryId: number) =>

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { loadDataset } from "@seg/coco-dataset";
@@ -14,7 +15,7 @@ import {
   writeCertificates,
 } from "@seg/export";
 import { encodeModel } from "@seg/onnx";
-import { decodeImage, prepareYolo } from "@seg/preprocess";
+import { decodeImage, PreprocessError, prepareYolo } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
@@ -29,12 +30,17 @@ export const optimizeOptions: OptionSpecs = {
   quantize: { type: "string", fallback: "int8", help: "int8 or none" },
   data: { type: "string", help: "calibration images (COCO .json) [the training split]" },
   images: { type: "string", help: "folder of the calibration images" },
-  "calibration-images": { type: "number", fallback: 128, help: "how many images calibrate" },
+  "calibration-images": {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 128,
+    help: "how many images calibrate",
+  },
   "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile or entropy" },
   license: { type: "string", fallback: "Apache-2.0", help: "licence of the weights" },
   author: { type: "string", fallback: "seg", help: "who made the model" },
   output: { type: "string", help: "folder of the artefacts [MODEL/optimized]", aliases: ["output-dir"] },
-  threads: { type: "number", help: "threads of the engine [cores]" },
+  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
 };
 
 /** Evenly spaced items, so that a sorted data set is covered. */
@@ -67,9 +73,21 @@ export async function optimize(options: OptionValues, output: Output, { signal }
       message: `${unavailable.join(", ")} export is not available in this version. Use --format onnx.`,
     });
   }
-  await startEngine({ threads: options["threads"] as number | undefined });
-
+  const weights = join(directory, "weights", "student.safetensors");
+  if (!existsSync(weights)) {
+    throw new CommandError({
+      code: "cli/weights-not-found",
+      message: `${weights} was not found although ${directory} records a student. Restore it or train again.`,
+    });
+  }
   const data = (options["data"] as string | undefined) ?? resolve(directory, record.train.data);
+  if (options["data"] === undefined && !existsSync(data)) {
+    throw new CommandError({
+      code: "cli/calibration-data-not-found",
+      message: `The training split ${data} of this student was not found. Give images for calibration with --data and --images.`,
+    });
+  }
+  await startEngine({ threads: options["threads"] as number | undefined });
   const dataset = await loadDataset(data);
   const imagesDir = await imagesDirectory({
     dataset,
@@ -82,11 +100,23 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   const tensors: Float32Array[] = [];
   for (const [i, image] of chosen.entries()) {
     signal.throwIfAborted();
-    const decoded = await decodeImage(join(imagesDir, image.file_name), {
-      expectedSize: { width: image.width, height: image.height },
-    });
-    tensors.push(prepareYolo(decoded, { size: record.imgsz }).data);
+    try {
+      const decoded = await decodeImage(join(imagesDir, image.file_name), {
+        expectedSize: { width: image.width, height: image.height },
+      });
+      tensors.push(prepareYolo(decoded, { size: record.imgsz }).data);
+    } catch (error) {
+      // Calibration needs a sample, not every image; training may have left the same file out.
+      if (!PreprocessError.isInstance(error)) throw error;
+      output.line(`warning: not used for calibration: ${error.message}`);
+    }
     output.progress({ label: "calibration images", done: i + 1, total: chosen.length });
+  }
+  if (tensors.length === 0) {
+    throw new CommandError({
+      code: "cli/no-calibration-images",
+      message: `No image of ${data} can be read for calibration. Give others with --data and --images.`,
+    });
   }
 
   const student = createStudent(record.student, {
@@ -98,7 +128,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   const task = isMaskStudent(record.student) ? ("segment" as const) : ("detect" as const);
   let exported: Awaited<ReturnType<typeof exportOnnx>>;
   try {
-    loadWeights(student, join(directory, "weights", "student.safetensors"));
+    loadWeights(student, weights);
     student.net.train(false);
     exported = await exportOnnx({
       trace: () => traceStudent({ model: student.net, imgsz: record.imgsz }),

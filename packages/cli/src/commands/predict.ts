@@ -1,8 +1,10 @@
+import { existsSync } from "node:fs";
 import { basename, extname, join } from "node:path";
-import { createDetector } from "@seg/export/runtime";
-import { decodeImage } from "@seg/preprocess";
+import { createDetector, type Detector } from "@seg/export/runtime";
+import { decodeImage, PreprocessError } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
-import { UsageError } from "../errors.js";
+import { CommandError, UsageError } from "../errors.js";
+import { explainError } from "../explain-error.js";
 import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
@@ -11,21 +13,85 @@ import { renderOverlay } from "../overlay/render-overlay.js";
 export const predictOptions: OptionSpecs = {
   model: { type: "string", required: true, help: "exported model (.onnx)" },
   output: { type: "string", fallback: "predictions", help: "folder for overlays and predictions.json" },
-  confidence: { type: "number", fallback: 0.25, help: "lowest score that is kept" },
-  iou: { type: "number", fallback: 0.7, help: "overlap above which the weaker detection goes" },
-  threads: { type: "number", fallback: 1, help: "threads of the runtime" },
+  confidence: {
+    type: "number",
+    range: { min: 0, max: 1 },
+    fallback: 0.25,
+    help: "lowest score that is kept",
+  },
+  iou: {
+    type: "number",
+    range: { min: 0, max: 1 },
+    fallback: 0.7,
+    help: "overlap above which the weaker detection goes",
+  },
+  threads: { type: "number", range: { integer: true, min: 1 }, fallback: 1, help: "threads of the runtime" },
 };
 
-/** Runs an exported model on pictures; writes an overlay for each and one JSON file. */
-export async function predict(options: OptionValues, output: Output, { positional }: CommandContext): Promise<void> {
-  if (positional.length === 0)
-    throw new UsageError("seg predict needs at least one image: seg predict --model model_int8.onnx image.jpg");
-  const directory = options["output"] as string;
-  const detector = await createDetector({ model: options["model"] as string, threads: options["threads"] as number });
-  const results: object[] = [];
+/** @throws {@link CommandError} `cli/model-not-found`, `cli/model-unusable` naming the file */
+async function openModel(model: string, threads: number): Promise<Detector> {
+  if (!existsSync(model)) {
+    throw new CommandError({
+      code: "cli/model-not-found",
+      message: `Model ${model} was not found. Export one with seg optimize, or check the path.`,
+    });
+  }
   try {
-    for (const file of positional) {
-      const image = await decodeImage(file);
+    return await createDetector({ model, threads });
+  } catch (error) {
+    throw new CommandError({
+      code: "cli/model-unusable",
+      message: `Model ${model} cannot be opened: ${explainError(error).message}`,
+    });
+  }
+}
+
+/** File names of the overlays: the image's own, with a number where two images share one. */
+function overlayNames(files: readonly string[]): string[] {
+  const used = new Set<string>();
+  return files.map((file) => {
+    const stem = basename(file, extname(file));
+    let name = stem;
+    for (let i = 2; used.has(name); i++) name = `${stem}-${i}`;
+    used.add(name);
+    return `${name}.png`;
+  });
+}
+
+/**
+ * Runs an exported model on pictures; writes an overlay for each and one JSON file. A picture that cannot be read is named at the end
+ * and costs the others nothing.
+ */
+export async function predict(
+  options: OptionValues,
+  output: Output,
+  { positional, signal }: CommandContext,
+): Promise<void> {
+  if (positional.length === 0)
+    throw new UsageError("seg predict needs at least one image: seg predict --model model_int8.onnx image.jpg.");
+  const missing = positional.filter((file) => !existsSync(file));
+  if (missing.length > 0) {
+    throw new CommandError({
+      code: "cli/image-not-found",
+      message: `Image ${missing[0]} was not found${missing.length > 1 ? `, nor ${missing.length - 1} more` : ""}. Check the path.`,
+    });
+  }
+  const directory = options["output"] as string;
+  const detector = await openModel(options["model"] as string, options["threads"] as number);
+  const names = overlayNames(positional);
+  const results: object[] = [];
+  const failures: string[] = [];
+  try {
+    for (const [k, file] of positional.entries()) {
+      signal.throwIfAborted();
+      let image: Awaited<ReturnType<typeof decodeImage>>;
+      try {
+        image = await decodeImage(file);
+      } catch (error) {
+        if (!PreprocessError.isInstance(error)) throw error;
+        failures.push(error.message);
+        continue;
+      }
       const start = performance.now();
       const found = await detector.predict(image, {
         confidence: options["confidence"] as number,
@@ -39,13 +105,14 @@ export async function predict(options: OptionValues, output: Output, { positiona
         box: [found.boxes[4 * i]!, found.boxes[4 * i + 1]!, found.boxes[4 * i + 2]!, found.boxes[4 * i + 3]!] as const,
         ...(found.masks ? { mask: found.masks[i]! } : {}),
       }));
-      const overlay = join(directory, `${basename(file, extname(file))}.png`);
+      const overlay = join(directory, names[k]!);
       writeFileAtomic(overlay, await renderOverlay({ image, instances, format: "png" }));
       output.line(`${file}: ${instances.length} objects in ${milliseconds.toFixed(0)} ms -> ${overlay}`);
       for (const { name, score, box } of instances)
         output.line(`  ${name.padEnd(12)} ${score.toFixed(2)}  [${box.map((v) => v.toFixed(0)).join(", ")}]`);
       results.push({
         file,
+        overlay,
         milliseconds,
         instances: instances.map(({ classId, name, score, box }) => ({ classId, name, score, box })),
       });
@@ -53,6 +120,12 @@ export async function predict(options: OptionValues, output: Output, { positiona
   } finally {
     await detector.dispose();
   }
-  writeJson(join(directory, "predictions.json"), results);
+  if (results.length > 0) writeJson(join(directory, "predictions.json"), results);
+  if (failures.length > 0) {
+    const rest = failures.length > 1 ? ` (and ${failures.length - 1} more unreadable images)` : "";
+    const kept =
+      results.length > 0 ? ` The other ${results.length} are in ${join(directory, "predictions.json")}.` : "";
+    throw new CommandError({ code: "cli/bad-image", message: `${failures[0]}${rest}${kept}` });
+  }
   output.result({ command: "predict", images: results });
 }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { createClassMapping } from "@seg/coco-dataset";
 import {
@@ -32,23 +32,57 @@ export const trainStudentOptions: OptionSpecs = {
   output: { type: "string", required: true, help: "run directory of the student", aliases: ["output-dir"] },
   student: { type: "string", help: `architecture; chosen from the data when absent (${STUDENT_IDS.join(", ")})` },
   edge: { type: "boolean", fallback: false, help: "choose the nano networks" },
-  imgsz: { type: "number", fallback: 640, help: "input side in pixels, a multiple of 32" },
-  epochs: { type: "number", fallback: 100, help: "epochs" },
-  batch: { type: "number", fallback: 16, help: "images per step", aliases: ["batch-size"] },
-  seed: { type: "number", fallback: 0, help: "initial weights, order and augmentation", aliases: ["random-seed"] },
-  lr: { type: "number", help: "AdamW learning rate; from the number of classes and iterations when absent" },
+  imgsz: {
+    type: "number",
+    range: { integer: true, min: 32, multipleOf: 32 },
+    fallback: 640,
+    help: "input side in pixels, a multiple of 32",
+  },
+  epochs: { type: "number", range: { integer: true, min: 1 }, fallback: 100, help: "epochs" },
+  batch: {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 16,
+    help: "images per step",
+    aliases: ["batch-size"],
+  },
+  seed: {
+    type: "number",
+    range: { integer: true, min: 0 },
+    fallback: 0,
+    help: "initial weights, order and augmentation",
+    aliases: ["random-seed"],
+  },
+  lr: {
+    type: "number",
+    range: { above: 0 },
+    help: "AdamW learning rate; from the number of classes and iterations when absent",
+  },
   weights: { type: "string", help: "initial weights (.safetensors)" },
-  mosaic: { type: "number", help: "probability of a mosaic [augment default]" },
-  scale: { type: "number", help: "random scale +- this share" },
-  translate: { type: "number", help: "random shift, share of the side" },
-  fliplr: { type: "number", help: "probability of a horizontal flip" },
-  flipud: { type: "number", help: "probability of a vertical flip" },
-  "close-mosaic": { type: "number", help: "last epochs without mosaic [min(10, 10 %)]" },
-  "bn-momentum": { type: "number", help: "momentum of batch normalisation [0.03]" },
-  "kd-mask": { type: "number", help: "gain of the mask distillation term" },
-  "eval-interval": { type: "number", fallback: 1, help: "epochs between evaluations" },
-  patience: { type: "number", help: "evaluated epochs without improvement before stopping; 0 never stops" },
-  threads: { type: "number", help: "threads of the engine [cores]" },
+  mosaic: { type: "number", range: { min: 0, max: 1 }, help: "probability of a mosaic [augment default]" },
+  scale: { type: "number", range: { min: 0, below: 1 }, help: "random scale +- this share" },
+  translate: { type: "number", range: { min: 0, max: 1 }, help: "random shift, share of the side" },
+  fliplr: { type: "number", range: { min: 0, max: 1 }, help: "probability of a horizontal flip" },
+  flipud: { type: "number", range: { min: 0, max: 1 }, help: "probability of a vertical flip" },
+  "close-mosaic": {
+    type: "number",
+    range: { integer: true, min: 0 },
+    help: "last epochs without mosaic [min(10, 10 %)]",
+  },
+  "bn-momentum": { type: "number", range: { above: 0, max: 1 }, help: "momentum of batch normalisation [0.03]" },
+  "kd-mask": { type: "number", range: { min: 0 }, help: "gain of the mask distillation term" },
+  "eval-interval": {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 1,
+    help: "epochs between evaluations",
+  },
+  patience: {
+    type: "number",
+    range: { integer: true, min: 0 },
+    help: "evaluated epochs without improvement before stopping; 0 never stops",
+  },
+  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
   resume: { type: "boolean", fallback: false, help: "go on from the newest checkpoint of --output" },
   "on-bad-image": {
     type: "string",
@@ -56,6 +90,31 @@ export const trainStudentOptions: OptionSpecs = {
     help: "error: stop and name it; skip: leave it out with a warning",
   },
 };
+
+/** Files that a run writes before its first epoch has ended, and after. */
+const RUN_FILES = ["args.yaml", "class_mapping.json", "checkpoints.json", "results.csv", "weights"];
+
+/**
+ * What `--output` holds.
+ * @throws {@link CommandError} `cli/not-a-folder`, and without --resume `cli/run-exists`
+ */
+function inspectOutput(directory: string, { resume }: { resume: boolean }): { hasRun: boolean; isEmpty: boolean } {
+  if (!existsSync(directory)) return { hasRun: false, isEmpty: true };
+  if (!statSync(directory).isDirectory()) {
+    throw new CommandError({
+      code: "cli/not-a-folder",
+      message: `--output ${directory} is a file. Give a folder for the training run.`,
+    });
+  }
+  const hasRun = RUN_FILES.some((name) => existsSync(join(directory, name)));
+  if (hasRun && !resume) {
+    throw new CommandError({
+      code: "cli/run-exists",
+      message: `${directory} already holds a training run. Continue it with --resume or choose another --output.`,
+    });
+  }
+  return { hasRun, isEmpty: readdirSync(directory).length === 0 };
+}
 
 /** Options that are given, under their configuration names. */
 function pick<T extends string>(options: OptionValues, names: Record<T, string>): Partial<Record<T, number>> {
@@ -82,8 +141,26 @@ export async function trainStudentCommand(
   if (wanted !== undefined && !STUDENT_IDS.includes(wanted as StudentId)) {
     throw new UsageError(`--student ${wanted} is unknown. Known: ${STUDENT_IDS.join(", ")}.`);
   }
-  const train = await loadSplit(options["data"] as string, images);
-  const val = options["val"] === undefined ? null : await loadSplit(options["val"] as string, images);
+  const resume = options["resume"] as boolean;
+  const { hasRun, isEmpty } = inspectOutput(directory, { resume });
+  const weights = options["weights"] as string | undefined;
+  const teacherDir = options["teacher-dir"] as string | undefined;
+  for (const [name, path] of Object.entries({ weights, "teacher-dir": teacherDir })) {
+    if (path === undefined || existsSync(path)) continue;
+    throw new CommandError({
+      code: "cli/path-not-found",
+      message: `--${name} ${path} was not found. Check the path or leave the option out.`,
+    });
+  }
+  const load = (path: string) => loadSplit(path, images, { onBadImage });
+  const train = await load(options["data"] as string);
+  const val = options["val"] === undefined ? null : await load(options["val"] as string);
+  if (train.dataset.annotations.length === 0) {
+    throw new CommandError({
+      code: "cli/no-annotations",
+      message: `${train.path} has images but no annotations: there is nothing to learn. Annotate objects or give another --data.`,
+    });
+  }
   const decision = selectStudent(train.inspection, {
     edge: options["edge"] as boolean,
     student: (wanted as StudentId | undefined) ?? null,
@@ -93,7 +170,6 @@ export async function trainStudentCommand(
   output.line(`engine      onnxruntime ${engine.version}, ${engine.threads} threads`);
 
   const mapping = createClassMapping(train.dataset);
-  const teacherDir = options["teacher-dir"] as string | undefined;
   let teacher: TeacherCache | null = null;
   if (teacherDir !== undefined && isMaskStudent(decision.id)) {
     const found = await loadMaskTeacher(teacherDir);
@@ -134,13 +210,7 @@ export async function trainStudentCommand(
   const closeMosaic = options["close-mosaic"] as number | undefined;
   const bnMomentum = options["bn-momentum"] as number | undefined;
   const seed = options["seed"] as number;
-  const resume = options["resume"] as boolean;
-  if (!resume && existsSync(join(directory, "results.csv"))) {
-    throw new CommandError({
-      code: "cli/run-exists",
-      message: `${directory} already holds a training run. Continue it with --resume or choose another --output.`,
-    });
-  }
+  if (resume && !hasRun) output.line(`resume      ${directory} holds no run yet: starting from the beginning`);
   const result = await followTraining(
     trainStudent(
       {
@@ -154,9 +224,10 @@ export async function trainStudentCommand(
         batch,
         seed,
         onBadImage,
-        resume,
+        // A new run beside foreign files (a log, a split) would go to a folder with a suffix; resuming nothing keeps the folder.
+        resume: resume || !isEmpty,
         ...(lr === undefined ? {} : { optimizer: { kind: "adamw" as const, lr } }),
-        ...(options["weights"] === undefined ? {} : { weights: options["weights"] as string }),
+        ...(weights === undefined ? {} : { weights }),
         ...(closeMosaic === undefined ? {} : { closeMosaic }),
         ...(bnMomentum === undefined ? {} : { bnMomentum }),
         ...(kdMask === undefined ? {} : { gains: { kdMask } }),

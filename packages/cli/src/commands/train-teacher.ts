@@ -22,24 +22,43 @@ export const trainTeacherOptions: OptionSpecs = {
     fallback: EMBEDDED_SAM,
     help: "SAM: a folder in Hugging Face layout, or the embedded small one",
   },
-  steps: { type: "number", help: "optimisation steps" },
-  epochs: { type: "number", fallback: 100, help: "rounds over the images; --steps wins" },
-  batch: { type: "number", fallback: 4, help: "images per step", aliases: ["batch-size", "teacher.batch_size"] },
-  lr: { type: "number", help: "learning rate; by decoder width when absent" },
-  "lora.r": { type: "number", fallback: 8, help: "rank of the adapters" },
+  steps: { type: "number", range: { integer: true, min: 1 }, help: "optimisation steps" },
+  epochs: {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 100,
+    help: "rounds over the images; --steps wins",
+  },
+  batch: {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 4,
+    help: "images per step",
+    aliases: ["batch-size", "teacher.batch_size"],
+  },
+  lr: { type: "number", range: { above: 0 }, help: "learning rate; by decoder width when absent" },
+  "lora.r": { type: "number", range: { integer: true, min: 1 }, fallback: 8, help: "rank of the adapters" },
   "lora.lora_alpha": {
     type: "number",
+    range: { above: 0 },
     fallback: 16,
     help: "scale of the adapters: alpha / r",
     aliases: ["lora.alpha"],
   },
   "max-trainable-ratio": {
     type: "number",
+    range: { above: 0 },
     help: "largest trainable share of the frozen parameters [0.05]",
   },
-  "max-images": { type: "number", help: "use at most this many training images" },
-  seed: { type: "number", fallback: 0, help: "prompts, order, adapters", aliases: ["random-seed"] },
-  threads: { type: "number", help: "threads of the engine [cores]" },
+  "max-images": { type: "number", range: { integer: true, min: 1 }, help: "use at most this many training images" },
+  seed: {
+    type: "number",
+    range: { integer: true, min: 0 },
+    fallback: 0,
+    help: "prompts, order, adapters",
+    aliases: ["random-seed"],
+  },
+  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
 };
 
 async function itemsOf(
@@ -74,6 +93,8 @@ function summary(evaluation: SamEvaluation, names: readonly string[]): string {
 export async function trainTeacher(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
   const directory = options["output"] as string;
   const images = options["images"] as string | undefined;
+  const name = options["sam"] as string;
+  const base = samDirectory(name);
   const train = await loadSplit(options["data"] as string, images);
   const val = options["val"] === undefined ? null : await loadSplit(options["val"] as string, images);
   const decision = selectTeachers(train.inspection);
@@ -93,8 +114,6 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
   }
   const engine = await startEngine({ threads: options["threads"] as number | undefined });
   output.line(`engine      onnxruntime ${engine.version}, ${engine.threads} threads`);
-  const name = options["sam"] as string;
-  const base = samDirectory(name);
   const items = await itemsOf(train, output, "reading", options["max-images"] as number | undefined);
   const validation = val === null ? [] : await itemsOf(val, output, "reading");
   const names = createClassMapping(train.dataset).classes.map((c) => c.name);

@@ -1,0 +1,66 @@
+/** A failure as one sentence for people and a stable code for machines. */
+export interface Explanation {
+  readonly code: string;
+  /** One line. */
+  readonly message: string;
+}
+
+const brand = Symbol.for("@seg/error");
+
+/** What the operating system reports, in words. */
+const SYSTEM: Readonly<Record<string, (path: string) => string>> = {
+  ENOENT: (path) => `${path} was not found. Check the path (relative to ${process.cwd()}).`,
+  ENOTDIR: (path) => `A part of ${path} is a file where a folder is needed. Give another path.`,
+  EISDIR: (path) => `${path} is a folder where a file is needed. Give the path of the file.`,
+  EEXIST: (path) => `${path} is in the way: a file of that name exists. Move it or give another path.`,
+  EACCES: (path) => `${path} may not be read or written by this user. Change its permissions or give another path.`,
+  EPERM: (path) => `${path} may not be read or written by this user. Change its permissions or give another path.`,
+  EROFS: (path) => `${path} lies on a read-only disk. Give a path that can be written.`,
+  ENOSPC: (path) => `The disk is full; ${path} was not written. Free some space and run the command again.`,
+  EMFILE: (path) => `Too many files are open to read ${path}. Raise the limit (ulimit -n) and run the command again.`,
+};
+
+/** Library advice that names a parameter, in the words of the command line. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/^Configuration "(\w+)": expected/, "--$1: expected"],
+  [
+    /student, annotate masks, or (let a mask teacher supply them \(.*?\)|pass a teacher cache)/,
+    "student or annotate masks",
+  ],
+  [/Pass resume: true to go on/g, "Go on with --resume"],
+  [/, or apply fixDataset/g, ""],
+];
+
+const oneLine = (text: string): string => text.replaceAll(/\s+/g, " ").trim();
+
+/** `--closeMosaic` as the option is spelled. */
+const kebab = (text: string): string =>
+  text.replace(/^--\w+/, (option) => option.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+
+/**
+ * Words any thrown value for the command line: errors of the packages keep their message, failures of the operating system become
+ * sentences, and what nobody foresaw says so.
+ *
+ * @param command - the command that failed; advice names only its own options
+ */
+export function explainError(error: unknown, { command }: { command?: string | undefined } = {}): Explanation {
+  if (!(error instanceof Error)) return { code: "unknown", message: oneLine(String(error)) };
+  const { code, syscall, path } = error as { code?: unknown; syscall?: unknown; path?: unknown };
+  if (brand in error) {
+    if (code === "distill/bad-image" && error.cause instanceof Error) {
+      const choice = command === "train-student" ? " Or leave it out with --on-bad-image skip." : "";
+      return { code, message: `${oneLine(error.cause.message)}${choice}` };
+    }
+    const message = WORDS.reduce((text, [pattern, words]) => text.replace(pattern, words), oneLine(error.message));
+    return { code: typeof code === "string" ? code : "unknown", message: kebab(message) };
+  }
+  if (typeof code === "string" && typeof syscall === "string") {
+    const words = SYSTEM[code];
+    const where = typeof path === "string" ? path : "The file";
+    return { code, message: words === undefined ? oneLine(error.message) : words(where) };
+  }
+  return {
+    code: "unexpected",
+    message: `Unexpected ${error.name}: ${oneLine(error.message)} (a fault of this program; SEG_DEBUG=1 shows where).`,
+  };
+}

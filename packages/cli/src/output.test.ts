@@ -1,0 +1,117 @@
+import { describe, expect, test } from "vitest";
+import { createOutput, duration } from "./output.js";
+
+/** An output whose clock is set by hand and whose streams are strings. */
+function recorder(options: { json?: boolean; quiet?: boolean; isTTY?: boolean } = {}) {
+  const state = { stdout: "", stderr: "", milliseconds: 0 };
+  const output = createOutput({
+    json: options.json ?? false,
+    quiet: options.quiet ?? false,
+    now: () => state.milliseconds,
+    out: { write: (text) => (state.stdout += text) },
+    err: { write: (text) => (state.stderr += text), isTTY: options.isTTY ?? false },
+  });
+  return { state, output };
+}
+
+describe("duration", () => {
+  test.each([
+    [0, "0:00"],
+    [-3, "0:00"],
+    [5.4, "0:05"],
+    [59.6, "1:00"],
+    [65, "1:05"],
+    [3599.6, "1:00:00"],
+    [7389, "2:03:09"],
+    [360000, "100:00:00"],
+  ])("%d s is %s", (seconds, text) => {
+    expect(duration(seconds)).toBe(text);
+  });
+});
+
+describe("progress", () => {
+  test("a log gets the first, one every ten seconds, and the last", () => {
+    const { state, output } = recorder();
+    for (let step = 1; step <= 60; step++) {
+      state.milliseconds += 1000;
+      output.progress({ label: "steps", done: step, total: 60, etaSeconds: 60 - step, detail: "loss 1.0" });
+    }
+    expect(state.stderr.split("\n")).toEqual([
+      "steps 1/60 1%  ETA 0:59  loss 1.0",
+      "steps 11/60 18%  ETA 0:49  loss 1.0",
+      "steps 21/60 35%  ETA 0:39  loss 1.0",
+      "steps 31/60 51%  ETA 0:29  loss 1.0",
+      "steps 41/60 68%  ETA 0:19  loss 1.0",
+      "steps 51/60 85%  ETA 0:09  loss 1.0",
+      "steps 60/60 100%  loss 1.0",
+      "",
+    ]);
+    expect(state.stdout).toBe("");
+  });
+
+  test("a terminal gets one line, overwritten at most ten times a second", () => {
+    const { state, output } = recorder({ isTTY: true });
+    for (const milliseconds of [0, 50, 99, 100, 250]) {
+      state.milliseconds = milliseconds;
+      output.progress({ label: "a", done: 1, total: 9 });
+    }
+    expect(state.stderr).toBe("\r\x1b[Ka 1/9 11%".repeat(3));
+    output.line("text");
+    expect(state.stderr.endsWith("11%\n")).toBe(true);
+    expect(state.stdout).toBe("text\n");
+  });
+
+  test("an open terminal line is settled once, so that an error starts on its own line", () => {
+    const { state, output } = recorder({ isTTY: true });
+    output.progress({ label: "a", done: 1, total: 9 });
+    output.settle();
+    output.settle();
+    expect(state.stderr).toBe("\r\x1b[Ka 1/9 11%\n");
+  });
+
+  test("nothing to do is 100 %", () => {
+    const { state, output } = recorder();
+    output.progress({ label: "a", done: 0, total: 0 });
+    expect(state.stderr).toBe("a 0/0 100%\n");
+  });
+
+  test.each([{ quiet: true }, { json: true }])("is left out with %j", (options) => {
+    const { state, output } = recorder(options);
+    output.progress({ label: "a", done: 9, total: 9 });
+    expect(state).toMatchObject({ stdout: "", stderr: "" });
+  });
+});
+
+describe("text, events and results", () => {
+  test("with --json stdout is JSON lines alone; text goes to stderr", () => {
+    const { state, output } = recorder({ json: true });
+    output.line("for people");
+    output.event({ type: "step", loss: 1.5 });
+    output.line("more\nlines");
+    output.result({ command: "x", metrics: { mAP50: Number.NaN } });
+    expect(
+      state.stdout
+        .trimEnd()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    ).toEqual([
+      { type: "step", loss: 1.5 },
+      { type: "result", command: "x", metrics: { mAP50: null } },
+    ]);
+    expect(state.stderr).toBe("for people\nmore\nlines\n");
+  });
+
+  test("without --json text goes to stdout and there are no events", () => {
+    const { state, output } = recorder();
+    output.line("for people");
+    output.event({ type: "step" });
+    output.result({ command: "x" });
+    expect(state).toMatchObject({ stdout: "for people\n", stderr: "" });
+  });
+
+  test("--quiet leaves out text", () => {
+    const { state, output } = recorder({ quiet: true });
+    output.line("for people");
+    expect(state).toMatchObject({ stdout: "", stderr: "" });
+  });
+});
