@@ -8,6 +8,11 @@ interface Command {
   readonly summary: string;
   /** Name of the positional argument, where the command takes one or more. */
   readonly positional?: string;
+  /**
+   * Ctrl-C aborts {@link CommandContext.signal} and the command saves what it has. The others are ended by the system at once: they keep
+   * nothing half done that is worth saving, write files whole, and compute without a turn of the event loop, so no handler would run.
+   */
+  readonly isStoppable?: boolean;
   /** Loaded when the command runs: `seg --help` must not pull in the engine. */
   load(): Promise<{
     options: OptionSpecs;
@@ -39,6 +44,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   "train-student": {
     summary: "distil a prompt-free student",
+    isStoppable: true,
     load: async () => {
       const { trainStudentCommand, trainStudentOptions } = await import("./commands/train-student.js");
       return { options: trainStudentOptions, run: trainStudentCommand };
@@ -95,7 +101,6 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write("Stopping after this step; once more stops at once.\n");
     controller.abort();
   };
-  process.on("SIGINT", interrupt);
   try {
     if (name === undefined || name === "--help" || name === "-h" || name === "help") {
       process.stdout.write(`${overview()}\n`);
@@ -119,6 +124,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (positional.length > 0 && command.positional === undefined) {
       throw new UsageError(`seg ${name} takes no argument "${positional[0]}".`);
     }
+    if (command.isStoppable) process.on("SIGINT", interrupt);
     await run(values, output, { positional, signal: controller.signal });
     return controller.signal.aborted ? 130 : 0;
   } catch (error) {
