@@ -10,8 +10,6 @@ export async function followTraining(
   { output, label, stepsPerEpoch }: { output: Output; label: string; stepsPerEpoch: number },
 ): Promise<FitResult> {
   for (;;) {
-    // The engine computes without a turn of the event loop; only here can Ctrl-C arrive.
-    await new Promise((resolve) => setImmediate(resolve));
     const next = await events.next();
     if (next.done) return next.value;
     const event = next.value;

@@ -167,6 +167,8 @@ async function* trainEpoch(session: FitSession, signal: AbortSignal | undefined)
     } finally {
       batch.dispose?.();
     }
+    // The engine computes synchronously: without a turn of the event loop no signal handler could ever abort this loop.
+    await new Promise((resolve) => setImmediate(resolve));
     addToSums(session.sums, result);
     session.count(batch.images ?? task.imagesPerStep ?? 1);
     const time = session.now();

@@ -153,6 +153,8 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     signal?.throwIfAborted();
     const batch = await source.batch(step, images, prompts);
     const result = await samTrainStep({ sam, parameters, batch, weights, multimask });
+    // The engine computes synchronously: give signal handlers their turn.
+    await new Promise((resolve) => setImmediate(resolve));
     const { norm } = gradStats(result.grads);
     if (!Number.isFinite(result.total) || !Number.isFinite(norm)) {
       throw new NonFiniteTeacherLossError({ step, parts: { total: result.total, ...result.parts, gradNorm: norm } });
