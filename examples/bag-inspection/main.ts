@@ -15,10 +15,10 @@ interface DemoConfig {
   readonly images: number;
   readonly seed: number;
   readonly split: string;
-  readonly teacher: Readonly<Record<string, string | number>>;
-  readonly student: Readonly<Record<string, string | number>>;
-  readonly optimize: Readonly<Record<string, string | number>>;
-  readonly evaluate: Readonly<Record<string, string | number>>;
+  readonly teacher: Readonly<Record<string, string | number | boolean>>;
+  readonly student: Readonly<Record<string, string | number | boolean>>;
+  readonly optimize: Readonly<Record<string, string | number | boolean>>;
+  readonly evaluate: Readonly<Record<string, string | number | boolean>>;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -30,9 +30,9 @@ const data = join(experiment, "data");
 const student = join(experiment, "student");
 const started = performance.now();
 
-/** `{ epochs: 10 }` -> `--epochs 10` */
-const flags = (values: Readonly<Record<string, string | number>>): string[] =>
-  Object.entries(values).flatMap(([name, value]) => [`--${name}`, String(value)]);
+/** `{ epochs: 10 }` -> `--epochs=10` */
+const flags = (values: Readonly<Record<string, string | number | boolean>>): string[] =>
+  Object.entries(values).map(([name, value]) => `--${name}=${value}`);
 
 const timings: Record<string, number> = {};
 
