@@ -7,14 +7,15 @@ export interface StateTensor {
   readonly data: Float32Array | BigInt64Array;
 }
 
-/** A trainable tensor, float32, in PyTorch layout (conv OIHW, transposed conv IOHW, linear [out, in]). */
-export class Parameter {
+/** A persistent float32 tensor of a model: a tfjs variable that keeps its identity while its values change. */
+abstract class Stored {
   readonly variable: tf.Variable;
-  /** Frozen parameters are neither differentiated nor handed to an optimiser. */
-  requiresGrad = true;
 
   constructor({ data, shape }: { data: Float32Array; shape: readonly number[] }) {
-    this.variable = makeVariable(data, shape);
+    const initial = tf.tensor(data, [...shape], "float32");
+    // Trainable, so that tf.variableGrads accepts it; what is really trained is decided by requiresGrad.
+    this.variable = tf.variable(initial, true);
+    initial.dispose();
   }
 
   get shape(): number[] {
@@ -25,7 +26,7 @@ export class Parameter {
     return this.variable.size;
   }
 
-  /** The tensor that forward passes read. Owned by the parameter: do not dispose it. */
+  /** The tensor that forward passes read. Owned by this object: do not dispose it. */
   value(): tf.Tensor {
     return this.variable;
   }
@@ -37,7 +38,9 @@ export class Parameter {
 
   /** Replaces the values. `data` is kept by reference where the backend allows it: hand over a fresh array. */
   assign(data: Float32Array): void {
-    assignVariable(this.variable, data);
+    const next = tf.tensor(data, this.variable.shape, "float32");
+    this.variable.assign(next);
+    next.dispose();
   }
 
   dispose(): void {
@@ -45,52 +48,18 @@ export class Parameter {
   }
 }
 
-/** A persistent float32 tensor that is state but not trained (running statistics, position matrices). */
-export class Buffer {
-  readonly variable: tf.Variable;
-
-  constructor({ data, shape }: { data: Float32Array; shape: readonly number[] }) {
-    this.variable = makeVariable(data, shape);
-  }
-
-  get shape(): number[] {
-    return this.variable.shape;
-  }
-
-  value(): tf.Tensor {
-    return this.variable;
-  }
-
-  data(): Float32Array {
-    return this.variable.dataSync() as Float32Array;
-  }
-
-  assign(data: Float32Array): void {
-    assignVariable(this.variable, data);
-  }
-
-  dispose(): void {
-    this.variable.dispose();
-  }
+/** A trainable tensor, float32, in PyTorch layout (conv OIHW, transposed conv IOHW, linear [out, in]). */
+export class Parameter extends Stored {
+  /** Frozen parameters are neither differentiated nor handed to an optimiser. */
+  requiresGrad = true;
 }
+
+/** A tensor that is state but not trained (running statistics, position matrices). */
+export class Buffer extends Stored {}
 
 /** A persistent integer scalar, int64 in files (`num_batches_tracked`). */
 export class Counter {
   value = 0;
-}
-
-function makeVariable(data: Float32Array, shape: readonly number[]): tf.Variable {
-  const initial = tf.tensor(data, [...shape], "float32");
-  // Trainable, so that tf.variableGrads accepts it; what is really trained is decided by requiresGrad.
-  const variable = tf.variable(initial, true);
-  initial.dispose();
-  return variable;
-}
-
-function assignVariable(variable: tf.Variable, data: Float32Array): void {
-  const next = tf.tensor(data, variable.shape, "float32");
-  variable.assign(next);
-  next.dispose();
 }
 
 type Leaf = Parameter | Buffer | Counter;
