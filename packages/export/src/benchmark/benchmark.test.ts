@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from "vitest";
 import { yoloGraph } from "../../test/yolo-graph.js";
 import { benchmark } from "./benchmark.js";
 import { formatBenchmarkMarkdown } from "./format.js";
+import { measurePeakRss } from "./peak-rss.js";
 import { quantile, ratioEstimate } from "./statistics.js";
 
 const directory = mkdtempSync(join(tmpdir(), "seg-benchmark-"));
@@ -26,6 +27,18 @@ describe("ratioEstimate", () => {
     expect(ratioEstimate({ ...noisy, seed: 1 })).toEqual(ratioEstimate({ ...noisy, seed: 1 }));
     expect(ratioEstimate(noisy).low).toBeLessThan(1.25);
     expect(ratioEstimate(noisy).high).toBeGreaterThan(1.25);
+  });
+});
+
+describe("measurePeakRss", () => {
+  test("counts the model's own process, not the one that started it", async () => {
+    const path = join(directory, "tiny.onnx");
+    writeFileSync(path, encodeModel(yoloGraph({ imgsz: 64, width: 0.0625 })));
+    const held = new Uint8Array(600e6).fill(1);
+    const bytes = await measurePeakRss({ path, inputName: "images", dims: [1, 3, 64, 64], threads: 1 });
+    expect(held[7]).toBe(1);
+    expect(bytes).toBeGreaterThan(30e6);
+    expect(bytes).toBeLessThan(400e6);
   });
 });
 
