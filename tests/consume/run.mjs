@@ -1,0 +1,143 @@
+// npm run test:consume: the packed packages in an application outside the repository. Prints "N passed, N failed".
+import assert from "node:assert/strict";
+import { execFileSync, spawnSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { layOut, manifests, specifiers } from "./lay-out.mjs";
+
+const repository = resolve(import.meta.dirname, "../..");
+const app = realpathSync(mkdtempSync(join(tmpdir(), "seg-consume-")));
+process.on("exit", () => rmSync(app, { recursive: true, force: true }));
+
+let passed = 0;
+let failed = 0;
+const check = (title, test) => {
+  try {
+    test();
+    passed += 1;
+  } catch (error) {
+    failed += 1;
+    console.log(`FAILED ${title}\n  ${error.message.replaceAll("\n", "\n  ")}`);
+  }
+};
+
+/** Runs a file of the application; its standard output is JSON. */
+const runs = (...args) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: app, encoding: "utf8" });
+  assert.equal(status, 0, `node ${args[0]} ended with ${status}:\n${stderr.slice(-2000)}`);
+  return JSON.parse(stdout);
+};
+/** The same, or null with a failed check. */
+const attempt = (title, ...args) => {
+  let result = null;
+  check(title, () => {
+    result = runs(...args);
+  });
+  return result;
+};
+
+console.log("building (cached by nx) ...");
+execFileSync("npm", ["run", "--silent", "build"], {
+  cwd: repository,
+  stdio: ["ignore", "ignore", "inherit"],
+  env: { ...process.env, NX_DAEMON: "false", NX_NO_CLOUD: "true" },
+});
+const packages = manifests(repository);
+console.log(`packing ${packages.length} packages into ${app} ...`);
+layOut({ repository, app, packages });
+
+const names = packages.map(({ name }) => name);
+const entries = specifiers(packages);
+
+// Exports
+const imported = attempt("import of every package", "exports.mjs", ...entries);
+const required = attempt("require of every package", "exports.cjs", ...entries);
+const dist = pathToFileURL(join(app, "node_modules")).href;
+for (const entry of entries) {
+  for (const [way, found] of [
+    ["import", imported?.[entry]],
+    ["require", required?.[entry]],
+  ]) {
+    check(`${way} ${entry}`, () => {
+      assert.equal(found?.error, undefined);
+      assert.match(found.file.slice(dist.length), /^\/@seg\/[a-z-]+\/dist\/[a-z]+\.c?js$/, `resolved to ${found.file}`);
+      assert.ok(found.names.length > 0, "no exports");
+    });
+  }
+  check(`${entry} has the same names in both formats`, () =>
+    assert.deepEqual(required?.[entry].names, imported?.[entry].names),
+  );
+}
+
+// Errors across the two copies
+const errors = attempt("errors across ESM and CJS", "errors.mjs", ...names) ?? {};
+for (const name of names) {
+  for (const way of ["made by import, judged by require", "made by require, judged by import"]) {
+    check(`an error of ${name} ${way}`, () =>
+      assert.deepEqual(
+        errors[`${name} ${way}`],
+        { isError: true, hasCode: true, sameClass: false, recognisedByAll: true },
+        "not recognised (a new package needs a line in app/errors.mjs)",
+      ),
+    );
+  }
+}
+for (const way of ["made by import, judged by require", "made by require, judged by import"]) {
+  check(`a plain Error ${way} is none of ours`, () =>
+    assert.deepEqual(errors[`a plain Error, ${way}`], { recognisedBySome: false }),
+  );
+}
+
+// The engine
+const programs = ["program.mjs", "program.cjs"].map((file) => attempt(file, file));
+for (const [i, format] of ["ESM", "CJS"].entries()) {
+  const program = programs[i];
+  check(`the engine multiplies (${format})`, () => {
+    assert.equal(program?.backend, "onnxruntime");
+    // [[1, 0, -1], [2, 2, 2]] x [[1, 2], [3, 4], [5, 6]]
+    assert.deepEqual(program.product, [-4, -4, 18, 24]);
+  });
+  check(`a traced function is a valid model that ONNX Runtime runs (${format})`, () => {
+    assert.deepEqual(program?.issues, []);
+    assert.deepEqual(program.nodes, ["MatMul", "Relu"]);
+    assert.deepEqual(program.y, { dims: [1, 2], data: [0, 4] });
+  });
+  check(`@seg/teachers finds its own folder (${format})`, () => {
+    const folder = join(app, "node_modules", "@seg", "teachers", "pretrained", "sam-tiny-synthetic");
+    assert.equal(program?.pretrained, folder);
+    const inRepository = join(repository, "packages", "teachers", "pretrained", "sam-tiny-synthetic");
+    assert.equal(existsSync(folder), existsSync(inRepository), "the weights are not packed");
+  });
+}
+check("both formats trace the same model", () => assert.equal(programs[0]?.hash, programs[1]?.hash));
+
+// Declarations: skipLibCheck is off, findings in third-party declarations are theirs
+check("the declarations compile for import and require", () => {
+  const tsc = join(repository, "node_modules", "typescript", "bin", "tsc");
+  const flags = ["--strict", "--module", "nodenext", "--target", "es2022", "--types", "node", "--noEmit"];
+  const { stdout } = spawnSync(process.execPath, [tsc, ...flags, "types.mts", "types.cts"], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  const ours = stdout.split("\n").filter((line) => /^(types\.|node_modules\/@seg\/|error )/.test(line));
+  assert.deepEqual(ours, []);
+});
+
+// The command
+const bin = join(app, "node_modules", "@seg", "cli", "dist", "bin.js");
+check("seg --help exits 0, lists its commands and does not load the engine", () => {
+  const { status, stdout } = spawnSync(process.execPath, ["--require", "./no-engine.cjs", bin, "--help"], {
+    cwd: app,
+    encoding: "utf8",
+  });
+  assert.equal(status, 0);
+  for (const command of ["validate", "train-teacher", "train-student", "optimize", "evaluate", "predict"])
+    assert.ok(stdout.includes(command), `${command} is missing in:\n${stdout}`);
+});
+check("seg has a shebang", () => assert.match(readFileSync(bin, "utf8"), /^#!\/usr\/bin\/env node\n/));
+
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;
