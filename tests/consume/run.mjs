@@ -114,6 +114,19 @@ for (const [i, format] of ["ESM", "CJS"].entries()) {
 }
 check("both formats trace the same model", () => assert.equal(programs[0]?.hash, programs[1]?.hash));
 
+check("an imported and a required copy of the engine are one", () => {
+  const found = runs("two-copies.mjs");
+  assert.equal(found.distinct, true);
+  assert.deepEqual(found.warnings, []);
+  assert.deepEqual(found.nodes, [
+    ["MatMul", "Sigmoid", "Mul"],
+    ["MatMul", "Sigmoid", "Mul"],
+  ]);
+  assert.deepEqual(found.product, [14, 20, 30, 44]);
+  assert.equal(found.threads, 1);
+  assert.equal(found.runs[0], found.runs[1]);
+});
+
 // Declarations: skipLibCheck is off, findings in third-party declarations are theirs
 check("the declarations compile for import and require", () => {
   const tsc = join(repository, "node_modules", "typescript", "bin", "tsc");

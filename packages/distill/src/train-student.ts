@@ -212,7 +212,8 @@ export async function* trainStudent(
                 batch: evaluationBatch,
                 ...options,
               };
-              const result = await withState(student.net, emaState, () => evaluateStudent({ ...input, ...abort }));
+              // Not abortable: an interrupted run ends after this evaluation with its epoch saved, instead of losing the epoch.
+              const result = await withState(student.net, emaState, () => evaluateStudent(input));
               return result.metrics;
             },
           }

@@ -2,6 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import { EngineError } from "./errors.js";
 import { flushValues } from "./flush.js";
 import { type HostData, hostValue, type Value } from "./graph.js";
+import { engineBrand } from "./state.js";
 
 type DataId = object;
 type BackendValues = Float32Array | Int32Array | Uint8Array | Uint8Array[];
@@ -28,6 +29,7 @@ function toHost(values: ArrayLike<number> | BackendValues, dtype: tf.DataType): 
  * One dataId is one reference-counted record; Reshape-like kernels share it, so the record's shape is not the tensor's.
  */
 export class OnnxRuntimeBackend extends tf.KernelBackend {
+  readonly [engineBrand] = true;
   readonly #data: tf.DataStorage<DataRecord>;
   /** Records whose value has not run yet. */
   readonly #pending = new Set<DataRecord>();
@@ -144,4 +146,9 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   override dispose(): void {
     this.#pending.clear();
   }
+}
+
+/** Whether a backend is this engine, whichever copy of the package made it. */
+export function isEngine(backend: tf.KernelBackend): backend is OnnxRuntimeBackend {
+  return engineBrand in backend;
 }

@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from "node:os";
 import { EngineError } from "./errors.js";
+import { engineState } from "./state.js";
 
 /** Engine settings; see {@link configure}. */
 export interface EngineConfig {
@@ -19,7 +20,7 @@ export interface EngineConfig {
 
 const environmentThreads = Number(process.env["SEG_THREADS"] ?? "");
 
-const current: EngineConfig = {
+const defaults: EngineConfig = {
   threads: Number.isInteger(environmentThreads) && environmentThreads > 0 ? environmentThreads : availableParallelism(),
   spinning: false,
   cacheSize: 32,
@@ -28,16 +29,19 @@ const current: EngineConfig = {
   contrib: true,
 };
 
-const listeners: (() => void)[] = [];
+engineState.config ??= defaults;
+const current = engineState.config;
 
 /** Current settings, by reference. */
 export function engineConfig(): Readonly<EngineConfig> {
   return current;
 }
 
-/** Registers what has to happen when settings change (sessions are dropped). */
-export function onConfigure(listener: () => void): void {
-  listeners.push(listener);
+/** Drops every compiled session. */
+export function clearCache(): void {
+  for (const compiled of engineState.order) compiled.session.dispose();
+  engineState.order.clear();
+  engineState.cache.clear();
 }
 
 /**
@@ -61,5 +65,5 @@ export function configure(settings: Partial<EngineConfig>): void {
     }
   }
   Object.assign(current, settings);
-  for (const listener of listeners) listener();
+  clearCache();
 }

@@ -1,38 +1,16 @@
 import { encodeModel } from "@seg/onnx";
-import { engineConfig, onConfigure } from "./config.js";
+import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
 import { createSession, type NativeSession, ortTensor } from "./runtime.js";
+import { type Compiled, type EngineState, engineState } from "./state.js";
 
-interface Compiled {
-  readonly session: NativeSession;
-  /** Structure in full: a hash hit with another structure must not give wrong results. */
-  readonly structure: Int32Array;
-  /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
-  readonly feeds: readonly { name: string; source: number }[];
-  readonly outputs: readonly string[];
-  /** Estimated memory that the session keeps for intermediate values. */
-  readonly bytes: number;
-}
+const { cache, order, statistics } = engineState;
 
-const cache = new Map<number, Compiled[]>();
-/** Least recently used first. */
-const order = new Set<Compiled>();
-const statistics = { sessions: 0, hits: 0, misses: 0, runs: 0, compileMs: 0, runMs: 0 };
-
-export function cacheStatistics(): Readonly<typeof statistics> {
+export function cacheStatistics(): Readonly<EngineState["statistics"]> & { readonly sessions: number } {
   return { ...statistics, sessions: order.size };
 }
-
-/** Drops every compiled session. */
-export function clearCache(): void {
-  for (const compiled of order) compiled.session.dispose();
-  order.clear();
-  cache.clear();
-}
-
-onConfigure(clearCache);
 
 /** int32 description of the graph: per node its key and, per input, where it comes from; then feeds; then the outputs. */
 function describe(

@@ -1,4 +1,5 @@
 import type { DataType } from "@tensorflow/tfjs";
+import { engineState } from "./state.js";
 
 /** Host storage of a value: float32, int32 or bool (one byte each). */
 export type HostData = Float32Array | Int32Array | Uint8Array;
@@ -30,11 +31,9 @@ export interface RecordedNode {
   readonly key: number;
 }
 
-const interned = new Map<string, number>();
-let nextNodeId = 1;
-
 /** Interned number of a structural description. */
 export function intern(text: string): number {
+  const { interned } = engineState;
   let key = interned.get(text);
   if (key === undefined) {
     key = interned.size + 1;
@@ -59,7 +58,7 @@ export function record({
   for (const name in attrs) text += `|${name}=${String(attrs[name])}`;
   for (const output of outputs) text += `>${output.dtype}[${output.shape.join()}]`;
   const values: Value[] = [];
-  const node: RecordedNode = { id: nextNodeId++, op, attrs, inputs, outputs: values, key: intern(text) };
+  const node: RecordedNode = { id: engineState.nextNodeId++, op, attrs, inputs, outputs: values, key: intern(text) };
   for (let index = 0; index < outputs.length; index++) {
     const { shape, dtype } = outputs[index]!;
     values.push({ node, index, shape, dtype, host: null });

@@ -10,13 +10,13 @@
  * @module
  */
 import * as tf from "@tensorflow/tfjs";
-import { OnnxRuntimeBackend } from "./backend.js";
+import { isEngine, OnnxRuntimeBackend } from "./backend.js";
 import { engineConfig } from "./config.js";
 import { cacheStatistics } from "./flush.js";
 import { registerMissingGradients } from "./gradients.js";
 import "./kernels/activation.js";
 import "./kernels/conv.js";
-import { backendName } from "./kernels/define.js";
+import { backendName, kernelNames } from "./kernels/define.js";
 import "./kernels/elementwise.js";
 import "./kernels/gather.js";
 import "./kernels/matmul.js";
@@ -27,10 +27,7 @@ import "./kernels/shape.js";
 import { runtimeVersion } from "./runtime.js";
 import { registerUnsupported } from "./unsupported.js";
 
-const kernels = tf
-  .getKernelsForBackend(backendName)
-  .map((k) => k.kernelName)
-  .sort();
+const kernels = kernelNames();
 registerMissingGradients();
 registerUnsupported();
 if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, () => new OnnxRuntimeBackend(), 4);
@@ -62,11 +59,10 @@ export function engineInfo(): {
 /** Runs everything that live tensors of the active backend wait for. */
 export function flush(): void {
   const backend = tf.backend();
-  if (backend instanceof OnnxRuntimeBackend) backend.flush();
+  if (isEngine(backend)) backend.flush();
 }
 
-export { configure, type EngineConfig } from "./config.js";
+export { clearCache, configure, type EngineConfig } from "./config.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
-export { clearCache } from "./flush.js";
 export * as ops from "./ops/index.js";
 export { type TraceInput, trace } from "./trace.js";

@@ -1,6 +1,6 @@
 import type { Model } from "@seg/onnx";
 import * as tf from "@tensorflow/tfjs";
-import { OnnxRuntimeBackend } from "./backend.js";
+import { isEngine } from "./backend.js";
 import { EngineError } from "./errors.js";
 import { collect, type Value } from "./graph.js";
 import { backendName } from "./kernels/define.js";
@@ -27,7 +27,7 @@ export function trace(
   { constants = {}, name = "traced" }: { constants?: Readonly<Record<string, tf.Tensor>>; name?: string } = {},
 ): Model {
   const backend = tf.backend();
-  if (!(backend instanceof OnnxRuntimeBackend)) {
+  if (!isEngine(backend)) {
     throw new EngineError({
       code: "ENGINE_CONFIG",
       message: `trace() needs the ${backendName} backend, "${tf.getBackend()}" is active. Call await tf.setBackend("${backendName}").`,

@@ -5,6 +5,11 @@ import { type Lowering, lowerings } from "../lower/registry.js";
 
 export const backendName = "onnxruntime";
 
+const own: string[] = [];
+
+/** Names of the kernels that this backend implements, sorted. */
+export const kernelNames = (): string[] => own.toSorted();
+
 /** One kernel call as tfjs makes it. */
 export interface Call {
   readonly inputs: tf.NamedTensorInfoMap;
@@ -56,6 +61,9 @@ function makeCall(backend: OnnxRuntimeBackend, inputs: tf.NamedTensorInfoMap, at
 
 /** Registers a tfjs kernel of this backend. */
 export function kernel(kernelName: string, run: Kernel): void {
+  own.push(kernelName);
+  // Another copy of this package may have registered it; both record into one graph.
+  if (tf.getKernel(kernelName, backendName)) return;
   tf.registerKernel({
     kernelName,
     backendName,
