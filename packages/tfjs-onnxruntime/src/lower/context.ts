@@ -1,6 +1,6 @@
 import { type Attribute, DataType, type Model, type Node, type Tensor } from "@seg/onnx";
 import { EngineError } from "../errors.js";
-import { collect, type HostData, type RecordedNode, sizeOf, type Value } from "../graph.js";
+import { type HostData, type RecordedNode, sizeOf, type Value } from "../graph.js";
 import { lowerings } from "./registry.js";
 
 /**
@@ -293,5 +293,3 @@ export function makeModel({
     graph: { name, nodes: context.nodes, initializers: context.initializers, inputs, outputs, valueInfo: [] },
   };
 }
-
-export { collect };
