@@ -109,7 +109,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
       case: `${id} ${size} px batch ${batch}`,
       value,
       unit: "CPU-ms/image",
-      note: `${(1000 / value).toFixed(1)} images/s per core, wall ${median(wall).toFixed(1)} ms/image, spread ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)}, onnxruntime ${engineInfo().version}`,
+      note: `${withPeer && other === null ? "peer not available (python3 with torch and ultralytics), " : ""}${(1000 / value).toFixed(1)} images/s per core, wall ${median(wall).toFixed(1)} ms/image, spread ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)}, onnxruntime ${engineInfo().version}`,
       ...(other === null
         ? {}
         : {
