@@ -17,7 +17,8 @@ describe("linearAxis", () => {
         (min, span) => {
           const axis = linearAxis({ min, max: min + span, range: [0, 100] });
           expect(axis.ticks.length).toBeLessThanOrEqual(12);
-          expect(axis.min).toBeLessThanOrEqual(min + 1e-6 * Math.abs(min) + 1e-6);
+          // The axis may begin a rounding error of its own scale above the data: far below a pixel.
+          expect(axis.min).toBeLessThanOrEqual(min + 1e-6 * (Math.abs(min) + span));
           expect(Number.isFinite(axis.position(min))).toBe(true);
         },
       ),
