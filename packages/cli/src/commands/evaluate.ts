@@ -183,6 +183,18 @@ function studentRow({
   };
 }
 
+/** Largest loss of mAP50-95 that an artefact may have against fp32. */
+const ACCURACY_GATE = 0.03;
+
+/** A fast artefact that lost too much is not called optimised. */
+function rejectInaccurate(row: ModelRow, reference: ModelRow): void {
+  const lost = Math.max(
+    (reference.box?.map ?? 0) - (row.box?.map ?? 0),
+    (reference.mask?.map ?? 0) - (row.mask?.map ?? 0),
+  );
+  if (lost > ACCURACY_GATE) row.verdict = `rejected: loses ${lost.toFixed(3)} mAP50-95, gate ${ACCURACY_GATE}`;
+}
+
 /** Annotated objects and what the INT8 student finds, one pair per picture. */
 async function overlays({
   split,
@@ -297,6 +309,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     maskBaselines: baselines,
     ...studentRow({ name, kind, evaluation: evaluations[i]!, bench: bench.rows.find((r) => r.artefact === name)! }),
   }));
+  for (const row of rows) rejectInaccurate(row, rows[0]!);
   if (teacher !== null) {
     // -1 means that the split has no object to judge.
     const stat = (key: string) => teacher.segm.stats[teacher.segm.names.indexOf(key)] ?? -1;
