@@ -21,7 +21,8 @@ import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import { loadAdaptedSam } from "../mask-teacher.js";
 import type { Output } from "../output.js";
-import { renderOverlay } from "../overlay/render-overlay.js";
+import { foundInstances } from "../overlay/found-instances.js";
+import { type OverlayInstance, renderOverlay } from "../overlay/render-overlay.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";
 import { renderReport } from "../report/render-report.js";
 import type { MaskScore, ModelRow, ReportData } from "../report/report-data.js";
@@ -195,21 +196,25 @@ function rejectInaccurate(row: ModelRow, reference: ModelRow): void {
   if (lost > ACCURACY_GATE) row.verdict = `rejected: loses ${lost.toFixed(3)} mAP50-95, gate ${ACCURACY_GATE}`;
 }
 
-/** Annotated objects and what the INT8 student finds, one pair per picture. */
+/** Annotated objects and what the student finds, one pair per picture, and the licence that the model carries. */
 async function overlays({
   split,
   model,
+  name,
   count,
   record,
 }: {
   split: LoadedSplit;
   model: string;
+  /** Name of the model in the captions. */
+  name: string;
   count: number;
   record: StudentRecord;
 }) {
   const mapping = { classes: record.classes };
   const pictures: ReportData["overlays"] = [];
   const detector = await createDetector({ model, classes: mapping });
+  const licence = detector.metadata.raw["license"] ?? "not stated in the model";
   try {
     const withObjects = split.dataset.images.filter((i) => instancesOf(split.dataset, i.id, mapping).length > 0);
     const step = Math.max(1, Math.floor(withObjects.length / Math.max(count, 1)));
@@ -221,25 +226,19 @@ async function overlays({
         ...o,
         name: record.classes[o.classId]!.name,
       }));
-      const found = await detector.predict(decoded);
-      const predicted = Array.from(found.scores, (score, i) => ({
-        classId: found.classes[i]!,
-        name: found.names[i]!,
-        score,
-        box: [found.boxes[4 * i]!, found.boxes[4 * i + 1]!, found.boxes[4 * i + 2]!, found.boxes[4 * i + 3]!] as const,
-        ...(found.masks ? { mask: found.masks[i]! } : {}),
-      }));
-      const render = (instances: typeof predicted) => renderOverlay({ image: decoded, instances, format: "jpeg" });
+      const predicted = foundInstances(await detector.predict(decoded));
+      const render = (instances: readonly OverlayInstance[]) =>
+        renderOverlay({ image: decoded, instances, format: "jpeg" });
       pictures.push(
         {
           title: image.file_name,
           caption: `annotated: ${truth.length} objects`,
-          image: await render(truth.map((o) => ({ ...o, score: Number.NaN })).map(({ score: _s, ...o }) => o) as never),
+          image: await render(truth),
           mime: "image/jpeg",
         },
         {
           title: image.file_name,
-          caption: `student INT8: ${predicted.length} objects, no prompt`,
+          caption: `${name}: ${predicted.length} objects, no prompt`,
           image: await render(predicted),
           mime: "image/jpeg",
         },
@@ -248,7 +247,7 @@ async function overlays({
   } finally {
     await detector.dispose();
   }
-  return pictures;
+  return { pictures, licence };
 }
 
 const percent = (value: number | null | undefined) => (value === null || value === undefined ? "-" : value.toFixed(3));
@@ -365,6 +364,14 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     "peak memory of the teacher",
     "TensorRT and TFLite artefacts (not available in this version)",
   ];
+  const last = artefacts.at(-1)!;
+  const drawn = await overlays({
+    split,
+    model: last.path,
+    name: last.name,
+    count: options["overlays"] as number,
+    record,
+  });
   const data: ReportData = {
     title: options["title"] as string,
     subtitle: `${record.student} at ${record.imgsz} px, ${record.epochs} epochs, ${split.dataset.images.length} held-out images`,
@@ -422,7 +429,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
               detail: `one input "images"; ${c.behaviour.length} inputs run twice, bit-identical, finite, class ids below ${c.numClasses}`,
             })),
           },
-    overlays: await overlays({ split, model: artefacts.at(-1)!.path, count: options["overlays"] as number, record }),
+    overlays: drawn.pictures,
     environment: {
       device: bench.device,
       runtime: `onnxruntime ${engine.version}`,
@@ -431,7 +438,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
       "load average (before, after timing)": bench.loadAverage.map((v) => v.toFixed(2)).join(", "),
     },
     notMeasured,
-    licences: [{ what: "student weights", licence: "Apache-2.0" }],
+    licences: [{ what: "student weights", licence: drawn.licence }],
   };
   writeFileAtomic(join(target, "report.html"), renderReport(data));
   const { overlays: pictures, ...plain } = data;

@@ -8,6 +8,7 @@ import { explainError } from "../explain-error.js";
 import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
+import { foundInstances } from "../overlay/found-instances.js";
 import { renderOverlay } from "../overlay/render-overlay.js";
 
 export const predictOptions: OptionSpecs = {
@@ -98,13 +99,7 @@ export async function predict(
         iou: options["iou"] as number,
       });
       const milliseconds = performance.now() - start;
-      const instances = Array.from(found.scores, (score, i) => ({
-        classId: found.classes[i]!,
-        name: found.names[i]!,
-        score,
-        box: [found.boxes[4 * i]!, found.boxes[4 * i + 1]!, found.boxes[4 * i + 2]!, found.boxes[4 * i + 3]!] as const,
-        ...(found.masks ? { mask: found.masks[i]! } : {}),
-      }));
+      const instances = foundInstances(found);
       const overlay = join(directory, names[k]!);
       writeFileAtomic(overlay, await renderOverlay({ image, instances, format: "png" }));
       output.line(`${file}: ${instances.length} objects in ${milliseconds.toFixed(0)} ms -> ${overlay}`);
