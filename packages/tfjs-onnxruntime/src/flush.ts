@@ -77,8 +77,9 @@ export function flushValues(values: readonly Value[]): void {
     order.delete(compiled);
   } else {
     statistics.misses++;
-    evict(peakBytes(nodes, roots));
-    compiled = compile(nodes, roots, structure, sources);
+    const bytes = peakBytes(nodes, roots);
+    evict(bytes);
+    compiled = { ...compile(nodes, roots, sources), structure, bytes };
     const list = cache.get(key);
     if (list) list.push(compiled);
     else cache.set(key, [compiled]);
@@ -133,9 +134,8 @@ function evict(incoming: number): void {
 function compile(
   nodes: readonly RecordedNode[],
   roots: readonly Value[],
-  structure: Int32Array,
   sources: readonly Value[],
-): Compiled {
+): Pick<Compiled, "session" | "feeds" | "outputs"> {
   const start = performance.now();
   const context = new LowerContext({ contrib: engineConfig().contrib });
   context.lower(nodes);
@@ -172,7 +172,7 @@ function compile(
   const sourceIndex = new Map(sources.map((value, i) => [value, i]));
   const feeds = context.feeds.map(({ value, name }) => ({ name, source: sourceIndex.get(value)! }));
   statistics.compileMs += performance.now() - start;
-  return { session, structure, feeds, outputs, bytes: peakBytes(nodes, roots) };
+  return { session, feeds, outputs };
 }
 
 function run(
