@@ -4,6 +4,7 @@ import { buildTargets, createStudent, disposeTargets, modelAnchors, studentLoss,
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, Ema, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
+import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
 
 const WARM_UP = 3;
@@ -50,7 +51,7 @@ for i in range(${WARM_UP + STEPS}):
 t = sorted(t[${WARM_UP}:])
 print(1000 * t[len(t) // 2] / ${batch})
 `;
-  const { status, stdout } = spawnSync("python3", ["-c", program], { encoding: "utf8" });
+  const { status, stdout } = spawnSync(peerPython(), ["-c", program], { encoding: "utf8" });
   return status === 0 ? Number(stdout.trim().split("\n").pop()) : null;
 }
 
