@@ -18,6 +18,7 @@ export {
   SegError,
   TensorDataError,
 } from "./errors.js";
+export { type ExternalizedModel, externalizeTensors } from "./externalize-tensors.js";
 export { GraphView } from "./graph-view.js";
 export { inferShapes, inferValues, type ValueType } from "./infer-shapes.js";
 export { inferShapesWithRuntime, type ShapeRuntime } from "./infer-with-runtime.js";

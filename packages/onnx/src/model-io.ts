@@ -5,14 +5,10 @@ import { decodeModel } from "./decode.js";
 import { encodeChunks, MAX_MESSAGE_BYTES } from "./encode.js";
 import { ExternalDataMissingError, ExternalDataPathError, ModelTooLargeError } from "./errors.js";
 import { externalPathProblem } from "./external-path.js";
+import { externalizeTensors } from "./externalize-tensors.js";
 import type { Model, Tensor } from "./model.js";
 import { mapTensors, tensorsOf } from "./scopes.js";
 import { payloadBytes } from "./tensor.js";
-
-/** Tensors below this size stay in the model file (ONNX convention). */
-const INLINE_BYTES = 1024;
-/** Offsets of external tensors: the page size, so that runtimes can map them. */
-const ALIGNMENT = 4096;
 
 /**
  * Reads a model file and the external data that it names; every tensor of the result has its payload in memory.
@@ -134,24 +130,9 @@ export async function saveModel(
     return;
   }
   const location = `${basename(path)}.data`;
-  const parts: Uint8Array[] = [];
-  let size = 0;
-  const graph = {
-    ...model.graph,
-    initializers: model.graph.initializers.map((tensor): Tensor => {
-      const { rawData, ...rest } = tensor;
-      if (!rawData || rawData.length < INLINE_BYTES || tensor.externalData) return tensor;
-      const padding = (ALIGNMENT - (size % ALIGNMENT)) % ALIGNMENT;
-      if (padding > 0) parts.push(new Uint8Array(padding));
-      const offset = size + padding;
-      parts.push(rawData);
-      size = offset + rawData.length;
-      const entries = { location, offset: String(offset), length: String(rawData.length) };
-      return { ...rest, externalData: Object.entries(entries).map(([key, value]) => ({ key, value })) };
-    }),
-  };
-  const chunks = encodeChunks({ ...model, graph }); // throws before anything is written
-  if (parts.length > 0) await writeAtomic(join(dirname(path), location), parts);
+  const { model: references, chunks: payload } = externalizeTensors(model, { location });
+  const chunks = encodeChunks(references); // throws before anything is written
+  if (payload.length > 0) await writeAtomic(join(dirname(path), location), payload);
   await writeAtomic(path, chunks);
 }
 
