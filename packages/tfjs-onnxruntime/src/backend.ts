@@ -7,8 +7,14 @@ import { engineBrand } from "./state.js";
 type DataId = object;
 type BackendValues = Float32Array | Int32Array | Uint8Array | Uint8Array[];
 
+/** What a data id stands for: a graph value; or, never in a graph, encoded strings or the two parts of complex numbers. */
+type Content =
+  | { readonly kind: "numbers"; readonly value: Value }
+  | { readonly kind: "strings"; readonly strings: Uint8Array[] }
+  | { readonly kind: "complex"; readonly real: Value; readonly imag: Value };
+
 interface DataRecord {
-  value: Value;
+  readonly content: Content;
   refCount: number;
 }
 
@@ -22,6 +28,26 @@ function toHost(values: ArrayLike<number> | BackendValues, dtype: tf.DataType): 
     code: "ENGINE_UNSUPPORTED",
     message: `The onnxruntime backend does not hold ${dtype} tensors. Use tf.setBackend("cpu") for them.`,
   });
+}
+
+function toContent(values: BackendValues, shape: number[], dtype: tf.DataType): Content {
+  if (dtype === "string") return { kind: "strings", strings: values as Uint8Array[] };
+  if (dtype === "complex64") {
+    // Interleaved, as reading gives them.
+    const { real, imag } = tf.backend_util.splitRealAndImagArrays(values as Float32Array);
+    return {
+      kind: "complex",
+      real: hostValue(real, [...shape], "float32"),
+      imag: hostValue(imag, [...shape], "float32"),
+    };
+  }
+  return { kind: "numbers", value: hostValue(toHost(values, dtype), [...shape], dtype) };
+}
+
+/** Graph values behind a record. */
+function valuesOf(content: Content): readonly Value[] {
+  if (content.kind === "numbers") return [content.value];
+  return content.kind === "complex" ? [content.real, content.imag] : [];
 }
 
 /**
@@ -39,27 +65,50 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     this.#data = new tf.DataStorage(this, tf.engine());
   }
 
-  override write(values: BackendValues, shape: number[], dtype: tf.DataType): DataId {
+  #add(content: Content): DataId {
     const dataId = {};
-    this.#data.set(dataId, { value: hostValue(toHost(values, dtype), [...shape], dtype), refCount: 1 });
+    const entry = { content, refCount: 1 };
+    this.#data.set(dataId, entry);
+    if (valuesOf(content).some((value) => value.host === null)) this.#pending.add(entry);
     return dataId;
   }
 
+  override write(values: BackendValues, shape: number[], dtype: tf.DataType): DataId {
+    return this.#add(toContent(values, shape, dtype));
+  }
+
   override move(dataId: DataId, values: BackendValues, shape: number[], dtype: tf.DataType, refCount: number): void {
-    this.#data.set(dataId, { value: hostValue(toHost(values, dtype), [...shape], dtype), refCount });
+    this.#data.set(dataId, { content: toContent(values, shape, dtype), refCount });
   }
 
   /** A new dataId (one reference) for a graph value. */
   register(value: Value): DataId {
-    const dataId = {};
-    const entry = { value, refCount: 1 };
-    this.#data.set(dataId, entry);
-    if (value.host === null) this.#pending.add(entry);
-    return dataId;
+    return this.#add({ kind: "numbers", value });
   }
 
+  /** A new dataId (one reference) for complex numbers of two float32 graph values. */
+  registerComplex(real: Value, imag: Value): DataId {
+    return this.#add({ kind: "complex", real, imag });
+  }
+
+  /** @throws {@link EngineError} `ENGINE_UNSUPPORTED` for strings and complex numbers: they never enter a graph */
   value(dataId: DataId): Value {
-    return this.#data.get(dataId).value;
+    const { content } = this.#data.get(dataId);
+    if (content.kind === "numbers") return content.value;
+    throw new EngineError({
+      code: "ENGINE_UNSUPPORTED",
+      message: `A tensor of ${content.kind} cannot enter a graph. Use tf.setBackend("cpu") for this part.`,
+    });
+  }
+
+  /** The graph values of complex numbers. */
+  complexValues(dataId: DataId): readonly [Value, Value] {
+    const { content } = this.#data.get(dataId);
+    if (content.kind === "complex") return [content.real, content.imag];
+    throw new EngineError({
+      code: "ENGINE_UNSUPPORTED",
+      message: `Expected a complex64 tensor, got ${content.kind}.`,
+    });
   }
 
   override incRef(dataId: DataId): void {
@@ -92,15 +141,15 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   flush(): void {
     if (this.#pending.size === 0) return;
     const values = new Set<Value>();
-    for (const entry of this.#pending) if (entry.value.host === null) values.add(entry.value);
+    for (const { content } of this.#pending)
+      for (const value of valuesOf(content)) if (value.host === null) values.add(value);
     flushValues([...values]);
     this.#pending.clear();
   }
 
-  override readSync(dataId: DataId): HostData {
-    const entry = this.#data.get(dataId);
-    if (entry.value.host === null) {
-      if (entry.value.placeholder !== undefined || this.tracing) {
+  #host(value: Value): HostData {
+    if (value.host === null) {
+      if (value.placeholder !== undefined || this.tracing) {
         throw new EngineError({
           code: "TRACE_DATA_DEPENDENT",
           message:
@@ -110,10 +159,23 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
       }
       this.flush();
     }
-    return entry.value.host as HostData;
+    return value.host as HostData;
   }
 
-  override async read(dataId: DataId): Promise<HostData> {
+  /** Real and imaginary parts of complex numbers. */
+  readComplex(dataId: DataId): readonly [Float32Array, Float32Array] {
+    const [real, imag] = this.complexValues(dataId);
+    return [this.#host(real) as Float32Array, this.#host(imag) as Float32Array];
+  }
+
+  override readSync(dataId: DataId): BackendValues {
+    const { content } = this.#data.get(dataId);
+    if (content.kind === "numbers") return this.#host(content.value);
+    if (content.kind === "strings") return content.strings;
+    return tf.backend_util.mergeRealAndImagArrays(...this.readComplex(dataId));
+  }
+
+  override async read(dataId: DataId): Promise<BackendValues> {
     return this.readSync(dataId);
   }
 

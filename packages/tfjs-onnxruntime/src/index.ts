@@ -16,7 +16,7 @@ import { cacheStatistics } from "./flush.js";
 import { registerMissingGradients } from "./gradients.js";
 import "./kernels/activation.js";
 import "./kernels/conv.js";
-import { backendName, kernelNames } from "./kernels/define.js";
+import { backendName, delegateTheRest, kernelNames } from "./kernels/define.js";
 import "./kernels/elementwise.js";
 import "./kernels/gather.js";
 import "./kernels/matmul.js";
@@ -25,11 +25,10 @@ import "./kernels/pool.js";
 import "./kernels/reduce.js";
 import "./kernels/shape.js";
 import { runtimeVersion } from "./runtime.js";
-import { registerUnsupported } from "./unsupported.js";
 
 const kernels = kernelNames();
 registerMissingGradients();
-registerUnsupported();
+delegateTheRest();
 if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, () => new OnnxRuntimeBackend(), 4);
 
 /** What the engine runs on and what it has done so far. Times are milliseconds since the process began. */
@@ -63,6 +62,7 @@ export function flush(): void {
 }
 
 export { clearCache, configure, type EngineConfig } from "./config.js";
+export { delegatedKernels } from "./delegate.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export * as ops from "./ops/index.js";
 export { type TraceInput, trace } from "./trace.js";

@@ -1,14 +1,26 @@
 import * as tf from "@tensorflow/tfjs";
 import type { OnnxRuntimeBackend } from "../backend.js";
+import { runOnCpu } from "../delegate.js";
 import { type Attrs, hostValue, record, sizeOf, type Value } from "../graph.js";
 import { type Lowering, lowerings } from "../lower/registry.js";
 
 export const backendName = "onnxruntime";
 
-const own: string[] = [];
+/**
+ * How a kernel computes: `native` one ONNX operator (with casts and layout), `composed` several, `view` shares the input's data,
+ * `host` JavaScript on shapes and constants, `delegated` tfjs's cpu backend.
+ */
+export type KernelStatus = "native" | "composed" | "view" | "host" | "delegated";
 
-/** Names of the kernels that this backend implements, sorted. */
-export const kernelNames = (): string[] => own.toSorted();
+const statuses = new Map<string, KernelStatus>();
+
+/** Names of the kernels that this backend implements itself, sorted. */
+export const kernelNames = (): string[] =>
+  [...statuses].flatMap(([name, status]) => (status === "delegated" ? [] : [name])).sort();
+
+/** Every registered kernel and how it computes, by name. */
+export const kernelStatuses = (): ReadonlyMap<string, KernelStatus> =>
+  new Map([...statuses].sort(([a], [b]) => (a < b ? -1 : 1)));
 
 /** One kernel call as tfjs makes it. */
 export interface Call {
@@ -59,17 +71,51 @@ function makeCall(backend: OnnxRuntimeBackend, inputs: tf.NamedTensorInfoMap, at
   };
 }
 
-/** Registers a tfjs kernel of this backend. */
-export function kernel(kernelName: string, run: Kernel): void {
-  own.push(kernelName);
+/** Strings and complex numbers never enter a graph. */
+function hasForeignInput(inputs: tf.NamedTensorInfoMap): boolean {
+  for (const name in inputs) {
+    const dtype = inputs[name]?.dtype;
+    if (dtype === "string" || dtype === "complex64") return true;
+  }
+  return false;
+}
+
+/**
+ * Registers a tfjs kernel of this backend. Called with strings or complex numbers it runs on the cpu backend, unless `anyDtype`
+ * says that `run` takes them.
+ */
+export function kernel(
+  kernelName: string,
+  run: Kernel,
+  { status = "native", anyDtype = false }: { status?: KernelStatus; anyDtype?: boolean } = {},
+): void {
+  statuses.set(kernelName, status);
   // Another copy of this package may have registered it; both record into one graph.
   if (tf.getKernel(kernelName, backendName)) return;
   tf.registerKernel({
     kernelName,
     backendName,
-    kernelFunc: ({ inputs, attrs, backend }) =>
-      run(makeCall(backend as OnnxRuntimeBackend, (inputs ?? {}) as tf.NamedTensorInfoMap, (attrs ?? {}) as never)),
+    kernelFunc: (call) => {
+      const inputs = (call.inputs ?? {}) as tf.NamedTensorInfoMap;
+      const attrs = (call.attrs ?? {}) as unknown as Record<string, unknown>;
+      const backend = call.backend as OnnxRuntimeBackend;
+      if (!anyDtype && hasForeignInput(inputs)) return runOnCpu(kernelName, backend, inputs, attrs);
+      return run(makeCall(backend, inputs, attrs));
+    },
   });
+}
+
+/** Registers a kernel that always runs on tfjs's cpu backend. */
+export function delegated(kernelName: string): void {
+  kernel(kernelName, ({ backend, inputs, attrs }) => runOnCpu(kernelName, backend, inputs, attrs), {
+    status: "delegated",
+    anyDtype: true,
+  });
+}
+
+/** Registers every kernel that the cpu backend has and this one has not as delegated. Call it after all others. */
+export function delegateTheRest(): void {
+  for (const { kernelName } of tf.getKernelsForBackend("cpu")) if (!statuses.has(kernelName)) delegated(kernelName);
 }
 
 /** Declares how a recorded op becomes ONNX. */

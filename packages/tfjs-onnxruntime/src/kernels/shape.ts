@@ -3,23 +3,33 @@ import { hostValue, type Value } from "../graph.js";
 import { identityPerm, isIdentity, type Layout } from "../lower/context.js";
 import { type Call, kernel, lowering, sizeOf } from "./define.js";
 
-kernel("Identity", (call) => call.view(call.inputs["x"]!, call.inputs["x"]!.shape));
-kernel("Reshape", (call) => {
-  const x = call.inputs["x"]!;
-  const size = sizeOf(x.shape);
-  const shape = tf.util.inferFromImplicitShape(call.attrs["shape"] as number[], size);
-  tf.util.assert(
-    sizeOf(shape) === size,
-    () => `The new shape (${shape}) has ${sizeOf(shape)} elements and the old shape (${x.shape}) has ${size} elements.`,
-  );
-  return call.view(x, shape);
-});
-kernel("ExpandDims", (call) => {
-  const x = call.inputs["input"]!;
-  const dim = call.attrs["dim"] as number;
-  const at = dim < 0 ? x.shape.length + dim + 1 : dim;
-  return call.view(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
-});
+const view = { status: "view", anyDtype: true } as const;
+kernel("Identity", (call) => call.view(call.inputs["x"]!, call.inputs["x"]!.shape), view);
+kernel(
+  "Reshape",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const size = sizeOf(x.shape);
+    const shape = tf.util.inferFromImplicitShape(call.attrs["shape"] as number[], size);
+    tf.util.assert(
+      sizeOf(shape) === size,
+      () =>
+        `The new shape (${shape}) has ${sizeOf(shape)} elements and the old shape (${x.shape}) has ${size} elements.`,
+    );
+    return call.view(x, shape);
+  },
+  view,
+);
+kernel(
+  "ExpandDims",
+  (call) => {
+    const x = call.inputs["input"]!;
+    const dim = call.attrs["dim"] as number;
+    const at = dim < 0 ? x.shape.length + dim + 1 : dim;
+    return call.view(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
+  },
+  view,
+);
 
 /**
  * Layout of reshape(x) where x has `layout`, if no data has to move: input and output axes are matched in groups of equal
