@@ -1,41 +1,35 @@
-import { availableParallelism, totalmem } from "node:os";
 import { EngineError } from "./errors.js";
+import { nearestName } from "./nearest-name.js";
+import { providerProblem, requireProviders, resetProviders } from "./providers.js";
+import { type EngineConfig, engineConfig } from "./settings.js";
 import { engineState } from "./state.js";
 
-/** Engine settings; see {@link configure}. */
-export interface EngineConfig {
-  /** Intra-operator threads of every session. @defaultValue `SEG_THREADS`, else the number of cores */
-  threads: number;
-  /** Let idle pool threads spin. Costs CPU time and gains little on shared machines. @defaultValue false */
-  spinning: boolean;
-  /** Compiled sessions kept, least recently used dropped first. @defaultValue 32 */
-  cacheSize: number;
-  /** Estimated bytes that cached sessions may keep together; one session may exceed it. @defaultValue 40 % of the machine's memory */
-  cacheBytes: number;
-  /** ONNX Runtime graph optimisation of recorded graphs. @defaultValue "extended" */
-  optimization: "disabled" | "basic" | "extended" | "all";
-  /** Operators of `com.microsoft` (FusedMatMul, QuickGelu, Gelu) in recorded graphs; traced graphs never have them. @defaultValue true */
-  contrib: boolean;
-}
+/** What is wrong with a value, null if nothing. */
+type Check = (value: unknown) => string | null;
 
-const environmentThreads = Number(process.env["SEG_THREADS"] ?? "");
+const positive: Check = (value) =>
+  Number.isInteger(value) && (value as number) > 0 ? null : "must be a positive integer";
+const limit: Check = (value) => (value === Number.POSITIVE_INFINITY ? null : positive(value));
+const flag: Check = (value) => (typeof value === "boolean" ? null : "must be true or false");
+const oneOf =
+  (...known: readonly string[]): Check =>
+  (value) =>
+    known.includes(value as string) ? null : `must be one of ${known.join(", ")}`;
 
-const defaults: EngineConfig = {
-  threads: Number.isInteger(environmentThreads) && environmentThreads > 0 ? environmentThreads : availableParallelism(),
-  spinning: false,
-  cacheSize: 32,
-  cacheBytes: Math.floor(0.4 * totalmem()),
-  optimization: "extended",
-  contrib: true,
+const checks: Record<keyof EngineConfig, Check> = {
+  executionProviders: providerProblem,
+  strict: flag,
+  threads: positive,
+  spinning: flag,
+  cacheSize: positive,
+  cacheBytes: positive,
+  memoryLimit: limit,
+  maxGraphNodes: positive,
+  maxGraphBytes: positive,
+  optimization: oneOf("disabled", "basic", "extended", "all"),
+  contrib: flag,
+  source: flag,
 };
-
-engineState.config ??= defaults;
-const current = engineState.config;
-
-/** Current settings, by reference. */
-export function engineConfig(): Readonly<EngineConfig> {
-  return current;
-}
 
 /** Drops every compiled session. */
 export function clearCache(): void {
@@ -46,24 +40,35 @@ export function clearCache(): void {
 
 /**
  * Changes engine settings. Compiled sessions are dropped.
- * @throws {@link EngineError} `ENGINE_CONFIG` on an unknown key or a value out of range; nothing is changed then
+ * @throws {@link EngineError} `ENGINE_CONFIG` on an unknown key or a value out of range, `ENGINE_PROVIDER` if `strict` and a
+ *   requested provider does not start; nothing is changed then
  */
 export function configure(settings: Partial<EngineConfig>): void {
   for (const [key, value] of Object.entries(settings)) {
-    if (!(key in current)) {
-      const known = Object.keys(current).join(", ");
-      throw new EngineError({ code: "ENGINE_CONFIG", message: `Unknown engine setting "${key}". Known: ${known}.` });
-    }
-    if (
-      (key === "threads" || key === "cacheSize" || key === "cacheBytes") &&
-      !(Number.isInteger(value) && (value as number) > 0)
-    ) {
+    if (!Object.hasOwn(checks, key)) {
+      const known = Object.keys(checks);
       throw new EngineError({
         code: "ENGINE_CONFIG",
-        message: `${key} must be a positive integer, got ${String(value)}.`,
+        message: `Unknown engine setting "${key}".`,
+        hint: `Did you mean "${nearestName(key, known)}"? Known: ${known.join(", ")}.`,
+      });
+    }
+    const problem = checks[key as keyof EngineConfig](value);
+    if (problem !== null) {
+      throw new EngineError({
+        code: "ENGINE_CONFIG",
+        message: `${key} ${problem}, got ${typeof value === "string" ? `"${value}"` : JSON.stringify(value)}.`,
       });
     }
   }
+  const current = engineConfig() as EngineConfig;
+  const next = { ...current, ...settings };
+  if (next.strict && (settings.strict !== undefined || settings.executionProviders !== undefined)) {
+    requireProviders(next.executionProviders);
+  }
   Object.assign(current, settings);
+  if (settings.executionProviders !== undefined) resetProviders();
   clearCache();
 }
+
+export { type EngineConfig, engineConfig } from "./settings.js";

@@ -1,9 +1,12 @@
-import { encodeModel } from "@seg/onnx";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { assertWithinLimits } from "./limits.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
-import { createSession, type NativeSession, ortTensor } from "./runtime.js";
+import { contribSupported } from "./providers.js";
+import { compileError, runError } from "./run-error.js";
+import { isPromise, loadRuntime, ortTensor, type RunResult, runtimeVersion } from "./runtime.js";
+import { createSession, type Session } from "./session.js";
 import { type Compiled, type EngineState, engineState } from "./state.js";
 
 const { cache, order, statistics } = engineState;
@@ -64,10 +67,44 @@ function equal(a: Int32Array, b: Int32Array): boolean {
   return true;
 }
 
+/** A compiled graph with the values that it is about to read and to compute. */
+interface Job {
+  readonly compiled: Compiled;
+  readonly nodes: readonly RecordedNode[];
+  readonly roots: readonly Value[];
+  readonly sources: readonly Value[];
+}
+
 /** Runs the graph that `values` (all pending) depend on and puts the results on the host. Values stay pending on failure. */
 export function flushValues(values: readonly Value[]): void {
   const roots = values.filter((v) => v.node !== null);
   if (roots.length === 0) return;
+  if (!loadRuntime().sync) {
+    throw new EngineError({
+      code: "ENGINE_NO_SYNC",
+      message: `onnxruntime-node ${runtimeVersion()} runs asynchronously only: values cannot be read with dataSync().`,
+      hint: "Use await tensor.data(), or install onnxruntime-node@1.30.0.",
+    });
+  }
+  const job = prepare(roots);
+  store(job, start(job));
+}
+
+/** {@link flushValues} for a runtime that returns promises; one that returns at once is used as it is. */
+export async function flushValuesLater(values: readonly Value[]): Promise<void> {
+  const roots = values.filter((v) => v.node !== null);
+  if (roots.length === 0) return;
+  const job = prepare(roots);
+  const results: unknown = start(job);
+  if (!isPromise(results)) return store(job, results as RunResult);
+  try {
+    store(job, (await results) as RunResult);
+  } catch (cause) {
+    throw runError(cause, job.nodes);
+  }
+}
+
+function prepare(roots: readonly Value[]): Job {
   const nodes = collect(roots);
   const { structure, sources } = describe(nodes, roots);
   const key = hash(structure);
@@ -78,6 +115,7 @@ export function flushValues(values: readonly Value[]): void {
   } else {
     statistics.misses++;
     const bytes = peakBytes(nodes, roots);
+    assertWithinLimits({ nodes, sources, bytes });
     evict(bytes);
     compiled = { ...compile(nodes, roots, sources), structure, bytes };
     const list = cache.get(key);
@@ -85,7 +123,7 @@ export function flushValues(values: readonly Value[]): void {
     else cache.set(key, [compiled]);
   }
   order.add(compiled);
-  run(compiled, nodes, roots, sources);
+  return { compiled, nodes, roots, sources };
 }
 
 /**
@@ -137,7 +175,7 @@ function compile(
   sources: readonly Value[],
 ): Pick<Compiled, "session" | "feeds" | "outputs"> {
   const start = performance.now();
-  const context = new LowerContext({ contrib: engineConfig().contrib });
+  const context = new LowerContext({ contrib: engineConfig().contrib && contribSupported(), named: true });
   context.lower(nodes);
   const names = roots.map((root) => context.plain(root));
   const inputNames = new Set(context.feeds.map((f) => f.name));
@@ -158,16 +196,11 @@ function compile(
     })),
     outputs: roots.map((root, i) => ({ name: outputs[i]!, dataType: onnxType(root.dtype), shape: [...root.shape] })),
   });
-  let session: NativeSession;
+  let session: Session;
   try {
-    session = createSession(encodeModel(model));
+    session = createSession(model);
   } catch (cause) {
-    if (cause instanceof EngineError) throw cause;
-    throw new EngineError({
-      code: "ENGINE_COMPILE",
-      message: `ONNX Runtime refused the recorded graph (${nodes.length} kernels): ${(cause as Error).message}`,
-      cause,
-    });
+    throw compileError(cause, nodes);
   }
   const sourceIndex = new Map(sources.map((value, i) => [value, i]));
   const feeds = context.feeds.map(({ value, name }) => ({ name, source: sourceIndex.get(value)! }));
@@ -175,12 +208,8 @@ function compile(
   return { session, feeds, outputs };
 }
 
-function run(
-  compiled: Compiled,
-  nodes: readonly RecordedNode[],
-  roots: readonly Value[],
-  sources: readonly Value[],
-): void {
+/** Binds the inputs and starts the run. */
+function start({ compiled, nodes, sources }: Job): RunResult {
   const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
   for (const { name, source } of compiled.feeds) {
     const value = sources[source]!;
@@ -194,19 +223,20 @@ function run(
   }
   const fetches: Record<string, null> = {};
   for (const name of compiled.outputs) fetches[name] = null;
-  const start = performance.now();
-  let results: Record<string, { data: unknown; dims: readonly number[] }>;
+  if (engineState.profiler !== null) engineState.profiler.kernels = nodes;
+  const begin = performance.now();
+  let results: RunResult;
   try {
-    results = compiled.session.run(feeds, fetches, {}) as never;
+    results = compiled.session.run(feeds, fetches, {});
   } catch (cause) {
-    throw new EngineError({
-      code: "ENGINE_RUN",
-      message: `A graph of ${nodes.length} kernels failed: ${(cause as Error).message}. Inputs are unchanged.`,
-      cause,
-    });
+    throw runError(cause, nodes);
   }
-  statistics.runMs += performance.now() - start;
+  statistics.runMs += performance.now() - begin;
   statistics.runs++;
+  return results;
+}
+
+function store({ compiled, roots }: Job, results: RunResult): void {
   for (let i = 0; i < roots.length; i++) {
     const root = roots[i]!;
     const data = results[compiled.outputs[i]!]!.data as HostData;
@@ -214,6 +244,7 @@ function run(
       throw new EngineError({
         code: "ENGINE_SHAPE",
         op: root.node?.op ?? null,
+        source: root.node?.source ?? null,
         message: `${root.node?.op} yielded ${data.length} elements, inferred [${root.shape.join()}].`,
       });
     }

@@ -1,4 +1,5 @@
 import type { DataType } from "@tensorflow/tfjs";
+import { captureSource } from "./source.js";
 import { engineState } from "./state.js";
 
 /** Host storage of a value: float32, int32 or bool (one byte each). */
@@ -29,6 +30,8 @@ export interface RecordedNode {
   readonly outputs: readonly Value[];
   /** Interned number of (op, attributes, output shapes and dtypes): equal numbers mean equal structure. */
   readonly key: number;
+  /** The line that recorded it; null unless {@link sourceEnabled}. */
+  readonly source: string | null;
 }
 
 /** Interned number of a structural description. */
@@ -58,7 +61,15 @@ export function record({
   for (const name in attrs) text += `|${name}=${String(attrs[name])}`;
   for (const output of outputs) text += `>${output.dtype}[${output.shape.join()}]`;
   const values: Value[] = [];
-  const node: RecordedNode = { id: engineState.nextNodeId++, op, attrs, inputs, outputs: values, key: intern(text) };
+  const node: RecordedNode = {
+    id: engineState.nextNodeId++,
+    op,
+    attrs,
+    inputs,
+    outputs: values,
+    key: intern(text),
+    source: captureSource(),
+  };
   for (let index = 0; index < outputs.length; index++) {
     const { shape, dtype } = outputs[index]!;
     values.push({ node, index, shape, dtype, host: null });

@@ -11,12 +11,10 @@
  */
 import * as tf from "@tensorflow/tfjs";
 import { isEngine, OnnxRuntimeBackend } from "./backend.js";
-import { engineConfig } from "./config.js";
-import { cacheStatistics } from "./flush.js";
 import { registerMissingGradients } from "./gradients.js";
 import "./kernels/activation.js";
 import "./kernels/conv.js";
-import { backendName, delegateTheRest, kernelNames } from "./kernels/define.js";
+import { backendName, delegateTheRest } from "./kernels/define.js";
 import "./kernels/elementwise.js";
 import "./kernels/gather.js";
 import "./kernels/matmul.js";
@@ -24,36 +22,10 @@ import "./kernels/norm.js";
 import "./kernels/pool.js";
 import "./kernels/reduce.js";
 import "./kernels/shape.js";
-import { runtimeVersion } from "./runtime.js";
 
-const kernels = kernelNames();
 registerMissingGradients();
 delegateTheRest();
 if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, () => new OnnxRuntimeBackend(), 4);
-
-/** What the engine runs on and what it has done so far. Times are milliseconds since the process began. */
-export function engineInfo(): {
-  readonly version: string;
-  readonly threads: number;
-  readonly cacheBytes: number;
-  readonly executionProviders: readonly string[];
-  readonly kernels: readonly string[];
-  readonly sessions: number;
-  readonly hits: number;
-  readonly misses: number;
-  readonly runs: number;
-  readonly compileMs: number;
-  readonly runMs: number;
-} {
-  return {
-    version: runtimeVersion(),
-    threads: engineConfig().threads,
-    cacheBytes: engineConfig().cacheBytes,
-    executionProviders: ["cpu"],
-    kernels,
-    ...cacheStatistics(),
-  };
-}
 
 /** Runs everything that live tensors of the active backend wait for. */
 export function flush(): void {
@@ -63,6 +35,9 @@ export function flush(): void {
 
 export { clearCache, configure, type EngineConfig } from "./config.js";
 export { delegatedKernels } from "./delegate.js";
+export { type EngineInfo, engineInfo } from "./engine-info.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export * as ops from "./ops/index.js";
+export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
+export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";
 export { type TraceInput, trace } from "./trace.js";

@@ -1,9 +1,26 @@
-import type { EngineConfig } from "./config.js";
-import type { NativeSession } from "./runtime.js";
+import type { ProfiledRun, ProfiledSession } from "./profiled-session.js";
+import type { ProviderState } from "./providers.js";
+import type { Session } from "./session.js";
+import type { EngineConfig } from "./settings.js";
+
+/** What a profile says about a recorded kernel. */
+export interface ProfiledKernel {
+  readonly op: string;
+  readonly source: string | null;
+}
+
+/** Set while `profile` runs. */
+export interface Profiler {
+  /** Sessions whose measurement has not been read yet. */
+  readonly sessions: Set<ProfiledSession>;
+  readonly runs: ProfiledRun[];
+  /** Kernels of the run that is about to start, in the order of the graph. */
+  kernels: readonly ProfiledKernel[];
+}
 
 /** A session with what is needed to run it again. */
 export interface Compiled {
-  readonly session: NativeSession;
+  readonly session: Session;
   /** Structure in full: a hash hit with another structure must not give wrong results. */
   readonly structure: Int32Array;
   /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
@@ -23,6 +40,11 @@ export interface EngineState {
   /** Least recently used first. */
   readonly order: Set<Compiled>;
   readonly statistics: { hits: number; misses: number; runs: number; compileMs: number; runMs: number };
+  /** What is known about execution providers; null before the first session and after `configure({ executionProviders })`. */
+  providers: ProviderState | null;
+  /** Nodes given to each provider so far. */
+  readonly nodesByProvider: Map<string, number>;
+  profiler: Profiler | null;
 }
 
 /** Marks the backend object, so that another copy of this package recognises it. */
@@ -38,6 +60,9 @@ holder[key] ??= {
   cache: new Map(),
   order: new Set(),
   statistics: { hits: 0, misses: 0, runs: 0, compileMs: 0, runMs: 0 },
+  providers: null,
+  nodesByProvider: new Map(),
+  profiler: null,
 };
 
 /**

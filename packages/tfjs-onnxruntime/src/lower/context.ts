@@ -59,12 +59,27 @@ export class LowerContext {
   readonly #layouts = new Map<Value, Layout[]>();
   readonly #constants = new Map<string, string>();
   readonly #bindings: (value: Value) => string | null;
+  readonly #named: boolean;
+  /** Recorded kernel that is being emitted; null between kernels. */
+  #kernel: number | null = null;
   #next = 0;
 
-  /** @param bind - name of an existing graph input or initializer for a value without producer, or null: it becomes a feed */
-  constructor({ contrib, bind = () => null }: { contrib: boolean; bind?: (value: Value) => string | null }) {
+  /**
+   * @param bind - name of an existing graph input or initializer for a value without producer, or null: it becomes a feed
+   * @param named - call each node `k{position of its kernel in the graph}_{number}`, so that errors and profiles find the kernel
+   */
+  constructor({
+    contrib,
+    bind = () => null,
+    named = false,
+  }: {
+    contrib: boolean;
+    bind?: (value: Value) => string | null;
+    named?: boolean;
+  }) {
     this.contrib = contrib;
     this.#bindings = bind;
+    this.#named = named;
   }
 
   name(prefix = "t"): string {
@@ -81,7 +96,8 @@ export class LowerContext {
   ): string[] {
     const outputs = Array.from({ length: outputCount }, () => this.name());
     const attributes = Object.entries(attrs).map(([key, value]) => attribute(key, value));
-    this.nodes.push({ opType, domain, name: "", inputs: [...inputs], outputs, attributes });
+    const name = this.#named ? `k${this.#kernel ?? "out"}_${this.nodes.length}` : "";
+    this.nodes.push({ opType, domain, name, inputs: [...inputs], outputs, attributes });
     return outputs;
   }
 
@@ -255,7 +271,9 @@ export class LowerContext {
   readonly #reshaped = new Map<string, string>();
 
   lower(nodes: readonly RecordedNode[]): void {
-    for (const node of nodes) {
+    for (let n = 0; n < nodes.length; n++) {
+      const node = nodes[n]!;
+      this.#kernel = n;
       const lowering = lowerings.get(node.op);
       if (!lowering) {
         throw new EngineError({
@@ -267,6 +285,7 @@ export class LowerContext {
       }
       lowering(this, node);
     }
+    this.#kernel = null;
   }
 }
 
