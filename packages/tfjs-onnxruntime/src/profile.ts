@@ -1,3 +1,4 @@
+import { sep } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { isEngine } from "./backend.js";
 import { clearCache } from "./config.js";
@@ -33,7 +34,7 @@ export interface Profile {
   readonly ops: readonly ProfileRow[];
   /** By recorded kernel (tfjs's name). Gradient kernels have their own. */
   readonly kernels: readonly ProfileRow[];
-  /** By source line, `file:line:column` outside tfjs and this package. A gradient belongs to the call that asked for it. */
+  /** By source line, `file:line` outside tfjs and this package. A gradient belongs to the call that asked for it. */
   readonly lines: readonly ProfileRow[];
   /** Nodes and time per execution provider. */
   readonly providers: readonly ProfileRow[];
@@ -109,7 +110,7 @@ export async function profile(
 function report({ runs, wallMs, cpuMs }: { runs: readonly ProfiledRun[]; wallMs: number; cpuMs: number }): Profile {
   const nodes = runs.flatMap((run) => run.nodes);
   const ops = group(nodes, (node) => node.op);
-  const lines = group(nodes, (node) => (node.kernel === null ? "(runtime)" : (node.kernel.source ?? "(unknown)")));
+  const lines = group(nodes, (node) => (node.kernel === null ? "(runtime)" : lineOf(node.kernel.source)));
   const runMs = runs.reduce((sum, run) => sum + run.durationUs, 0) / 1000;
   return {
     ops,
@@ -120,10 +121,13 @@ function report({ runs, wallMs, cpuMs }: { runs: readonly ProfiledRun[]; wallMs:
     cpuMs,
     runMs,
     runs: runs.length,
-    table: `${table("op", ops)}\n\n${table("line", lines)}\n\nwall ${wallMs.toFixed(1)} ms, CPU ${cpuMs.toFixed(1)} ms, ${runs.length} graphs ${runMs.toFixed(1)} ms\n`,
+    table: `${table("op", ops)}\n\n${table("line", lines.map(relative))}\n\nwall ${wallMs.toFixed(1)} ms, CPU ${cpuMs.toFixed(1)} ms, ${runs.length} graphs ${runMs.toFixed(1)} ms\n`,
     trace: { traceEvents: traceEvents(runs) },
   };
 }
+
+/** Without the column: several calls on one line are one group. */
+const lineOf = (source: string | null): string => source?.replace(/:\d+$/, "") ?? "(unknown)";
 
 function group(nodes: readonly NodeEvent[], nameOf: (node: NodeEvent) => string): ProfileRow[] {
   const sums = new Map<string, { count: number; us: number }>();
@@ -139,6 +143,12 @@ function group(nodes: readonly NodeEvent[], nameOf: (node: NodeEvent) => string)
   return [...sums]
     .map(([name, { count, us }]) => ({ name, count, ms: us / 1000, percent: total === 0 ? 0 : (100 * us) / total }))
     .sort((a, b) => b.ms - a.ms || a.name.localeCompare(b.name));
+}
+
+/** Paths below the working folder are shown relative to it. */
+function relative(row: ProfileRow): ProfileRow {
+  const folder = `${process.cwd()}${sep}`;
+  return row.name.startsWith(folder) ? { ...row, name: row.name.slice(folder.length) } : row;
 }
 
 function table(title: string, rows: readonly ProfileRow[]): string {

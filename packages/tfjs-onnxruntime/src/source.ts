@@ -7,7 +7,6 @@ import { engineState } from "./state.js";
 const FRAMES = 60;
 /** `src` or `dist` of this package: its frames are not the user's. */
 const own = dirname(fileURLToPath(import.meta.url));
-const position = /\(?((?:file:\/\/)?(?:[A-Za-z]:)?[^\s():][^():]*:\d+:\d+)\)?$/;
 
 /** Whether kernels remember the line that called them: `configure({ source: true })`, while profiling, or tfjs's DEBUG. */
 export function sourceEnabled(): boolean {
@@ -30,15 +29,16 @@ export function captureSource(): string | null {
 /** The first frame of a V8 stack text that belongs neither to tfjs, nor to Node, nor to this package (its tests excepted). */
 export function firstForeignFrame(stack: string): string | null {
   for (const line of stack.split("\n")) {
-    if (!line.startsWith("    at ") || line.includes("node:internal")) continue;
-    const at = position.exec(line)?.[1];
-    if (at === undefined || at.startsWith("node:")) continue;
-    const path = at.startsWith("file://")
-      ? fileURLToPath(at.replace(/:\d+:\d+$/, "")) + at.slice(at.search(/:\d+:\d+$/))
-      : at;
-    if (/[\\/]node_modules[\\/]@tensorflow[\\/]/.test(path)) continue;
-    if (path.startsWith(own) && !/\.test\.[cm]?[jt]s:/.test(path)) continue;
-    return path;
+    const frame = /^ {4}at (?:async )?(.*)$/.exec(line)?.[1];
+    if (frame === undefined) continue;
+    // "name (place)" or the place alone; a place is "path:line:column".
+    const place = frame.endsWith(")") ? frame.slice(frame.lastIndexOf(" (") + 2, -1) : frame;
+    const [, path, position] = /^(.*)(:\d+:\d+)$/.exec(place) ?? [];
+    if (path === undefined || path.startsWith("node:") || path === "<anonymous>") continue;
+    const file = path.startsWith("file://") ? fileURLToPath(path) : path;
+    if (/[\\/]node_modules[\\/]@tensorflow[\\/]/.test(file)) continue;
+    if (file.startsWith(own) && !/\.test\.[cm]?[jt]s$/.test(file)) continue;
+    return `${file}${position}`;
   }
   return null;
 }
