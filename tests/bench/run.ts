@@ -1,9 +1,15 @@
 // npm run bench -- NAME [--json] [--peer]
 import process from "node:process";
+import { ops } from "./ops.js";
 import type { BenchResult } from "./result.js";
+import { runtime } from "./runtime.js";
 import { trainStep } from "./train-step.js";
 
-const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = { "train-step": trainStep };
+const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
+  "train-step": trainStep,
+  ops,
+  runtime,
+};
 
 const words = process.argv.slice(2);
 const names = words.filter((w) => !w.startsWith("--"));
