@@ -135,6 +135,17 @@ export class PolygonError extends CocoError {
   }
 }
 
+/** The same mask error naming its annotation; other errors come back as they are. */
+export function nameAnnotation(error: unknown, annotationId: number): unknown {
+  if (error instanceof RleError && error.annotationId === null) {
+    return new RleError({ message: error.message, reason: error.reason, annotationId });
+  }
+  if (error instanceof PolygonError && error.annotationId === null) {
+    return new PolygonError({ message: error.message, annotationId });
+  }
+  return error;
+}
+
 /** A split that cannot be made, or a lock file that does not belong to the dataset. */
 export class SplitError extends CocoError {
   override readonly name = "SplitError";

@@ -35,11 +35,10 @@ export {
   type EvalWarning,
   evaluate,
   formatEvaluation,
-  type ImageMatches,
 } from "./evaluate/evaluate.js";
 export { type MaskIouMetrics, maskIoUMetrics } from "./evaluate/mask-iou-metrics.js";
-export type { AreaRange, EvalParams, IouType, ResolvedEvalParams } from "./evaluate/params.js";
-export type { EvalCompat } from "./evaluate/prepare.js";
+export type { ImageMatches } from "./evaluate/match-category.js";
+export type { AreaRange, EvalCompat, EvalParams, IouType, ResolvedEvalParams } from "./evaluate/params.js";
 export type { SummaryRow } from "./evaluate/summarize.js";
 export type { Finding, FindingFix, FindingLayer, Severity } from "./findings.js";
 export { formatSummary } from "./format-summary.js";

@@ -1,8 +1,7 @@
 import type { CocoAnnotation, CocoSegmentation } from "./document.js";
-import { PolygonError, RleError } from "./errors.js";
-import { fromString } from "./mask/compressed.js";
-import { fromPolygons } from "./mask/polygons.js";
-import { fromUncompressed, lengthError, runTotal } from "./mask/rle.js";
+import { nameAnnotation } from "./errors.js";
+import { appendSegmentation } from "./mask/append-segmentation.js";
+import { RunBuffer } from "./mask/run-buffer.js";
 import { toPolygons } from "./mask/to-polygons.js";
 import { isPolygons, isUsablePart, usableSegmentation } from "./presence.js";
 import type { Rle } from "./types.js";
@@ -21,33 +20,11 @@ export function segmentationToRle(
   { annotationId = null }: { annotationId?: number | null } = {},
 ): Rle {
   try {
-    if (isPolygons(segmentation)) return fromPolygons(segmentation, height, width);
-    const [rows, columns] = segmentation.size;
-    if (rows !== height || columns !== width) {
-      const isSwapped = rows === width && columns === height;
-      throw new RleError({
-        reason: "size",
-        message: `segmentation.size is [${rows}, ${columns}], the image is [height, width] = [${height}, ${width}]${
-          isSwapped ? "; width and height are swapped" : ""
-        }. Write size as [height, width] of the image.`,
-      });
-    }
-    const rle =
-      typeof segmentation.counts === "string"
-        ? fromString(segmentation.counts, height, width)
-        : fromUncompressed(segmentation.counts, height, width);
-    const total = runTotal(rle);
-    if (total !== height * width) throw lengthError(total, height, width);
-    return rle;
+    const buffer = new RunBuffer();
+    appendSegmentation(buffer, segmentation, height, width);
+    return { size: [height, width], counts: buffer.data.slice(0, buffer.length) };
   } catch (error) {
-    if (annotationId === null) throw error;
-    if (error instanceof RleError && error.annotationId === null) {
-      throw new RleError({ message: error.message, reason: error.reason, annotationId });
-    }
-    if (error instanceof PolygonError && error.annotationId === null) {
-      throw new PolygonError({ message: error.message, annotationId });
-    }
-    throw error;
+    throw annotationId === null ? error : nameAnnotation(error, annotationId);
   }
 }
 

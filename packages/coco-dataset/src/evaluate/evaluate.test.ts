@@ -293,6 +293,15 @@ describe("maskIoUMetrics", () => {
   test("a missed object counts 0, a low score does not enter the mean", () => {
     const half = [[0, 0, 10, 0, 10, 5, 0, 5]];
     const result = maskIoUMetrics({ groundTruth, detections: [row(half, 0.9), row(square(50, 50, 10), 0.1)] });
-    expect(result).toEqual({ meanMaskIoU: 0.25, matchedMaskIoU: 0.75, numGroundTruths: 2, numMatched: 2 });
+    expect(result).toEqual({
+      meanMaskIoU: 0.25,
+      matchedMaskIoU: 0.75,
+      semanticMIoU: 0.25,
+      // Bands of 3 px: 84 of the square, all 50 of its half, 42 in both.
+      boundaryIoU: 42 / 92 / 2,
+      numGroundTruths: 2,
+      numMatched: 2,
+      resolution: null,
+    });
   });
 });

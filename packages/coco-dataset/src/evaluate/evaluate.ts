@@ -1,11 +1,14 @@
 import type { CocoDataset, CocoResult } from "../document.js";
 import { listSome } from "../findings.js";
-import { type Accumulated, accumulate } from "./accumulate.js";
-import { buildCells, type EvalCell } from "./cells.js";
-import type { CellMatch } from "./match.js";
-import { type EvalParams, type IouType, type ResolvedEvalParams, resolveParams } from "./params.js";
-import { type EvalCompat, type PreparedTruth, prepareDetections, prepareTruths } from "./prepare.js";
+import { type Accumulated, accumulateCategory, emptyAccumulated, type RankedCategory } from "./accumulate.js";
+import { type CellOrder, cellOrder } from "./cell-order.js";
+import { cellSimilarity } from "./cell-similarity.js";
+import { type DetectionTable, detectionTable } from "./detection-table.js";
+import { CellMatcher } from "./match.js";
+import { type ImageMatches, matchCategory } from "./match-category.js";
+import { type EvalCompat, type EvalParams, type IouType, type ResolvedEvalParams, resolveParams } from "./params.js";
 import { meanPrecision, meanRecall, type SummaryRow, summarizeRow, summaryRows } from "./summarize.js";
+import { type TruthTable, truthTable } from "./truth-table.js";
 
 /** Something the numbers do not show. */
 export interface EvalWarning {
@@ -29,25 +32,13 @@ export interface ClassEval {
   readonly ar: number;
   /** Ground truth objects that count (not crowd, not ignored). */
   readonly instances: number;
-}
-
-/** Matching of one image and category in area range "all"; T thresholds. */
-export interface ImageMatches {
-  readonly imageId: number;
-  /** -1 when class-agnostic. */
-  readonly categoryId: number;
-  /** 0-based rows of the results, by falling score. */
-  readonly detectionRows: readonly number[];
-  readonly scores: readonly number[];
-  /** Annotation ids in matching order: ignored ones last. */
-  readonly groundTruthIds: readonly number[];
-  readonly groundTruthIgnored: readonly boolean[];
-  /** T x detections: position in `groundTruthIds`, -1 unmatched. */
-  readonly detectionMatches: readonly (readonly number[])[];
-  /** T x detections. */
-  readonly detectionIgnored: readonly (readonly boolean[])[];
-  /** T x ground truths: position in `detectionRows`, -1 unmatched. */
-  readonly groundTruthMatches: readonly (readonly number[])[];
+  /** The same per area range, in the order of `params.areaRanges`. */
+  readonly sizes: readonly {
+    readonly label: string;
+    readonly ap: number;
+    readonly ar: number;
+    readonly instances: number;
+  }[];
 }
 
 /** Result of {@link evaluate}. */
@@ -83,6 +74,8 @@ export interface EvaluateOptions {
   readonly params?: EvalParams;
   /** @defaultValue "pycocotools" */
   readonly compat?: EvalCompat;
+  /** Bit parity with pycocotools where a ground truth has id 0, which it writes for "unmatched". @defaultValue false */
+  readonly reproduceIdZero?: boolean;
   /** Also return the matches per image. @defaultValue false */
   readonly matches?: boolean;
 }
@@ -101,6 +94,7 @@ export function evaluate({
   iouType,
   params: requested = {},
   compat = "pycocotools",
+  reproduceIdZero = false,
   matches: withMatches = false,
 }: EvaluateOptions): EvalResult {
   const images = new Map(groundTruth.images.map((image) => [image.id, image]));
@@ -111,16 +105,42 @@ export function evaluate({
     imageIds: [...images.keys()],
     categoryIds: [...names.keys()],
   });
-  const context = { iouType, compat, images, numKeypoints: params.keypointSigmas.length };
-  const wantedImages = new Set(params.imageIds);
-  const wantedCategories = new Set(params.categoryIds);
-  const annotations = groundTruth.annotations.filter(
-    (a) => wantedImages.has(a.image_id) && wantedCategories.has(a.category_id),
-  );
-  const truths = prepareTruths({ ...groundTruth, annotations }, context);
-  const prepared = prepareDetections(detections, { ...context, categories: new Set(names.keys()) });
-  const { cells, dropped } = buildCells({ truths, detections: prepared, params, iouType });
-  const accumulated = accumulate(cells, params);
+  const tables = {
+    images,
+    imageRanks: rankOf(params.imageIds),
+    categoryRanks: rankOf(params.categoryIds),
+    iouType,
+    compat,
+    numKeypoints: params.keypointSigmas.length,
+  };
+  const truths = truthTable({ groundTruth, ...tables });
+  const table = detectionTable({ detections, categories: new Set(names.keys()), ...tables });
+  const order = cellOrder(truths, table, params);
+  const similarity = cellSimilarity({ truths, detections: table, images, params, iouType });
+  const matcher = new CellMatcher({
+    truths,
+    detections: table,
+    thresholds: params.iouThresholds,
+    unmatchedId: reproduceIdZero ? 0 : null,
+  });
+  const numCategories = params.useCategories ? params.categoryIds.length : 1;
+  const accumulated = emptyAccumulated(params, numCategories);
+  const matches: ImageMatches[] = [];
+  /** [K, A] */
+  const instances = new Int32Array(numCategories * params.areaRanges.length);
+  const lonely: { k: number; count: number }[] = [];
+  for (let k = 0; k < numCategories; k++) {
+    const result = matchCategory({ k, order, truths, detections: table, params, similarity, matcher, withMatches });
+    const numDetections = order.detectionStart[k + 1]! - order.detectionStart[k]!;
+    if (order.truthStart[k] === order.truthStart[k + 1] && numDetections > 0) lonely.push({ k, count: numDetections });
+    matches.push(...result.matches);
+    const ranked = rankedCategory(k, order, table);
+    result.numRegular.forEach((numRegular, a) => {
+      instances[k * params.areaRanges.length + a] = numRegular;
+      const statuses = result.statuses[a]!;
+      if (numRegular > 0) accumulateCategory({ accumulated, params, ranked, statuses, numRegular, k, a });
+    });
+  }
   const rows = summaryRows(iouType, params);
   return {
     iouType,
@@ -129,30 +149,40 @@ export function evaluate({
     names: rows.map((row) => row.name),
     stats: rows.map((row) => summarizeRow(row, accumulated, params)),
     rows,
-    precision: accumulated.precision,
-    scores: accumulated.scores,
-    recall: accumulated.recall,
-    shape: accumulated.shape,
-    perClass: classRows(cells, accumulated, params, names),
-    warnings: warningsOf({ annotations, truths, cells, dropped, compat, params }),
-    ...(withMatches ? { matches: imageMatches(cells, accumulated, params) } : {}),
+    ...accumulated,
+    perClass: classRows({ accumulated, params, names, instances }),
+    warnings: warningsOf({ truths, lonely, dropped: order.dropped, compat, reproduceIdZero, params }),
+    ...(withMatches ? { matches } : {}),
   };
 }
 
-function classRows(
-  cells: readonly (readonly EvalCell[])[],
-  accumulated: Accumulated,
-  params: ResolvedEvalParams,
-  names: ReadonlyMap<number, string>,
-): ClassEval[] {
+function rankOf(ids: readonly number[]): Map<number, number> {
+  return new Map(ids.map((id, rank) => [id, rank]));
+}
+
+function rankedCategory(k: number, order: CellOrder, { score }: DetectionTable): RankedCategory {
+  const start = order.detectionStart[k]!;
+  const end = order.detectionStart[k + 1]!;
+  return {
+    ranking: order.ranking.subarray(start, end).map((position) => position - start),
+    scores: Float64Array.from(order.detections.subarray(start, end), (d) => score[d]!),
+    positionInCell: order.positionInCell.subarray(start, end),
+  };
+}
+
+function classRows(input: {
+  accumulated: Accumulated;
+  params: ResolvedEvalParams;
+  names: ReadonlyMap<number, string>;
+  instances: Int32Array;
+}): ClassEval[] {
+  const { accumulated, params, names, instances } = input;
   const all = params.iouThresholds.map((_, t) => t);
   const near = (wanted: number) => all.filter((t) => Math.abs(params.iouThresholds[t]! - wanted) < 1e-9);
   const m = params.maxDetections.length - 1;
-  return cells.map((_, k) => {
+  return Array.from({ length: accumulated.shape[2] }, (_, k) => {
     const categoryId = params.useCategories ? params.categoryIds[k]! : -1;
-    const select = (thresholds: readonly number[]) => ({ thresholds, categories: [k], a: 0, m });
-    let instances = 0;
-    for (const match of accumulated.matches[k]!) for (const flag of match.truthIgnored) if (flag === 0) instances++;
+    const select = (thresholds: readonly number[], a = 0) => ({ thresholds, categories: [k], a, m });
     return {
       categoryId,
       name: names.get(categoryId) ?? (params.useCategories ? String(categoryId) : "any"),
@@ -160,20 +190,26 @@ function classRows(
       ap50: meanPrecision(accumulated, select(near(0.5))),
       ap75: meanPrecision(accumulated, select(near(0.75))),
       ar: meanRecall(accumulated, select(all)),
-      instances,
+      instances: instances[k * params.areaRanges.length]!,
+      sizes: params.areaRanges.map(({ label }, a) => ({
+        label,
+        ap: meanPrecision(accumulated, select(all, a)),
+        ar: meanRecall(accumulated, select(all, a)),
+        instances: instances[k * params.areaRanges.length + a]!,
+      })),
     };
   });
 }
 
 function warningsOf(input: {
-  annotations: CocoDataset["annotations"];
-  truths: readonly PreparedTruth[];
-  cells: readonly (readonly EvalCell[])[];
+  truths: TruthTable;
+  lonely: readonly { k: number; count: number }[];
   dropped: number;
   compat: EvalCompat;
+  reproduceIdZero: boolean;
   params: ResolvedEvalParams;
 }): EvalWarning[] {
-  const { annotations, cells, dropped, compat, params } = input;
+  const { truths, lonely, dropped, compat, reproduceIdZero, params } = input;
   const warnings: EvalWarning[] = [];
   if (dropped > 0) {
     const limit = params.maxDetections.at(-1)!;
@@ -183,26 +219,26 @@ function warningsOf(input: {
       message: `${dropped} detections beyond ${limit} per image and category were not evaluated. Pass a larger last maxDetections.`,
     });
   }
-  const lonely = cells.filter((list) => list.length > 0 && list.every((cell) => cell.truths.length === 0));
-  const outside = lonely.flat().reduce((sum, cell) => sum + cell.detections.length, 0);
+  const outside = lonely.reduce((sum, { count }) => sum + count, 0);
   if (outside > 0) {
-    const ids = lonely.map((list) => list[0]!.categoryId);
+    const ids = lonely.map(({ k }) => (params.useCategories ? params.categoryIds[k]! : -1));
     warnings.push({
       code: "detections_outside_ground_truth",
       count: outside,
       message: `${outside} detections of categories without ground truth (${listSome(ids)}) change no number: COCO does not count them as false.`,
     });
   }
-  const zero = annotations.filter((annotation) => annotation.id === 0).length;
+  const zero = truths.annotations.filter((annotation) => annotation.id === 0).length;
   if (zero > 0) {
     warnings.push({
       code: "ground_truth_id_zero",
       count: zero,
-      message:
-        "A ground truth has id 0, which pycocotools takes for unmatched; here it is an ordinary id, so numbers can differ.",
+      message: reproduceIdZero
+        ? "A ground truth has id 0: its detections count as false, as in pycocotools. Renumber from 1."
+        : "A ground truth has id 0, which pycocotools takes for unmatched; here it is an ordinary id, so numbers can differ.",
     });
   }
-  const ignored = annotations.filter((annotation) => Boolean(annotation["ignore"]) && annotation.iscrowd !== 1).length;
+  const ignored = truths.annotations.filter((item) => Boolean(item["ignore"]) && item.iscrowd !== 1).length;
   if (ignored > 0 && compat === "pycocotools") {
     warnings.push({
       code: "ignore_overwritten",
@@ -211,30 +247,6 @@ function warningsOf(input: {
     });
   }
   return warnings;
-}
-
-function imageMatches(
-  cells: readonly (readonly EvalCell[])[],
-  accumulated: Accumulated,
-  params: ResolvedEvalParams,
-): ImageMatches[] {
-  return cells.flatMap((list, k) => list.map((cell, i) => imageMatch(cell, accumulated.matches[k]![i]!, params)));
-}
-
-function imageMatch(cell: EvalCell, match: CellMatch, params: ResolvedEvalParams): ImageMatches {
-  const perThreshold = <T>(values: ArrayLike<number>, width: number, convert: (value: number) => T) =>
-    params.iouThresholds.map((_, t) => Array.from({ length: width }, (_, i) => convert(values[t * width + i]!)));
-  return {
-    imageId: cell.imageId,
-    categoryId: cell.categoryId,
-    detectionRows: cell.detections.map((detection) => detection.row),
-    scores: cell.detections.map((detection) => detection.score),
-    groundTruthIds: Array.from(match.order, (g) => cell.truths[g]!.id),
-    groundTruthIgnored: Array.from(match.truthIgnored, Boolean),
-    detectionMatches: perThreshold(match.detectionMatch, cell.detections.length, Number),
-    detectionIgnored: perThreshold(match.detectionIgnored, cell.detections.length, Boolean),
-    groundTruthMatches: perThreshold(match.truthMatch, cell.truths.length, Number),
-  };
 }
 
 /** COCO's printed summary, one line per stat. */

@@ -1,16 +1,18 @@
-import type { EvalCell } from "./cells.js";
+import type { Cell } from "./cell-similarity.js";
+import type { DetectionTable } from "./detection-table.js";
+import type { TruthTable } from "./truth-table.js";
 
-/** Outcome of greedy matching in one cell and area range; T thresholds, D detections, G ground truths. */
+/** Bits of a detection's status at one threshold. */
+export const MATCHED = 1;
+export const IGNORED = 2;
+
+/** What matching of one cell in one area range found, for readers that want more than counts; T thresholds. */
 export interface CellMatch {
-  /** Position in `cell.truths` of each ground truth in matching order: ignored ones last. */
-  readonly order: Int32Array;
-  /** In matching order. */
+  /** Per ground truth, in cell order. */
   readonly truthIgnored: Uint8Array;
-  /** T x D: position in the matching order, -1 unmatched. */
+  /** T x detections: position of the ground truth in the cell, -1 unmatched. */
   readonly detectionMatch: Int32Array;
-  /** T x D. */
-  readonly detectionIgnored: Uint8Array;
-  /** T x G: position of the detection, -1 unmatched. */
+  /** T x ground truths: position of the detection in the cell, -1 unmatched. */
   readonly truthMatch: Int32Array;
 }
 
@@ -18,57 +20,130 @@ export interface CellMatch {
  * COCOeval's matching. Detections by falling score take the best free ground truth with IoU >= threshold (on equal IoU the later one);
  * ignored ground truth only when no regular one fits; a crowd may take many. Unmatched detections outside the area range are ignored.
  */
-export function matchCell(
-  cell: EvalCell,
-  [minimum, maximum]: readonly [number, number],
-  thresholds: readonly number[],
-): CellMatch {
-  const { truths, detections, ious } = cell;
-  const numTruths = truths.length;
-  const numDetections = detections.length;
-  const isOutside = (area: number) => area < minimum || area > maximum;
-  const order = new Int32Array(numTruths);
-  const truthIgnored = new Uint8Array(numTruths);
-  const crowd = new Uint8Array(numTruths);
-  // Two passes are the stable sort: regular ones in file order, then the ignored.
-  let filled = 0;
-  for (let pass = 0; pass < 2; pass++) {
-    for (let g = 0; g < numTruths; g++) {
-      const truth = truths[g]!;
-      if (Number(truth.isIgnored || isOutside(truth.area)) !== pass) continue;
-      order[filled] = g;
-      truthIgnored[filled] = pass;
-      crowd[filled] = Number(truth.isCrowd);
-      filled++;
-    }
-  }
-  const detectionMatch = new Int32Array(thresholds.length * numDetections).fill(-1);
-  const detectionIgnored = new Uint8Array(thresholds.length * numDetections);
-  const truthMatch = new Int32Array(thresholds.length * numTruths).fill(-1);
+export class CellMatcher {
+  /** `detections x truths` of the cell; fill it before {@link CellMatcher.load}. */
+  ious = new Float64Array(256);
+  readonly #truths: TruthTable;
+  readonly #detections: DetectionTable;
+  readonly #thresholds: Float64Array;
+  readonly #floor: number;
+  readonly #unmatchedId: number | null;
+  #cell: Cell = { truths: new Int32Array(0), detections: new Int32Array(0) };
+  /** Pairs above the lowest threshold, per detection: others match nothing. */
+  #pairStart = new Int32Array(64);
+  #pairTruth = new Int32Array(64);
+  #pairIou = new Float64Array(64);
+  #ignored = new Uint8Array(64);
+  #taken = new Int32Array(64);
 
-  for (let t = 0; t < thresholds.length; t++) {
-    const threshold = Math.min(thresholds[t]!, 1 - 1e-10);
-    for (let d = 0; d < numDetections; d++) {
-      let best = threshold;
-      let match = -1;
-      for (let g = 0; g < numTruths; g++) {
-        if (truthMatch[t * numTruths + g]! >= 0 && crowd[g] === 0) continue;
-        if (match >= 0 && truthIgnored[match] === 0 && truthIgnored[g] === 1) break;
-        const value = ious[d * numTruths + order[g]!]!;
-        if (value < best) continue;
-        best = value;
-        match = g;
-      }
-      if (match < 0) continue;
-      detectionIgnored[t * numDetections + d] = truthIgnored[match]!;
-      detectionMatch[t * numDetections + d] = match;
-      truthMatch[t * numTruths + match] = d;
-    }
-    for (let d = 0; d < numDetections; d++) {
-      if (detectionMatch[t * numDetections + d]! < 0 && isOutside(detections[d]!.area)) {
-        detectionIgnored[t * numDetections + d] = 1;
-      }
-    }
+  /**
+   * @param unmatchedId - annotation id that a match with does not count (pycocotools writes 0 for "unmatched")
+   */
+  constructor(input: {
+    truths: TruthTable;
+    detections: DetectionTable;
+    thresholds: readonly number[];
+    unmatchedId: number | null;
+  }) {
+    this.#truths = input.truths;
+    this.#detections = input.detections;
+    this.#thresholds = Float64Array.from(input.thresholds, (threshold) => Math.min(threshold, 1 - 1e-10));
+    this.#floor = Math.min(...this.#thresholds);
+    this.#unmatchedId = input.unmatchedId;
   }
-  return { order, truthIgnored, detectionMatch, detectionIgnored, truthMatch };
+
+  /** Makes room in `ious` for a cell. */
+  reserve(numPairs: number): void {
+    if (this.ious.length < numPairs) this.ious = new Float64Array(2 * numPairs);
+  }
+
+  /** Looks through `ious`; the cell then can be matched in every area range. */
+  load(cell: Cell): void {
+    this.#cell = cell;
+    const numTruths = cell.truths.length;
+    const numDetections = cell.detections.length;
+    if (this.#pairStart.length <= numDetections) this.#pairStart = new Int32Array(2 * numDetections + 2);
+    if (this.#pairTruth.length < numTruths * numDetections) {
+      this.#pairTruth = new Int32Array(2 * numTruths * numDetections);
+      this.#pairIou = new Float64Array(2 * numTruths * numDetections);
+    }
+    if (this.#ignored.length < numTruths) this.#ignored = new Uint8Array(2 * numTruths);
+    const size = numTruths * this.#thresholds.length;
+    if (this.#taken.length < size) this.#taken = new Int32Array(2 * size);
+    let count = 0;
+    for (let d = 0; d < numDetections; d++) {
+      this.#pairStart[d] = count;
+      for (let g = 0; g < numTruths; g++) {
+        const iou = this.ious[d * numTruths + g]!;
+        if (iou < this.#floor) continue;
+        this.#pairTruth[count] = g;
+        this.#pairIou[count++] = iou;
+      }
+    }
+    this.#pairStart[numDetections] = count;
+  }
+
+  /**
+   * Writes `statuses[at + d * T + t]` for every detection and returns the number of ground truths that count.
+   *
+   * @param match - also filled when given
+   */
+  match(range: readonly [number, number], statuses: Uint8Array, at: number, match?: CellMatch): number {
+    const { truths, detections } = this.#cell;
+    const numTruths = truths.length;
+    const numThresholds = this.#thresholds.length;
+    const [minimum, maximum] = range;
+    let numRegular = 0;
+    for (let g = 0; g < numTruths; g++) {
+      const area = this.#truths.area[truths[g]!]!;
+      const isIgnored = this.#truths.isIgnored[truths[g]!] === 1 || area < minimum || area > maximum;
+      this.#ignored[g] = isIgnored ? 1 : 0;
+      if (!isIgnored) numRegular++;
+    }
+    match?.truthIgnored.set(this.#ignored.subarray(0, numTruths));
+    this.#taken.fill(-1, 0, numTruths * numThresholds);
+    for (let d = 0; d < detections.length; d++) {
+      const area = this.#detections.area[detections[d]!]!;
+      const unmatched = area < minimum || area > maximum ? IGNORED : 0;
+      const from = this.#pairStart[d]!;
+      const to = this.#pairStart[d + 1]!;
+      const place = at + d * numThresholds;
+      if (from === to) {
+        statuses.fill(unmatched, place, place + numThresholds);
+        continue;
+      }
+      for (let t = 0; t < numThresholds; t++) {
+        const g = this.#best(t, from, to);
+        if (g < 0) {
+          statuses[place + t] = unmatched;
+          continue;
+        }
+        this.#taken[t * numTruths + g] = d;
+        const isLost = this.#unmatchedId !== null && this.#truths.annotations[truths[g]!]!.id === this.#unmatchedId;
+        statuses[place + t] = (this.#ignored[g] === 1 ? IGNORED : 0) | (isLost ? unmatched : MATCHED);
+        if (match !== undefined) match.detectionMatch[t * detections.length + d] = g;
+      }
+    }
+    match?.truthMatch.set(this.#taken.subarray(0, numTruths * numThresholds));
+    return numRegular;
+  }
+
+  /** Regular ground truths first; ignored ones only when none of those fits. -1 when nothing does. */
+  #best(t: number, from: number, to: number): number {
+    const numTruths = this.#cell.truths.length;
+    let best = this.#thresholds[t]!;
+    let found = -1;
+    for (let pass = 0; pass < 2 && found < 0; pass++) {
+      for (let i = from; i < to; i++) {
+        const g = this.#pairTruth[i]!;
+        if (this.#ignored[g] !== pass) continue;
+        const isFree = this.#taken[t * numTruths + g]! < 0 || this.#truths.isCrowd[this.#cell.truths[g]!] === 1;
+        const iou = this.#pairIou[i]!;
+        if (!isFree || iou < best) continue;
+        best = iou;
+        found = g;
+      }
+    }
+    return found;
+  }
 }

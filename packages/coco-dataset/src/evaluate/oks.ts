@@ -11,12 +11,12 @@ export const EPSILON = 2.220446049250313e-16;
 export function objectKeypointSimilarity(input: {
   truth: readonly number[];
   detection: readonly number[];
-  bbox: readonly number[];
+  bbox: ArrayLike<number>;
   area: number;
   sigmas: readonly number[];
 }): number {
   const { truth, detection, area, sigmas } = input;
-  const [x = 0, y = 0, width = 0, height = 0] = input.bbox;
+  const [x = 0, y = 0, width = 0, height = 0] = Array.from(input.bbox);
   let labelled = 0;
   for (let k = 0; k < sigmas.length; k++) if (truth[3 * k + 2]! > 0) labelled++;
   const terms: number[] = [];

@@ -3,6 +3,9 @@ import { EvalInputError } from "../errors.js";
 /** Which geometry is compared. */
 export type IouType = "bbox" | "segm" | "keypoints";
 
+/** `pycocotools`: its quirks reproduced; `strict`: explicit `ignore` honoured, mask areas for rows with box and mask. */
+export type EvalCompat = "pycocotools" | "strict";
+
 /** A named range of areas in pixels, inclusive at both ends. */
 export interface AreaRange {
   readonly label: string;

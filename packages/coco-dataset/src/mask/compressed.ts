@@ -1,6 +1,7 @@
 import { RleError } from "../errors.js";
 import type { Rle } from "../types.js";
 import { checkSize } from "./rle.js";
+import { RunBuffer } from "./run-buffer.js";
 
 /**
  * pycocotools' printable counts: from the fourth run on the difference to the run two before, in groups of five bits with a
@@ -33,16 +34,24 @@ export function toCompressed(rle: Rle): string {
  */
 export function fromString(text: string, height: number, width: number): Rle {
   checkSize(height, width);
-  const counts = new Uint32Array(text.length);
-  let length = 0;
+  const buffer = new RunBuffer(text.length);
+  appendCompressed(buffer, text);
+  return { size: [height, width], counts: buffer.data.slice(0, buffer.length) };
+}
+
+/** {@link fromString} into a buffer that holds other masks already. */
+export function appendCompressed(buffer: RunBuffer, text: string): void {
+  buffer.reserve(text.length);
+  const { data, length: first } = buffer;
+  let length = first;
   let position = 0;
   while (position < text.length) {
     const start = position;
     let value = 0;
     let shift = 0;
     for (;;) {
-      const code = text.charCodeAt(position) - 48;
       if (position >= text.length) throw stringError("ends inside a number");
+      const code = text.charCodeAt(position) - 48;
       if (code < 0 || code > 63)
         throw stringError(`has character ${JSON.stringify(text[position])} at ${position}, expected 0..o`);
       if (position - start >= 6) throw stringError(`has a number of more than six characters at ${start}`);
@@ -55,11 +64,11 @@ export function fromString(text: string, height: number, width: number): Rle {
         break;
       }
     }
-    if (length > 2) value += counts[length - 2]!;
+    if (length - first > 2) value += data[length - 2]!;
     if (value < 0 || value > 0xffffffff) throw stringError(`has an impossible run (${value}) at ${start}`);
-    counts[length++] = value;
+    data[length++] = value;
   }
-  return { size: [height, width], counts: counts.slice(0, length) };
+  buffer.length = length;
 }
 
 function stringError(what: string): RleError {

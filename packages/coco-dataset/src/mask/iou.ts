@@ -1,6 +1,7 @@
 import { RleError } from "../errors.js";
 import type { BoxXywh, Rle } from "../types.js";
 import { area, toBbox } from "./rle.js";
+import { intersectionOfRuns } from "./runs.js";
 
 /**
  * COCO's box IoU of every detection with every ground truth: no "+1", crowd denominators are the detection's own area.
@@ -64,36 +65,7 @@ function pairIou(a: Rle, b: Rle, isCrowd: boolean): number {
       message: `IoU of masks of size [${a.size[0]}, ${a.size[1]}] and [${b.size[0]}, ${b.size[1]}]: both must have the image's size.`,
     });
   }
-  const countsA = a.counts;
-  const countsB = b.counts;
-  let remainingA = countsA[0] ?? 0;
-  let remainingB = countsB[0] ?? 0;
-  let nextA = 1;
-  let nextB = 1;
-  let valueA = false;
-  let valueB = false;
-  let intersection = 0;
-  let union = 0;
-  for (;;) {
-    const step = remainingA < remainingB ? remainingA : remainingB;
-    if (valueA || valueB) {
-      union += step;
-      if (valueA && valueB) intersection += step;
-    }
-    remainingA -= step;
-    remainingB -= step;
-    // A finished operand ends the walk: sound masks end together.
-    if (remainingA === 0) {
-      if (nextA >= countsA.length) break;
-      remainingA = countsA[nextA++]!;
-      valueA = !valueA;
-    }
-    if (remainingB === 0) {
-      if (nextB >= countsB.length) break;
-      remainingB = countsB[nextB++]!;
-      valueB = !valueB;
-    }
-  }
+  const intersection = intersectionOfRuns(a.counts, 0, a.counts.length, b.counts, 0, b.counts.length);
   if (intersection === 0) return 0;
-  return intersection / (isCrowd ? area(a) : union);
+  return intersection / (isCrowd ? area(a) : area(a) + area(b) - intersection);
 }

@@ -1,5 +1,7 @@
 import { RleError } from "../errors.js";
 import type { BoxXywh, Rle } from "../types.js";
+import { RunBuffer } from "./run-buffer.js";
+import { areaOfRuns, bboxOfRuns, totalOfRuns } from "./runs.js";
 
 /** pycocotools counts in 32 bits and rasterises with signed positions. */
 const MAX_PIXELS = 2 ** 31 - 1;
@@ -58,22 +60,28 @@ export function encode(pixels: ArrayLike<number>, height: number, width: number)
  */
 export function fromUncompressed(counts: ArrayLike<number>, height: number, width: number): Rle {
   checkSize(height, width);
-  const result = new Uint32Array(counts.length);
+  const buffer = new RunBuffer(counts.length);
+  appendUncompressed(buffer, counts);
+  return { size: [height, width], counts: buffer.data.slice(0, buffer.length) };
+}
+
+/** {@link fromUncompressed} into a buffer that holds other masks already. */
+export function appendUncompressed(buffer: RunBuffer, counts: ArrayLike<number>): void {
+  buffer.reserve(counts.length);
+  const { data, length } = buffer;
   for (let i = 0; i < counts.length; i++) {
     const run = counts[i]!;
     if (!Number.isInteger(run) || run < 0 || run > MAX_PIXELS) {
       throw new RleError({ reason: "value", message: `run ${i} is ${run}, expected an integer in [0, 2^31).` });
     }
-    result[i] = run;
+    data[length + i] = run;
   }
-  return { size: [height, width], counts: result };
+  buffer.length = length + counts.length;
 }
 
 /** Sum of all runs; equals height * width in a sound RLE. */
 export function runTotal(rle: Rle): number {
-  let total = 0;
-  for (let i = 0; i < rle.counts.length; i++) total += rle.counts[i]!;
-  return total;
+  return totalOfRuns(rle.counts, 0, rle.counts.length);
 }
 
 /**
@@ -122,9 +130,7 @@ export function lengthError(
 
 /** Number of foreground pixels. */
 export function area(rle: Rle): number {
-  let total = 0;
-  for (let i = 1; i < rle.counts.length; i += 2) total += rle.counts[i]!;
-  return total;
+  return areaOfRuns(rle.counts, 0, rle.counts.length);
 }
 
 /**
@@ -132,28 +138,9 @@ export function area(rle: Rle): number {
  * (pycocotools wraps to 4.29e9 for an RLE that ends in an empty run; here it is empty).
  */
 export function toBbox(rle: Rle): BoxXywh {
-  const [height] = rle.size;
-  let left = Infinity;
-  let top = Infinity;
-  let right = -1;
-  let bottom = -1;
-  let position = 0;
-  for (let i = 0; i < rle.counts.length; i++) {
-    const run = rle.counts[i]!;
-    if ((i & 1) === 1 && run > 0) {
-      const last = position + run - 1;
-      const x0 = Math.floor(position / height);
-      const x1 = Math.floor(last / height);
-      const y0 = x0 < x1 ? 0 : position - x0 * height;
-      const y1 = x0 < x1 ? height - 1 : last - x1 * height;
-      if (x0 < left) left = x0;
-      if (x1 > right) right = x1;
-      if (y0 < top) top = y0;
-      if (y1 > bottom) bottom = y1;
-    }
-    position += run;
-  }
-  return right < 0 ? [0, 0, 0, 0] : [left, top, right - left + 1, bottom - top + 1];
+  const box: [number, number, number, number] = [0, 0, 0, 0];
+  bboxOfRuns(rle.counts, 0, rle.counts.length, rle.size[0], box, 0);
+  return box;
 }
 
 /**
