@@ -3,6 +3,8 @@ export class RunBuffer {
   /** Valid up to {@link RunBuffer.length}; replaced when it grows, so read it anew after appending. */
   data: Uint32Array;
   length = 0;
+  /** Working memory of the rasteriser, kept between masks. */
+  readonly scratch = { edges: new Int32Array(64), start: new Int32Array(64), next: new Int32Array(64) };
 
   constructor(capacity = 256) {
     this.data = new Uint32Array(capacity);
