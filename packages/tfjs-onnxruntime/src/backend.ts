@@ -3,6 +3,7 @@ import { EngineError } from "./errors.js";
 import { flushValues } from "./flush.js";
 import { type HostData, hostValue, type Value } from "./graph.js";
 import { engineBrand } from "./state.js";
+import type { TraceScope } from "./trace-scope.js";
 
 type DataId = object;
 type BackendValues = Float32Array | Int32Array | Uint8Array | Uint8Array[];
@@ -74,7 +75,9 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   }
 
   override write(values: BackendValues, shape: number[], dtype: tf.DataType): DataId {
-    return this.#add(toContent(values, shape, dtype));
+    const content = toContent(values, shape, dtype);
+    if (this.scope !== null) for (const value of valuesOf(content)) this.scope.written(value);
+    return this.#add(content);
   }
 
   override move(dataId: DataId, values: BackendValues, shape: number[], dtype: tf.DataType, refCount: number): void {
@@ -94,7 +97,10 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   /** @throws {@link EngineError} `ENGINE_UNSUPPORTED` for strings and complex numbers: they never enter a graph */
   value(dataId: DataId): Value {
     const { content } = this.#data.get(dataId);
-    if (content.kind === "numbers") return content.value;
+    if (content.kind === "numbers") {
+      this.scope?.read(content.value, dataId);
+      return content.value;
+    }
     throw new EngineError({
       code: "ENGINE_UNSUPPORTED",
       message: `A tensor of ${content.kind} cannot enter a graph. Use tf.setBackend("cpu") for this part.`,
@@ -148,17 +154,8 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   }
 
   #host(value: Value): HostData {
-    if (value.host === null) {
-      if (value.placeholder !== undefined || this.tracing) {
-        throw new EngineError({
-          code: "TRACE_DATA_DEPENDENT",
-          message:
-            "A value was read (data(), dataSync(), array(), print()) inside a traced function. " +
-            "Compute with tensors only; read after the trace.",
-        });
-      }
-      this.flush();
-    }
+    if (this.scope !== null && !this.scope.isConstant(value)) throw this.scope.dataDependent();
+    if (value.host === null) this.flush();
     return value.host as HostData;
   }
 
@@ -179,8 +176,12 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     return this.readSync(dataId);
   }
 
-  /** Set while a function is traced: nothing may run. */
-  tracing = false;
+  /** The trace or compilation that is being recorded: nothing may run. */
+  scope: TraceScope | null = null;
+
+  get tracing(): boolean {
+    return this.scope !== null;
+  }
 
   override memory(): { unreliable: boolean; pendingValues: number } {
     return { unreliable: false, pendingValues: this.#pending.size };

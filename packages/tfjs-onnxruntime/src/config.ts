@@ -1,8 +1,8 @@
 import { EngineError } from "./errors.js";
 import { nearestName } from "./nearest-name.js";
 import { providerProblem, requireProviders, resetProviders } from "./providers.js";
+import { clearCache } from "./session-cache.js";
 import { type EngineConfig, engineConfig } from "./settings.js";
-import { engineState } from "./state.js";
 
 /** What is wrong with a value, null if nothing. */
 type Check = (value: unknown) => string | null;
@@ -30,13 +30,6 @@ const checks: Record<keyof EngineConfig, Check> = {
   contrib: flag,
   source: flag,
 };
-
-/** Drops every compiled session. */
-export function clearCache(): void {
-  for (const compiled of engineState.order) compiled.session.dispose();
-  engineState.order.clear();
-  engineState.cache.clear();
-}
 
 /**
  * Changes engine settings. Compiled sessions are dropped.
@@ -71,4 +64,5 @@ export function configure(settings: Partial<EngineConfig>): void {
   clearCache();
 }
 
+export { clearCache } from "./session-cache.js";
 export { type EngineConfig, engineConfig } from "./settings.js";

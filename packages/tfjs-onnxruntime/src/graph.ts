@@ -15,6 +15,11 @@ export interface Value {
   host: HostData | null;
   /** Name of the graph input that this value stands for while tracing. */
   readonly placeholder?: string;
+  /** Fills the value on the host with every call of a compiled function. Inputs have no producer: what a graph computes comes too late. */
+  readonly generator?: {
+    readonly inputs: readonly Value[];
+    readonly run: (inputs: readonly HostData[]) => HostData;
+  };
 }
 
 /** Attributes: structure, not values. What changes from step to step is an input instead. */

@@ -33,11 +33,14 @@ export function flush(): void {
   if (isEngine(backend)) backend.flush();
 }
 
+export { type CompiledFunction, type CompileOptions, type CompileStats, compile } from "./compile.js";
 export { clearCache, configure, type EngineConfig } from "./config.js";
 export { delegatedKernels } from "./delegate.js";
+export { effect } from "./effect.js";
 export { type EngineInfo, engineInfo } from "./engine-info.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export * as ops from "./ops/index.js";
 export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
 export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";
+export type { TensorTree } from "./tensor-tree.js";
 export { type TraceInput, trace } from "./trace.js";

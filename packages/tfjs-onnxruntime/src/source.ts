@@ -18,7 +18,11 @@ export function sourceEnabled(): boolean {
  * {@link sourceEnabled} is false (a stack costs 5 to 20 microseconds) or if every frame is inside.
  */
 export function captureSource(): string | null {
-  if (!sourceEnabled()) return null;
+  return sourceEnabled() ? captureStack() : null;
+}
+
+/** {@link captureSource} whatever the settings: for errors that are useless without a line. */
+export function captureStack(): string | null {
   const before = Error.stackTraceLimit;
   Error.stackTraceLimit = FRAMES;
   const { stack = "" } = new Error();

@@ -2,6 +2,7 @@ import type { ProfiledRun, ProfiledSession } from "./profiled-session.js";
 import type { ProviderState } from "./providers.js";
 import type { Session } from "./session.js";
 import type { EngineConfig } from "./settings.js";
+import type { GraphStructure } from "./structure.js";
 
 /** What a profile says about a recorded kernel. */
 export interface ProfiledKernel {
@@ -18,16 +19,22 @@ export interface Profiler {
   kernels: readonly ProfiledKernel[];
 }
 
-/** A session with what is needed to run it again. */
+/** A session in the cache. */
 export interface Compiled {
   readonly session: Session;
-  /** Structure in full: a hash hit with another structure must not give wrong results. */
-  readonly structure: Int32Array;
+  /** Estimated memory that the session keeps for intermediate values. */
+  readonly bytes: number;
+  /** Told when the session is dropped. */
+  readonly forget: () => void;
+}
+
+/** A session that flushes of equal structure share. */
+export interface CachedGraph extends Compiled {
+  /** Compared in full: a hash hit with another structure must not give wrong results. */
+  readonly structure: GraphStructure;
   /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
   readonly feeds: readonly { name: string; source: number }[];
   readonly outputs: readonly string[];
-  /** Estimated memory that the session keeps for intermediate values. */
-  readonly bytes: number;
 }
 
 /** Everything that changes while the engine runs. */
@@ -36,7 +43,7 @@ export interface EngineState {
   /** Structural descriptions by number; equal numbers mean equal structure. */
   readonly interned: Map<string, number>;
   nextNodeId: number;
-  readonly cache: Map<number, Compiled[]>;
+  readonly cache: Map<number, readonly CachedGraph[]>;
   /** Least recently used first. */
   readonly order: Set<Compiled>;
   readonly statistics: { hits: number; misses: number; runs: number; compileMs: number; runMs: number };

@@ -5,6 +5,7 @@ import { EngineError } from "./errors.js";
 import { collect, type Value } from "./graph.js";
 import { backendName } from "./kernels/define.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
+import { TraceScope } from "./trace-scope.js";
 
 export interface TraceInput {
   readonly shape: readonly number[];
@@ -47,12 +48,12 @@ export function trace(
       const dataId = backend.register(value);
       placeholders[inputName] = tf.engine().makeTensorFromTensorInfo({ dataId, shape: [...shape], dtype });
     }
-    backend.tracing = true;
+    backend.scope = new TraceScope("TRACE_DATA_DEPENDENT");
     let outputs: Record<string, tf.Tensor>;
     try {
       outputs = fn(placeholders);
     } finally {
-      backend.tracing = false;
+      backend.scope = null;
     }
     const results = Object.entries(outputs).map(([outputName, tensor]) => {
       const value = backend.value(tensor.dataId);

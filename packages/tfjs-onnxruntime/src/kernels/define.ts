@@ -54,7 +54,8 @@ function makeCall(backend: OnnxRuntimeBackend, inputs: tf.NamedTensorInfoMap, at
     value(info) {
       const value = backend.value(info.dataId);
       if (value.shape.length === info.shape.length && value.shape.every((d, i) => d === info.shape[i])) return value;
-      if (value.host !== null) return hostValue(value.host, info.shape, value.dtype);
+      // While tracing, the view must stay connected to the value that a later call replaces.
+      if (value.host !== null && !backend.tracing) return hostValue(value.host, info.shape, value.dtype);
       return record({ op: "Reshape", inputs: [value], outputs: [{ shape: info.shape, dtype: value.dtype }] })[0]!;
     },
     record: (op, values, outputs, nodeAttrs) =>

@@ -1,0 +1,87 @@
+import type { Model } from "@seg/onnx";
+import { engineConfig } from "./config.js";
+import type { RecordedNode, Value } from "./graph.js";
+import { assertWithinLimits } from "./limits.js";
+import { LowerContext, makeModel, onnxType } from "./lower/context.js";
+import { peakBytes } from "./peak-bytes.js";
+import { contribSupported } from "./providers.js";
+import { compileError } from "./run-error.js";
+import { createSession, type Session } from "./session.js";
+import { makeRoom } from "./session-cache.js";
+import { engineState } from "./state.js";
+
+/** A recorded graph as ONNX. */
+export interface LoweredGraph {
+  readonly model: Model;
+  /** Values that are fed, with the names of their graph inputs. */
+  readonly feeds: readonly { readonly name: string; readonly value: Value }[];
+  /** Names of the graph outputs, in the order of the roots. */
+  readonly outputs: readonly string[];
+}
+
+/**
+ * Lowers recorded nodes.
+ * @param nodes - in topological order, all that `roots` depend on
+ * @param isConstant - values without producer that become initializers; all others are fed
+ * @param contrib - operators of `com.microsoft` allowed @defaultValue as configured and supported by the provider
+ */
+export function lowerGraph({
+  nodes,
+  roots,
+  isConstant = () => false,
+  contrib = engineConfig().contrib && contribSupported(),
+}: {
+  nodes: readonly RecordedNode[];
+  roots: readonly Value[];
+  isConstant?: (value: Value) => boolean;
+  contrib?: boolean;
+}): LoweredGraph {
+  let constants = 0;
+  const context: LowerContext = new LowerContext({
+    contrib,
+    named: true,
+    bind: (value) => (isConstant(value) ? context.weight(`k${constants++}`, value) : null),
+  });
+  context.lower(nodes);
+  const names = roots.map((root) => context.plain(root));
+  const taken = new Set([...context.feeds.map((f) => f.name), ...context.initializers.map((t) => t.name)]);
+  const outputs = names.map((name) => {
+    // An output must be produced by a node, once.
+    const fresh = taken.has(name) ? context.emit("Identity", [name]) : name;
+    taken.add(fresh);
+    return fresh;
+  });
+  const describe = (name: string, { dtype, shape }: Value) => ({ name, dataType: onnxType(dtype), shape: [...shape] });
+  const model = makeModel({
+    context,
+    name: "recorded",
+    inputs: context.feeds.map(({ value, name }) => describe(name, value)),
+    outputs: roots.map((root, i) => describe(outputs[i]!, root)),
+  });
+  return { model, feeds: context.feeds, outputs };
+}
+
+/**
+ * Lowers recorded nodes, makes room in the cache and loads a session.
+ * @throws {@link EngineError} `ENGINE_COMPILE`, `ENGINE_GRAPH_TOO_LARGE`, `ENGINE_MEMORY`, `ENGINE_UNSUPPORTED`, `ENGINE_PROVIDER`
+ */
+export function buildSession(graph: {
+  nodes: readonly RecordedNode[];
+  roots: readonly Value[];
+  sources: readonly Value[];
+  isConstant?: (value: Value) => boolean;
+}): LoweredGraph & { readonly session: Session; readonly bytes: number } {
+  const start = performance.now();
+  const bytes = peakBytes(graph.nodes, graph.roots);
+  assertWithinLimits({ nodes: graph.nodes, sources: graph.sources, bytes });
+  makeRoom(bytes);
+  const lowered = lowerGraph(graph);
+  let session: Session;
+  try {
+    session = createSession(lowered.model);
+  } catch (cause) {
+    throw compileError(cause, graph.nodes);
+  }
+  engineState.statistics.compileMs += performance.now() - start;
+  return { ...lowered, session, bytes };
+}

@@ -1,0 +1,207 @@
+import type { Model } from "@seg/onnx";
+import * as tf from "@tensorflow/tfjs";
+import type { OnnxRuntimeBackend } from "./backend.js";
+import { buildSession, lowerGraph } from "./build-session.js";
+import { EngineError } from "./errors.js";
+import { collect, type HostData, hostValue, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { hostOf, type Recording } from "./record-call.js";
+import { assertSync, runSession } from "./run-session.js";
+import { ortTensor } from "./runtime.js";
+import { dropSession, touch } from "./session-cache.js";
+import type { Compiled } from "./state.js";
+import { mapTensors } from "./tensor-tree.js";
+
+/** How to find the data of a value in a later call. */
+type Binding =
+  | { readonly kind: "argument"; readonly index: number }
+  | { readonly kind: "variable"; readonly variable: tf.Variable }
+  | { readonly kind: "capture"; readonly value: Value; readonly dataId: object }
+  | { readonly kind: "constant"; readonly value: Value }
+  | {
+      readonly kind: "generated";
+      readonly inputs: readonly Binding[];
+      readonly run: (inputs: readonly HostData[]) => HostData;
+    };
+
+/** What a call gives: a value of the run, or data that the graph does not touch. */
+type Output = { readonly kind: "computed"; readonly index: number } | Binding;
+
+interface Loaded extends Compiled {
+  readonly feeds: readonly { readonly name: string; readonly binding: Binding; readonly value: Value }[];
+  readonly outputs: readonly string[];
+}
+
+/** A recorded call that can be repeated with other data. */
+export class CompiledProgram<Result> {
+  readonly #name: string;
+  readonly #recording: Recording<Result>;
+  readonly #nodes: readonly RecordedNode[];
+  readonly #outputs: readonly Output[];
+  readonly #assigned: readonly { readonly variable: tf.Variable; readonly output: Output }[];
+  readonly #bindings = new Map<Value, Binding>();
+  #loaded: Loaded | null = null;
+
+  constructor(recording: Recording<Result>, name: string) {
+    this.#name = name;
+    this.#recording = recording;
+    this.#nodes = collect(recording.roots);
+    const position = new Map(recording.roots.map((value, i) => [value, i]));
+    const output = (value: Value): Output => {
+      const index = position.get(value);
+      return index === undefined ? this.#bind(value) : { kind: "computed", index };
+    };
+    this.#outputs = recording.outputs.map(({ value }) => output(value));
+    this.#assigned = recording.assigned.map(({ variable, value }) => ({ variable, output: output(value) }));
+  }
+
+  /** Runs the graph on the arguments' tensors and the current variables. */
+  run(backend: OnnxRuntimeBackend, args: readonly tf.Tensor[]): Result {
+    // First: what is pending may need sessions of its own and push this one out of the cache.
+    backend.flush();
+    assertSync();
+    const data = new Map<Binding, HostData>();
+    const hostOfBinding = (binding: Binding): HostData => {
+      let host = data.get(binding);
+      if (host === undefined) {
+        host = this.#data(backend, binding, args, hostOfBinding);
+        data.set(binding, host);
+      }
+      return host;
+    };
+    const computed = this.#recording.roots.length === 0 ? [] : this.#compute(hostOfBinding);
+    const dataOf = (output: Output) => (output.kind === "computed" ? computed[output.index]! : hostOfBinding(output));
+    const { result, effects } = this.#recording;
+    const tensor = (host: HostData, shape: readonly number[], dtype: tf.DataType) =>
+      tf.engine().makeTensorFromTensorInfo({
+        dataId: backend.register(hostValue(host, shape, dtype)),
+        shape: [...shape],
+        dtype,
+      });
+    // All data is taken before the first assignment: an output may be the old value of a variable.
+    const values = this.#outputs.map(dataOf);
+    const news = this.#assigned.map(({ output }) => dataOf(output));
+    this.#assigned.forEach(({ variable }, i) => {
+      const next = tensor(news[i]!, variable.shape, variable.dtype);
+      variable.assign(next);
+      next.dispose();
+    });
+    let next = 0;
+    const given = mapTensors(result, ({ shape, dtype }) => tensor(values[next++]!, shape, dtype));
+    for (const callback of effects) callback();
+    return given;
+  }
+
+  /** Data of the roots. */
+  #compute(hostOfBinding: (binding: Binding) => HostData): HostData[] {
+    const loaded = this.#load();
+    const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
+    for (const { name, binding, value } of loaded.feeds) {
+      feeds[name] = ortTensor(value.dtype, hostOfBinding(binding), value.shape);
+    }
+    const results = runSession(loaded, feeds, this.#nodes);
+    return this.#recording.roots.map((root, i) => {
+      const data = results[loaded.outputs[i]!]!.data as HostData;
+      if (data.length !== sizeOf(root.shape)) throw shapeError(root, data.length);
+      return data;
+    });
+  }
+
+  /** The graph with standard operators only. */
+  toOnnx(): Model {
+    return lowerGraph({ ...this.#graph(), contrib: false }).model;
+  }
+
+  dispose(): void {
+    if (this.#loaded) dropSession(this.#loaded);
+  }
+
+  #graph() {
+    const sources = new Set<Value>();
+    for (const node of this.#nodes) for (const input of node.inputs) if (input.node === null) sources.add(input);
+    return {
+      nodes: this.#nodes,
+      roots: this.#recording.roots,
+      sources: [...sources],
+      isConstant: (value: Value) => this.#bind(value).kind === "constant",
+    };
+  }
+
+  #load(): Loaded {
+    if (this.#loaded === null) {
+      const { session, bytes, feeds, outputs } = buildSession(this.#graph());
+      this.#loaded = {
+        session,
+        bytes,
+        outputs,
+        feeds: feeds.map(({ name, value }) => ({ name, value, binding: this.#bind(value) })),
+        forget: () => {
+          this.#loaded = null;
+        },
+      };
+    }
+    touch(this.#loaded);
+    return this.#loaded;
+  }
+
+  #bind(value: Value): Binding {
+    let binding = this.#bindings.get(value);
+    if (binding === undefined) {
+      binding = this.#origin(value);
+      this.#bindings.set(value, binding);
+    }
+    return binding;
+  }
+
+  #origin(value: Value): Binding {
+    const { placeholders, variables, captures } = this.#recording;
+    if (value.generator) {
+      const { inputs, run } = value.generator;
+      return { kind: "generated", inputs: inputs.map((input) => this.#bind(input)), run };
+    }
+    const index = placeholders.indexOf(value);
+    if (index >= 0) return { kind: "argument", index };
+    const variable = variables.get(value);
+    if (variable) return { kind: "variable", variable };
+    const dataId = captures.get(value);
+    return dataId ? { kind: "capture", value, dataId } : { kind: "constant", value };
+  }
+
+  #data(
+    backend: OnnxRuntimeBackend,
+    binding: Binding,
+    args: readonly tf.Tensor[],
+    hostOfBinding: (binding: Binding) => HostData,
+  ): HostData {
+    switch (binding.kind) {
+      case "argument":
+        return hostOf(backend, args[binding.index]!);
+      case "variable":
+        if (binding.variable.isDisposed) throw this.#captureDisposed(`variable ${binding.variable.name}`);
+        return hostOf(backend, binding.variable);
+      case "capture":
+        if (backend.refCount(binding.dataId) === 0) throw this.#captureDisposed(`tensor [${binding.value.shape}]`);
+        return binding.value.host as HostData;
+      case "constant":
+        return binding.value.host as HostData;
+      case "generated":
+        return binding.run(binding.inputs.map(hostOfBinding));
+    }
+  }
+
+  #captureDisposed(what: string): EngineError {
+    return new EngineError({
+      code: "COMPILE_CAPTURE_DISPOSED",
+      message: `${this.#name} captured a ${what} that has been disposed since.`,
+      hint: "Keep it with tf.keep, or pass it as an argument.",
+    });
+  }
+}
+
+function shapeError(root: Value, actual: number): EngineError {
+  return new EngineError({
+    code: "ENGINE_SHAPE",
+    op: root.node?.op ?? null,
+    source: root.node?.source ?? null,
+    message: `${root.node?.op} yielded ${actual} elements, inferred [${root.shape.join()}].`,
+  });
+}

@@ -1,0 +1,38 @@
+import { EngineError } from "./errors.js";
+import type { RecordedNode } from "./graph.js";
+import { runError } from "./run-error.js";
+import { loadRuntime, type ortTensor, type RunResult, runtimeVersion } from "./runtime.js";
+import type { Session } from "./session.js";
+import { engineState } from "./state.js";
+
+/** @throws {@link EngineError} `ENGINE_NO_SYNC` */
+export function assertSync(): void {
+  if (loadRuntime().sync) return;
+  throw new EngineError({
+    code: "ENGINE_NO_SYNC",
+    message: `onnxruntime-node ${runtimeVersion()} runs asynchronously only: values cannot be read with dataSync().`,
+    hint: "Use await tensor.data(), or install onnxruntime-node@1.30.0.",
+  });
+}
+
+/** Runs a session for all of its outputs; a promise where the runtime is asynchronous. @throws {@link EngineError} `ENGINE_RUN` */
+export function runSession(
+  { session, outputs }: { readonly session: Session; readonly outputs: readonly string[] },
+  feeds: Record<string, ReturnType<typeof ortTensor>>,
+  nodes: readonly RecordedNode[],
+): RunResult {
+  const fetches: Record<string, null> = {};
+  for (const name of outputs) fetches[name] = null;
+  const { profiler, statistics } = engineState;
+  if (profiler !== null) profiler.kernels = nodes;
+  const begin = performance.now();
+  let results: RunResult;
+  try {
+    results = session.run(feeds, fetches, {});
+  } catch (cause) {
+    throw runError(cause, nodes);
+  }
+  statistics.runMs += performance.now() - begin;
+  statistics.runs++;
+  return results;
+}
