@@ -22,7 +22,10 @@ export function normaliseTable(mean: Triple, std: Triple): Float32Array {
   return table;
 }
 
-/** Writes an image through a 3 x 256 table into a planar float32 canvas of `width` x `height` at (left, top). */
+/** 3 x 256 bytes that leave pixels as they are: the table of a uint8 input. */
+export const BYTE_TABLE: Uint8Array = Uint8Array.from({ length: 768 }, (_, i) => i & 255);
+
+/** Writes an image through a 3 x 256 table into a planar canvas of `width` x `height` at (left, top); table and canvas have one type. */
 export function writeChw({
   image,
   table,
@@ -33,8 +36,8 @@ export function writeChw({
   top,
 }: {
   image: RgbImage;
-  table: Float32Array;
-  out: Float32Array;
+  table: Float32Array | Uint8Array;
+  out: Float32Array | Uint8Array;
   width: number;
   height: number;
   left: number;

@@ -36,6 +36,8 @@ export interface DecodeOptions {
   readonly datasetOrientation?: "ignore" | "apply";
   /** `managed` converts by a standard profile and warns: decoders disagree about CMYK. @defaultValue "managed" */
   readonly cmyk?: "managed" | "error";
+  /** 16-bit gray: `shift` drops the low byte as OpenCV does, `clip` takes min(v, 255) as Pillow does. @defaultValue "shift" */
+  readonly sixteenBit?: "shift" | "clip";
   /** Decode what a damaged file still holds, with a warning. @defaultValue false */
   readonly allowTruncated?: boolean;
   /** Largest picture, pixels. @defaultValue 2 ** 28 */
@@ -53,6 +55,15 @@ function toRgb(data: Uint8Array, channels: number, pixels: number): Uint8Array {
     out[o + 2] = data[gray ? p : p + 2]!;
   }
   return out;
+}
+
+/** Pixel types with a range: 1 to 8 and 16 bits. */
+const INTEGER_DEPTHS: ReadonlySet<string | undefined> = new Set(["uchar", "ushort"]);
+
+/** min(v, 255) of native 16-bit words. */
+function clipWords(data: Buffer): Uint8Array {
+  const words = new Uint16Array(data.buffer.slice(data.byteOffset, data.byteOffset + data.length));
+  return Uint8Array.from(words, (word) => Math.min(word, 255));
 }
 
 function orientationDecision({
@@ -117,11 +128,19 @@ export async function decodeImage(
     expectedSize,
     datasetOrientation,
     cmyk = "managed",
+    sixteenBit = "shift",
     allowTruncated = false,
     maxPixels = 2 ** 28,
   }: DecodeOptions = {},
 ): Promise<DecodedImage> {
   const source = typeof input === "string" ? input : "<bytes>";
+  if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
+    throw new PreprocessError({
+      code: "decode_failed",
+      source,
+      message: `${source} is a URL; decodeImage reads paths and bytes only. Download it and pass the bytes.`,
+    });
+  }
   const failed = (cause: unknown) =>
     new PreprocessError({
       code: "decode_failed",
@@ -161,6 +180,13 @@ export async function decodeImage(
     }
     warnings.push("unusual_mode");
   }
+  if (!INTEGER_DEPTHS.has(metadata.depth)) {
+    throw new PreprocessError({
+      code: "unsupported_mode",
+      source,
+      message: `${source} has pixels of type ${metadata.depth}, of which no range is known. Convert it to 8 or 16 bits per channel.`,
+    });
+  }
   if ((metadata.pages ?? 1) > 1) warnings.push("first_page_only");
   const stored = metadata.orientation ?? 1;
   const orientation = (stored >= 1 && stored <= 8 ? stored : 1) as Orientation;
@@ -174,15 +200,21 @@ export async function decodeImage(
   });
   if (ambiguous) warnings.push("exif_ambiguous");
 
+  // Pillow clips only what it opens as 16-bit gray; it shifts 16-bit RGB and gray with alpha as everybody does.
+  const clips = sixteenBit === "clip" && metadata.depth === "ushort" && metadata.channels === 1;
   let decoded: { data: Buffer; info: OutputInfo };
   try {
-    decoded = await sharp(input, options).raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+    const pixels = sharp(input, options);
+    decoded = await (clips
+      ? pixels.toColourspace("grey16").raw({ depth: "ushort" })
+      : pixels.raw({ depth: "uchar" })
+    ).toBuffer({ resolveWithObject: true });
   } catch (cause) {
     throw failed(cause);
   }
   if (allowTruncated && !(await isWhole(input))) warnings.push("truncated");
   const { data, info } = decoded;
-  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const bytes = clips ? clipWords(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
   const rgb: RgbImage = {
     width: info.width,
     height: info.height,

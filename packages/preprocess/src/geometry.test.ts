@@ -4,8 +4,8 @@ import type { Box } from "@seg/coco-dataset";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { digest, PROCESSORS, syn } from "../test/support.js";
+import { configHash } from "./config-hash.js";
 import {
-  configHash,
   type Geometry,
   isEmptyBox,
   mapBoxToImage,

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
 import type { Box } from "@seg/coco-dataset";
+import { configHash } from "./config-hash.js";
 
 /** EXIF orientation: how the stored pixels must be turned for display; 1 is upright. */
 export type Orientation = 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8;
@@ -34,6 +34,8 @@ export interface Geometry {
   readonly normalizedBy: "content" | "net" | "none";
   /** SHA-256 of the options that made it; tells caches apart. */
   readonly configHash: string;
+  /** Grounding DINO only: the graph has no live `pixel_mask` input, so padding is not marked. */
+  readonly maskUnsupported?: true;
 }
 
 /** The fields of a decoded image that geometry keeps; a plain image counts as upright. */
@@ -44,24 +46,6 @@ export interface ImageSpace {
   readonly rawHeight?: number;
   readonly orientation?: Orientation;
   readonly orientationApplied?: boolean;
-}
-
-/** Bumped when a kernel's result changes, so that caches made by older code are not mixed in. */
-const KERNEL_VERSION = 1;
-
-const hashes = new Map<string, string>();
-
-/** SHA-256 of the canonical JSON (sorted keys) of one model's options and the kernel version. */
-export function configHash(options: Readonly<Record<string, unknown>>): string {
-  const entries = Object.entries(options).sort(([a], [b]) => (a < b ? -1 : 1));
-  const text = JSON.stringify([KERNEL_VERSION, entries]);
-  let hash = hashes.get(text);
-  if (hash === undefined) {
-    hash = createHash("sha256").update(text).digest("hex");
-    if (hashes.size > 256) hashes.clear();
-    hashes.set(text, hash);
-  }
-  return hash;
 }
 
 /** Completes a {@link Geometry} from the placement of the content. */

@@ -1,7 +1,7 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { PreprocessError } from "./errors.js";
 import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
-import { resizeCv2Linear } from "./resize-cv2.js";
+import { resample } from "./resample.js";
 import { pyRound } from "./rounding.js";
 import { checkContent, checkImage, checkSize } from "./sizes.js";
 
@@ -81,12 +81,6 @@ export function letterboxGeometry(
   });
 }
 
-/** The resized content alone (a view of the input when nothing changes: do not write to it). */
-export function letterboxContent(image: RgbImage, geometry: Geometry): RgbImage {
-  const { contentW, contentH } = geometry;
-  return contentW === image.width && contentH === image.height ? image : resizeCv2Linear(image, contentW, contentH);
-}
-
 /**
  * YOLO's letterbox on uint8, before /255: OpenCV-exact bilinear content on a `padValue` canvas.
  *
@@ -101,8 +95,8 @@ export function letterbox(
 ): { image: RgbImage; geometry: Geometry } {
   checkImage(image);
   const geometry = letterboxGeometry(image.width, image.height, options, image);
-  const content = letterboxContent(image, geometry);
   const { netW, netH, padL, padT, contentW, contentH } = geometry;
+  const content = resample(image, "cv2-linear", contentW, contentH);
   const data = new Uint8Array(netW * netH * 3).fill(padValue);
   const row = contentW * 3;
   for (let y = 0; y < contentH; y++) {

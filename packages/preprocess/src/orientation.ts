@@ -37,6 +37,16 @@ export function orientPoint(
   }
 }
 
+/**
+ * The orientation that undoes another: 6 and 8 are each other's, the rest their own. With {@link orientPoint} and the upright size it
+ * takes annotations back to the stored pixels.
+ *
+ * @example inverseOrientation(6) // 8
+ */
+export function inverseOrientation(orientation: Orientation): Orientation {
+  return orientation === 6 ? 8 : orientation === 8 ? 6 : orientation;
+}
+
 /** Turns stored pixels upright. Returns the input itself for orientation 1, else a new image. */
 export function orientImage(image: RgbImage, orientation: Orientation): RgbImage {
   if (orientation === 1) return image;

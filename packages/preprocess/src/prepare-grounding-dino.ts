@@ -1,55 +1,74 @@
 import type { Box, RgbImage } from "@seg/coco-dataset";
-import { normaliseTable, type Triple, writeChw } from "./chw.js";
-import { type Geometry, makeGeometry } from "./geometry.js";
+import { fillBorder } from "./canvas.js";
+import { normaliseTable, type Triple } from "./chw.js";
+import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
 import type { PreparedImage } from "./prepare-yolo.js";
-import { resizePillow } from "./resize-pillow.js";
-import { checkImage, groundingDinoSize } from "./sizes.js";
+import { resampleToChw } from "./resample.js";
+import { checkImage, fitSize, type GroundingDinoSizeOptions, groundingDinoSize } from "./sizes.js";
+import { IMAGENET_MEAN, IMAGENET_STD } from "./statistics.js";
 
-/** ImageNet statistics in 0..1, as Grounding DINO's configuration writes them. */
-export const IMAGENET_MEAN: Triple = [0.485, 0.456, 0.406];
-/** See {@link IMAGENET_MEAN}. */
-export const IMAGENET_STD: Triple = [0.229, 0.224, 0.225];
+/** Options of {@link prepareGroundingDino}. */
+export interface GroundingDinoOptions extends GroundingDinoSizeOptions {
+  /** In 0..1. @defaultValue IMAGENET_MEAN */
+  readonly mean?: Triple;
+  /** In 0..1. @defaultValue IMAGENET_STD */
+  readonly std?: Triple;
+  /** Shape of a fixed graph, pixels: the picture is fitted inside with its aspect kept, zeros at the right and bottom. @defaultValue null */
+  readonly fixedCanvas?: { readonly width: number; readonly height: number } | null;
+}
 
-/**
- * Input of Grounding DINO for one picture, unpadded: Pillow bilinear to shortest edge 800 / longest 1333, / 255, normalised, CHW.
- *
- * @throws PreprocessError `content_too_small`, `zero_dimension`
- */
-export function prepareGroundingDino(
-  image: RgbImage,
+/** Where Grounding DINO's processor puts a picture. Boxes are relative to the content (`normalizedBy: "content"`). */
+export function groundingDinoGeometry(
+  space: ImageSpace,
   {
     shortestEdge = 800,
     longestEdge = 1333,
+    variant = "hf",
     mean = IMAGENET_MEAN,
     std = IMAGENET_STD,
-  }: {
-    /** @defaultValue 800 */ shortestEdge?: number;
-    /** @defaultValue 1333 */ longestEdge?: number;
-    /** In 0..1. @defaultValue IMAGENET_MEAN */ mean?: Triple;
-    /** In 0..1. @defaultValue IMAGENET_STD */ std?: Triple;
-  } = {},
-): PreparedImage {
-  checkImage(image);
-  const content = groundingDinoSize(image.width, image.height, { shortestEdge, longestEdge });
-  const [width, height] = content;
-  const geometry = makeGeometry({
-    image,
+    fixedCanvas = null,
+  }: GroundingDinoOptions = {},
+): Geometry {
+  const { width, height } = space;
+  const content =
+    fixedCanvas === null
+      ? groundingDinoSize(width, height, { shortestEdge, longestEdge, variant })
+      : fitSize(width, height, fixedCanvas);
+  return makeGeometry({
+    image: space,
     model: "grounding_dino",
     content,
     pad: [0, 0],
-    net: content,
+    net: fixedCanvas === null ? content : [fixedCanvas.width, fixedCanvas.height],
     normalizedBy: "content",
-    config: { shortestEdge, longestEdge, mean, std, kernel: "pillow-bilinear" },
+    config: { shortestEdge, longestEdge, variant, mean, std, fixedCanvas, kernel: "pillow-bilinear" },
   });
+}
+
+/** The 3 x 256 table of statistics in 0..1. */
+export function unitTable(mean: Triple, std: Triple): Float32Array {
   const times255 = (t: Triple): Triple => [t[0] * 255, t[1] * 255, t[2] * 255];
-  const data = new Float32Array(3 * width * height);
-  const table = normaliseTable(times255(mean), times255(std));
-  writeChw({ image: resizePillow(image, width, height), table, out: data, width, height, left: 0, top: 0 });
+  return normaliseTable(times255(mean), times255(std));
+}
+
+/**
+ * Input of Grounding DINO for one picture: Pillow bilinear to shortest edge 800 / longest 1333, / 255, normalised, CHW; unpadded unless
+ * `fixedCanvas` is given.
+ *
+ * @throws PreprocessError `content_too_small`, `zero_dimension`
+ */
+export function prepareGroundingDino(image: RgbImage, options: GroundingDinoOptions = {}): PreparedImage {
+  checkImage(image);
+  const { mean = IMAGENET_MEAN, std = IMAGENET_STD } = options;
+  const geometry = groundingDinoGeometry(image, options);
+  const data = new Float32Array(3 * geometry.netW * geometry.netH);
+  fillBorder({ out: data, geometry, value: 0 });
+  resampleToChw({ image, kernel: "pillow-bilinear", geometry, table: unitTable(mean, std), out: data });
   return { data, geometry };
 }
 
 /**
- * Grounding DINO's boxes -> pixels of the image. They are relative to the unpadded content, so no letterbox has to be inverted.
+ * Grounding DINO's boxes -> pixels of the image, corners. They are relative to the unpadded content, so no letterbox has to be inverted.
  *
  * @param cxcywh - flat [n * 4] in 0..1
  */

@@ -1,46 +1,51 @@
 import type { RgbImage } from "@seg/coco-dataset";
-import { normaliseTable, type Triple, writeChw } from "./chw.js";
-import { makeGeometry } from "./geometry.js";
+import { fillBorder } from "./canvas.js";
+import { normaliseTable, type Triple } from "./chw.js";
+import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
 import type { PreparedImage } from "./prepare-yolo.js";
-import { resizePillow } from "./resize-pillow.js";
+import { resampleToChw } from "./resample.js";
 import { checkImage, samSize } from "./sizes.js";
+import { SAM_MEAN, SAM_STD } from "./statistics.js";
 
-/** ImageNet statistics in 0..255, as SAM's configuration writes them. */
-export const SAM_MEAN: Triple = [123.675, 116.28, 103.53];
-/** See {@link SAM_MEAN}. */
-export const SAM_STD: Triple = [58.395, 57.12, 57.375];
+/** Options of {@link prepareSam}. */
+export interface SamOptions {
+  /** Side of the square input, pixels. @defaultValue 1024 */
+  readonly size?: number;
+  /** In 0..255. @defaultValue SAM_MEAN */
+  readonly mean?: Triple;
+  /** In 0..255. @defaultValue SAM_STD */
+  readonly std?: Triple;
+  /** @defaultValue "sam" */
+  readonly model?: string;
+}
 
-/**
- * Input of SAM and MobileSAM: longest side to `size` by Pillow bilinear on uint8, normalised, then zeros (the mean colour) at the right and bottom.
- *
- * @param options.size - side of the square input. @defaultValue 1024
- * @param options.mean - in 0..255. @defaultValue SAM_MEAN
- * @param options.std - in 0..255. @defaultValue SAM_STD
- * @throws PreprocessError `content_too_small`, `zero_dimension`
- */
-export function prepareSam(
-  image: RgbImage,
-  {
-    size = 1024,
-    mean = SAM_MEAN,
-    std = SAM_STD,
-    model = "sam",
-  }: { size?: number; mean?: Triple; std?: Triple; model?: string } = {},
-): PreparedImage {
-  checkImage(image);
-  const content = samSize(image.width, image.height, size);
-  const geometry = makeGeometry({
-    image,
+/** Where SAM's processor puts a picture: top left, its longest side filling the square. */
+export function samGeometry(
+  space: ImageSpace,
+  { size = 1024, mean = SAM_MEAN, std = SAM_STD, model = "sam" }: SamOptions = {},
+): Geometry {
+  return makeGeometry({
+    image: space,
     model,
-    content,
+    content: samSize(space.width, space.height, size),
     pad: [0, 0],
     net: [size, size],
     normalizedBy: "none",
     config: { size, mean, std, kernel: "pillow-bilinear" },
   });
-  const data = new Float32Array(3 * size * size);
-  const resized =
-    content[0] === image.width && content[1] === image.height ? image : resizePillow(image, content[0], content[1]);
-  writeChw({ image: resized, table: normaliseTable(mean, std), out: data, width: size, height: size, left: 0, top: 0 });
+}
+
+/**
+ * Input of SAM and MobileSAM: longest side to `size` by Pillow bilinear on uint8, normalised, then zeros (the mean colour) at the right and bottom.
+ *
+ * @throws PreprocessError `content_too_small`, `zero_dimension`
+ */
+export function prepareSam(image: RgbImage, options: SamOptions = {}): PreparedImage {
+  checkImage(image);
+  const { mean = SAM_MEAN, std = SAM_STD } = options;
+  const geometry = samGeometry(image, options);
+  const data = new Float32Array(3 * geometry.netW * geometry.netH);
+  fillBorder({ out: data, geometry, value: 0 });
+  resampleToChw({ image, kernel: "pillow-bilinear", geometry, table: normaliseTable(mean, std), out: data });
   return { data, geometry };
 }

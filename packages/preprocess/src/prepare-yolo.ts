@@ -1,7 +1,9 @@
 import type { RgbImage } from "@seg/coco-dataset";
-import { normaliseTable, writeChw } from "./chw.js";
+import { fillBorder } from "./canvas.js";
+import { normaliseTable } from "./chw.js";
 import type { Geometry } from "./geometry.js";
-import { type LetterboxOptions, letterboxContent, letterboxGeometry } from "./letterbox.js";
+import { type LetterboxOptions, letterboxGeometry } from "./letterbox.js";
+import { resampleToChw } from "./resample.js";
 import { checkImage } from "./sizes.js";
 
 /** A model's image input and where the picture lies on it. */
@@ -24,10 +26,10 @@ export function prepareYolo(
 ): PreparedImage {
   checkImage(image);
   const geometry = letterboxGeometry(image.width, image.height, options, image);
-  const { netW: width, netH: height, padL: left, padT: top } = geometry;
   const table = normaliseTable([0, 0, 0], [255, 255, 255]);
-  const data = out?.length === 3 * width * height ? out : new Float32Array(3 * width * height);
-  if (geometry.contentW !== width || geometry.contentH !== height) data.fill(table[padValue]!);
-  writeChw({ image: letterboxContent(image, geometry), table, out: data, width, height, left, top });
+  const length = 3 * geometry.netW * geometry.netH;
+  const data = out?.length === length ? out : new Float32Array(length);
+  fillBorder({ out: data, geometry, value: table[padValue]! });
+  resampleToChw({ image, kernel: "cv2-linear", geometry, table, out: data });
   return { data, geometry };
 }

@@ -31,6 +31,41 @@ export function bilinearTaps(inSize: number, outSize: number): LinearTaps {
   return { taps: inSize === 1 ? 1 : 2, start, weights: inSize === 1 ? new Float64Array(outSize).fill(1) : weights };
 }
 
+/**
+ * `interpolate(mode="bilinear", antialias=True)` along one axis: Pillow's triangle of radius max(1, in / out) around (d + 0.5) * in / out,
+ * normalised, in double precision.
+ */
+export function antialiasTaps(inSize: number, outSize: number): LinearTaps {
+  const scale = inSize / outSize;
+  const filterScale = Math.max(1, scale);
+  const first = new Int32Array(outSize);
+  const count = new Int32Array(outSize);
+  let taps = 1;
+  for (let d = 0; d < outSize; d++) {
+    const centre = (d + 0.5) * scale;
+    first[d] = Math.max(0, Math.trunc(centre - filterScale + 0.5));
+    count[d] = Math.min(inSize, Math.trunc(centre + filterScale + 0.5)) - first[d]!;
+    taps = Math.max(taps, count[d]!);
+  }
+  const start = new Int32Array(outSize);
+  const weights = new Float64Array(outSize * taps);
+  for (let d = 0; d < outSize; d++) {
+    const centre = (d + 0.5) * scale;
+    // Every window has `taps` inputs: near the far border it moves back, with weights of zero in front.
+    start[d] = Math.min(first[d]!, inSize - taps);
+    const skip = first[d]! - start[d]!;
+    let sum = 0;
+    for (let i = 0; i < count[d]!; i++) {
+      const a = Math.abs((i + first[d]! - centre + 0.5) / filterScale);
+      const weight = a < 1 ? 1 - a : 0;
+      weights[d * taps + skip + i] = weight;
+      sum += weight;
+    }
+    for (let i = 0; i < count[d]!; i++) weights[d * taps + skip + i]! /= sum;
+  }
+  return { taps, start, weights };
+}
+
 /** `second` after `first`, as one set of taps on the input of `first`. Exact up to rounding, because both are linear. */
 export function composeTaps(first: LinearTaps, second: LinearTaps, inSize: number): LinearTaps {
   const n = second.start.length;
@@ -92,8 +127,8 @@ export function sampleTaps(plane: Float32Array, width: number, x: LinearTaps, y:
 }
 
 /**
- * `torch.nn.functional.interpolate(mode="bilinear", align_corners=False, antialias=False)` on float32 planes.
- * Agrees with torch to float32 rounding (about 1e-6 relative).
+ * `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` on float32 planes, with or without antialiasing (Pillow's weights
+ * without its rounding). Agrees with torch to float32 rounding (about 1e-6 relative).
  *
  * @param data - [planes, height, width], row-major
  * @returns [planes, outHeight, outWidth]
@@ -106,6 +141,7 @@ export function resizeTorchBilinear({
   height,
   outWidth,
   outHeight,
+  antialias = false,
 }: {
   data: Float32Array;
   /** @defaultValue 1 */
@@ -114,6 +150,8 @@ export function resizeTorchBilinear({
   height: number;
   outWidth: number;
   outHeight: number;
+  /** Average over the source area when shrinking. @defaultValue false */
+  antialias?: boolean;
 }): Float32Array {
   checkSize(width, height);
   checkSize(outWidth, outHeight);
@@ -124,8 +162,9 @@ export function resizeTorchBilinear({
     });
   }
   if (width === outWidth && height === outHeight) return data.slice();
-  const x = bilinearTaps(width, outWidth);
-  const y = bilinearTaps(height, outHeight);
+  const axis = antialias ? antialiasTaps : bilinearTaps;
+  const x = axis(width, outWidth);
+  const y = axis(height, outHeight);
   const out = new Float32Array(planes * outWidth * outHeight);
   for (let c = 0; c < planes; c++) {
     const from = data.subarray(c * width * height, (c + 1) * width * height);

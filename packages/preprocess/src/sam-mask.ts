@@ -1,6 +1,6 @@
 import { PreprocessError } from "./errors.js";
 import type { Geometry } from "./geometry.js";
-import { bilinearTaps, composeTaps, sampleTaps } from "./resize-torch.js";
+import { bilinearTaps, composeTaps, resizeTorchBilinear, sampleTaps } from "./resize-torch.js";
 
 /**
  * SAM's mask logits back on the image: bilinear from side x side to the network size, crop of the content, bilinear to the
@@ -25,4 +25,15 @@ export function samMaskToImage(logits: Float32Array, side: number, geometry: Geo
   const out = new Float32Array(origW * origH);
   sampleTaps(logits, side, x, y, out);
   return out;
+}
+
+/**
+ * SAM 2's mask logits back on the image: one bilinear step from side x side to the original size. Threshold the result at > 0.
+ *
+ * @param logits - float32 [side, side]
+ * @returns float32 [origH, origW]
+ * @throws PreprocessError `config_invalid` when `logits` is not side x side
+ */
+export function sam2MaskToImage(logits: Float32Array, side: number, { origW, origH }: Geometry): Float32Array {
+  return resizeTorchBilinear({ data: logits, width: side, height: side, outWidth: origW, outHeight: origH });
 }

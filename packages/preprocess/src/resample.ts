@@ -1,0 +1,35 @@
+import type { RgbImage } from "@seg/coco-dataset";
+import { writeChw } from "./chw.js";
+import type { Geometry } from "./geometry.js";
+import { resizeCv2Linear } from "./resize-cv2.js";
+import { resizePillow } from "./resize-pillow.js";
+
+/** The two uint8 kernels that models were trained with. */
+export type Kernel = "pillow-bilinear" | "cv2-linear";
+
+/** Resizes by one kernel; the picture itself (not a copy) when its size already is right. */
+export function resample(image: RgbImage, kernel: Kernel, width: number, height: number): RgbImage {
+  if (width === image.width && height === image.height) return image;
+  return kernel === "cv2-linear" ? resizeCv2Linear(image, width, height) : resizePillow(image, width, height);
+}
+
+/**
+ * The content of a model's input: resized on uint8, then written through a 3 x 256 table into the planar [3, netH, netW] canvas.
+ * The border is left as it is.
+ */
+export function resampleToChw({
+  image,
+  kernel,
+  geometry,
+  table,
+  out,
+}: {
+  image: RgbImage;
+  kernel: Kernel;
+  geometry: Geometry;
+  table: Float32Array | Uint8Array;
+  out: Float32Array | Uint8Array;
+}): void {
+  const { contentW, contentH, netW: width, netH: height, padL: left, padT: top } = geometry;
+  writeChw({ image: resample(image, kernel, contentW, contentH), table, out, width, height, left, top });
+}
