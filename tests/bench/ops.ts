@@ -68,8 +68,8 @@ function binary(name: string, shape: readonly number[], run: (a: tf.Tensor, b: t
 
 const rows: readonly Row[] = [
   ...conv(32, 16, 3),
-  ...conv(80, 32, 3),
-  ...conv(40, 128, 1),
+  ...conv(80, 16, 3),
+  ...conv(40, 64, 1),
   matmul(128, 128, 128),
   matmul(512, 512, 512),
   matmul(1576, 384, 384),

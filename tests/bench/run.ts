@@ -1,5 +1,7 @@
 // npm run bench -- NAME [--json] [--peer]
 import process from "node:process";
+import { cocoEval } from "./coco-eval.js";
+import { infer } from "./infer.js";
 import { ops } from "./ops.js";
 import type { BenchResult } from "./result.js";
 import { runtime } from "./runtime.js";
@@ -7,8 +9,10 @@ import { trainStep } from "./train-step.js";
 
 const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
   "train-step": trainStep,
+  infer,
   ops,
   runtime,
+  "coco-eval": cocoEval,
 };
 
 const words = process.argv.slice(2);

@@ -1,50 +1,8 @@
-import { createRequire } from "node:module";
 import { loadavg } from "node:os";
 import { DataType, encodeModel, type Model, type Node } from "@seg/onnx";
 import { interleave } from "./measure.js";
+import { type NativeSession, openRuntime } from "./open-runtime.js";
 import type { BenchResult } from "./result.js";
-
-interface Session {
-  loadModel(buffer: ArrayBufferLike, byteOffset: number, byteLength: number, options: object): void;
-  run(feeds: object, fetches: object, options: object): Record<string, { data: ArrayLike<number> }>;
-  dispose(): void;
-}
-
-interface Runtime {
-  session(model: Model): Session;
-  tensor(values: Float32Array): object;
-  version: string;
-}
-
-/** The engine's way to the runtime: the synchronous session of the native binding, one thread. */
-function runtimeOf(): Runtime {
-  const require = createRequire(import.meta.resolve("@seg/tfjs-onnxruntime"));
-  const { binding, initOrt } = require("onnxruntime-node/dist/binding.js") as {
-    binding: { InferenceSession: new () => Session };
-    initOrt(): void;
-  };
-  const { Tensor } = require("onnxruntime-node") as {
-    Tensor: new (type: string, data: unknown, dims: number[]) => object;
-  };
-  const { version } = require("onnxruntime-node/package.json") as { version: string };
-  initOrt();
-  return {
-    version,
-    session(model) {
-      const bytes = encodeModel(model);
-      const session = new binding.InferenceSession();
-      const options = {
-        executionProviders: ["cpu"],
-        intraOpNumThreads: 1,
-        logSeverityLevel: 4,
-        graphOptimizationLevel: "basic",
-      };
-      session.loadModel(bytes.buffer, bytes.byteOffset, bytes.byteLength, options);
-      return session;
-    },
-    tensor: (values) => new Tensor("float32", values, [values.length]),
-  };
-}
 
 const node = (opType: string, inputs: string[], output: string): Node => ({
   opType,
@@ -83,10 +41,10 @@ async function slope(
 
 /** What a run of onnxruntime-node costs besides its kernels (one thread): per run, feed, fetch, node and megabyte of output. */
 export async function runtime(): Promise<BenchResult[]> {
-  const ort = runtimeOf();
-  const sessions: Session[] = [];
-  const load = (m: Model): Session => {
-    const session = ort.session(m);
+  const ort = openRuntime();
+  const sessions: NativeSession[] = [];
+  const load = (m: Model): NativeSession => {
+    const session = ort.load(encodeModel(m), "basic");
     sessions.push(session);
     return session;
   };
