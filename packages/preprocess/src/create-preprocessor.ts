@@ -171,8 +171,6 @@ export function createPreprocessor<K extends ModelKey, E extends OnError = "thro
       }
       const size = threads === "auto" ? availableParallelism() : threads;
       const start = size > 0 ? (job: Job) => poolOf(size).run(job) : (job: Job) => here(job);
-      // Without threads nothing runs ahead: the pictures are prepared one after the other in this thread.
-      const ahead = size > 0 ? batchSize + size : 1;
       const pending: { item: BatchItem; outcome: Promise<Outcome> }[] = [];
       let ready: { item: BatchItem; outcome: Outcome }[] = [];
       const takeOne = async () => {
@@ -185,12 +183,14 @@ export function createPreprocessor<K extends ModelKey, E extends OnError = "thro
         signal?.throwIfAborted();
         const item = typeof given === "string" ? { source: given } : given;
         pending.push({ item, outcome: settle(start(jobOf(item))) });
-        if (pending.length + ready.length < ahead) continue;
-        await takeOne();
-        if (ready.length === batchSize) {
-          const full = ready;
-          ready = [];
-          yield stack(plans, full, onError);
+        // Without threads nothing runs ahead: the pictures are prepared one after the other in this thread.
+        while (pending.length > 0 && (size === 0 || pending.length + ready.length >= batchSize + size)) {
+          await takeOne();
+          if (ready.length === batchSize) {
+            const full = ready;
+            ready = [];
+            yield stack(plans, full, onError);
+          }
         }
       }
       while (pending.length > 0) {

@@ -27,12 +27,11 @@ export interface WorkerPool {
 function startWorker(setup: WorkerSetup): Worker {
   const here = import.meta.url;
   if (!here.endsWith(".ts")) return new Worker(new URL("./prepare-worker.js", here), { workerData: setup });
-  // Unbuilt, in this repository: the thread needs the loader that this one has.
-  const loader = pathToFileURL(createRequire(here).resolve("tsx")).href;
-  return new Worker(new URL("./prepare-worker.ts", here), {
-    workerData: setup,
-    execArgv: ["--conditions=@seg/source", "--import", loader],
-  });
+  // Unbuilt, in this repository: Node 20 runs `--import` in the main thread only, so the thread registers the loader itself.
+  const api = pathToFileURL(createRequire(here).resolve("tsx/esm/api")).href;
+  const entry = new URL("./prepare-worker.ts", here).href;
+  const program = `import(${JSON.stringify(api)}).then(({ register }) => (register(), import(${JSON.stringify(entry)})));`;
+  return new Worker(program, { eval: true, workerData: setup, execArgv: ["--conditions=@seg/source"] });
 }
 
 /** A pool of at most `size` threads. */
