@@ -1,3 +1,4 @@
+import { findSourceMap } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as tf from "@tensorflow/tfjs";
@@ -14,8 +15,8 @@ export function sourceEnabled(): boolean {
 }
 
 /**
- * The call that records a kernel: `file:line:column` of the first stack frame outside tfjs and this package, null while
- * {@link sourceEnabled} is false (a stack costs 5 to 20 microseconds) or if every frame is inside.
+ * The call that records a kernel: `file:line:column` of the first stack frame outside tfjs and this package (its tests excepted), null
+ * while {@link sourceEnabled} is false (a stack costs 5 to 20 microseconds) or if every frame is inside.
  */
 export function captureSource(): string | null {
   return sourceEnabled() ? captureStack() : null;
@@ -23,26 +24,61 @@ export function captureSource(): string | null {
 
 /** {@link captureSource} whatever the settings: for errors that are useless without a line. */
 export function captureStack(): string | null {
-  const before = Error.stackTraceLimit;
+  // The frames themselves: as text each of them would be mapped to its source, which costs milliseconds.
+  const { stackTraceLimit, prepareStackTrace } = Error;
   Error.stackTraceLimit = FRAMES;
-  const { stack = "" } = new Error();
-  Error.stackTraceLimit = before;
-  return firstForeignFrame(stack);
-}
-
-/** The first frame of a V8 stack text that belongs neither to tfjs, nor to Node, nor to this package (its tests excepted). */
-export function firstForeignFrame(stack: string): string | null {
-  for (const line of stack.split("\n")) {
-    const frame = /^ {4}at (?:async )?(.*)$/.exec(line)?.[1];
-    if (frame === undefined) continue;
-    // "name (place)" or the place alone; a place is "path:line:column".
-    const place = frame.endsWith(")") ? frame.slice(frame.lastIndexOf(" (") + 2, -1) : frame;
-    const [, path, position] = /^(.*)(:\d+:\d+)$/.exec(place) ?? [];
-    if (path === undefined || path.startsWith("node:") || path === "<anonymous>") continue;
-    const file = path.startsWith("file://") ? fileURLToPath(path) : path;
-    if (/[\\/]node_modules[\\/]@tensorflow[\\/]/.test(file)) continue;
-    if (file.startsWith(own) && !/\.test\.[cm]?[jt]s$/.test(file)) continue;
-    return `${file}${position}`;
+  Error.prepareStackTrace = (_, sites) => sites;
+  const holder: { stack?: unknown } = {};
+  Error.captureStackTrace(holder, captureStack);
+  const sites = holder.stack as NodeJS.CallSite[];
+  Error.stackTraceLimit = stackTraceLimit;
+  if (prepareStackTrace === undefined) delete (Error as { prepareStackTrace?: unknown }).prepareStackTrace;
+  else Error.prepareStackTrace = prepareStackTrace;
+  for (const site of sites) {
+    const name = site.getFileName();
+    if (typeof name === "string" && !name.startsWith("node:") && isForeign(name)) return original(name, site);
   }
   return null;
+}
+
+const foreign = new Map<string, boolean>();
+
+/** Whether a script is neither tfjs nor this package. */
+function isForeign(name: string): boolean {
+  let known = foreign.get(name);
+  if (known === undefined) {
+    const path = toPath(name);
+    const inside = path.startsWith(own) && !/\.test\.[cm]?[jt]s$/.test(path);
+    known = !inside && !/[\\/]node_modules[\\/]@tensorflow[\\/]/.test(path);
+    foreign.set(name, known);
+  }
+  return known;
+}
+
+const toPath = (name: string): string => (name.startsWith("file://") ? fileURLToPath(name) : name);
+
+const originals = new Map<string, string>();
+
+/** The position in the source that a compiler or bundler started from, as Node's source maps or a hook of the loader tell it. */
+function original(name: string, site: NodeJS.CallSite): string {
+  const line = site.getLineNumber() ?? 1;
+  const column = site.getColumnNumber() ?? 1;
+  const key = `${name}:${line}:${column}`;
+  let text = originals.get(key);
+  if (text === undefined) {
+    const entry = findSourceMap(name)?.findEntry(line - 1, column - 1);
+    text =
+      entry !== undefined && "originalSource" in entry
+        ? `${toPath(entry.originalSource)}:${entry.originalLine + 1}:${entry.originalColumn + 1}`
+        : (hooked(site) ?? `${toPath(name)}:${line}:${column}`);
+    originals.set(key, text);
+  }
+  return text;
+}
+
+/** What a stack hook (vitest, source-map-support) makes of one frame. */
+function hooked(site: NodeJS.CallSite): string | null {
+  if (Error.prepareStackTrace === undefined) return null;
+  const place = /\(?([^\s()]+:\d+:\d+)\)?\s*$/.exec(String(Error.prepareStackTrace(new Error(), [site])))?.[1];
+  return place === undefined ? null : toPath(place.replace(/:\d+:\d+$/, "")) + place.slice(place.search(/:\d+:\d+$/));
 }
