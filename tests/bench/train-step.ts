@@ -1,8 +1,15 @@
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { buildTargets, createStudent, disposeTargets, modelAnchors, studentLoss, targetArrays } from "@seg/distill";
+import {
+  buildTargets,
+  createStudent,
+  modelAnchors,
+  type StudentTargets,
+  studentLoss,
+  targetArrays,
+} from "@seg/distill";
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
-import { adamw, Ema, paramGroups, TrainingManager } from "@seg/train";
+import { adamw, type BatchTensors, Ema, type LossFunction, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
@@ -63,6 +70,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
   const cases = [
     { id: "yolov8n-seg", size: 160, batch: 16 },
     { id: "yolov8n-seg", size: 320, batch: 8 },
+    { id: "yolov8n-seg", size: 640, batch: 2 },
     { id: "yolov8n", size: 320, batch: 16 },
   ] as const;
   for (const { id, size, batch } of cases) {
@@ -78,24 +86,26 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
     });
     const { samples, pixels } = batchOf(batch, size);
     const anchors = modelAnchors(size, size);
+    let loss: LossFunction | undefined;
     const cpu: number[] = [];
     const wall: number[] = [];
     for (let step = 0; step < WARM_UP + STEPS; step++) {
       const cpuStart = process.cpuUsage();
       const wallStart = performance.now();
       const images = tf.tensor4d(pixels, [batch, size, size, 3]);
-      const targets = buildTargets(targetArrays({ samples, size, segment: student.segment }));
-      await manager.step(() => {
+      const { positives, ...targets } = buildTargets(targetArrays({ samples, size, segment: student.segment }));
+      loss ??= ({ images, ...tensors }) => {
         const { total, parts } = studentLoss({
-          outputs: student.forward(images),
-          targets,
+          outputs: student.forward(images as tf.Tensor4D),
+          targets: { ...tensors, positives } as unknown as StudentTargets,
           anchors,
           size: [size, size],
         });
         return { total, parts: parts as Record<string, tf.Scalar> };
-      });
-      images.dispose();
-      disposeTargets(targets);
+      };
+      const inputs: BatchTensors = { images, ...targets };
+      await manager.step(loss, inputs);
+      tf.dispose({ ...inputs });
       const used = process.cpuUsage(cpuStart);
       if (step < WARM_UP) continue;
       cpu.push((used.user + used.system) / 1000 / batch);

@@ -2,10 +2,12 @@ import { createClassMapping, inspectDataset } from "@seg/coco-dataset";
 import { writeSafetensors } from "@seg/nn";
 import {
   adamw,
+  type BatchTensors,
   Ema,
   type FitResult,
   fit,
   type JsonObject,
+  type LossFunction,
   optimizerAuto,
   paramGroups,
   RunDirectory,
@@ -24,11 +26,11 @@ import { BatchLoader } from "./batch-loader.js";
 import { classMappingFile, datasetHash } from "./class-mapping-hash.js";
 import { EmptySplitError, KdInactiveError, StudentDataMismatchError } from "./errors.js";
 import { checkMapping, evaluateStudent, loadEvaluationSet } from "./evaluate-student.js";
-import { DEFAULT_GAINS, studentLoss } from "./losses/student-loss.js";
+import { DEFAULT_GAINS, type StudentTargets, studentLoss } from "./losses/student-loss.js";
 import { studentPredictor } from "./predictor.js";
 import { isMaskStudent } from "./select-student.js";
 import { createStudent, loadWeights } from "./student.js";
-import { buildTargets, disposeTargets } from "./targets.js";
+import { buildTargets } from "./targets.js";
 import { checkTrainConfig, closedEpochs, kdRampAt, type TrainStudentConfig } from "./train-config.js";
 import { loadTrainingImages } from "./training-images.js";
 
@@ -165,6 +167,24 @@ export async function* trainStudent(
     const warmupSteps = warmupLength(length);
     const mappingFile = classMappingFile(mapping);
 
+    // One function per number of rows for positives, which is no tensor: a compiled step belongs to its function.
+    const losses = new Map<number, LossFunction>();
+    const lossOf = (positives: number): LossFunction => {
+      const known = losses.get(positives);
+      if (known) return known;
+      const { smallBoxExpand = false } = cfg;
+      const size = [imgsz, imgsz] as const;
+      const loss: LossFunction = ({ images, ...tensors }) => {
+        const outputs = student.forward(images as tf.Tensor4D);
+        const targets = { ...tensors, positives } as unknown as StudentTargets;
+        const { total, parts } = studentLoss({ outputs, targets, anchors, size, gains, smallBoxExpand });
+        const share = parts.kd_mask ? { kd_share: tf.div(tf.mul(parts.kd_mask, batch), total) as tf.Scalar } : {};
+        return { total, parts: { ...parts, ...share } };
+      };
+      losses.set(positives, loss);
+      return loss;
+    };
+
     const task: TrainTask = {
       model: student.net,
       stepsPerEpoch,
@@ -178,29 +198,10 @@ export async function* trainStudent(
           epochs,
           closed,
         });
-        const input = tf.tensor4d(loaded.images, [batch, imgsz, imgsz, 3]);
-        const targets = buildTargets(loaded.targets, { kdRamp });
-        return {
-          ids: loaded.files,
-          loss: () => {
-            const { smallBoxExpand = false } = cfg;
-            const size = [imgsz, imgsz] as const;
-            const { total, parts } = studentLoss({
-              outputs: student.forward(input),
-              targets,
-              anchors,
-              size,
-              gains,
-              smallBoxExpand,
-            });
-            const share = parts.kd_mask ? { kd_share: tf.div(tf.mul(parts.kd_mask, batch), total) as tf.Scalar } : {};
-            return { total, parts: { ...parts, ...share } };
-          },
-          dispose: () => {
-            input.dispose();
-            disposeTargets(targets);
-          },
-        };
+        const images = tf.tensor4d(loaded.images, [batch, imgsz, imgsz, 3]);
+        const { positives, ...targets } = buildTargets(loaded.targets, { kdRamp });
+        const inputs: BatchTensors = { images, ...targets };
+        return { ids: loaded.files, loss: lossOf(positives), inputs, dispose: () => tf.dispose({ ...inputs }) };
       },
       ...(evaluationSet
         ? {

@@ -70,14 +70,15 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     const dataId = {};
     const entry = { content, refCount: 1 };
     this.#data.set(dataId, entry);
-    if (valuesOf(content).some((value) => value.host === null)) this.#pending.add(entry);
+    for (const value of valuesOf(content)) {
+      if (value.host === null) this.#pending.add(entry);
+      else this.scope?.written(value);
+    }
     return dataId;
   }
 
   override write(values: BackendValues, shape: number[], dtype: tf.DataType): DataId {
-    const content = toContent(values, shape, dtype);
-    if (this.scope !== null) for (const value of valuesOf(content)) this.scope.written(value);
-    return this.#add(content);
+    return this.#add(toContent(values, shape, dtype));
   }
 
   override move(dataId: DataId, values: BackendValues, shape: number[], dtype: tf.DataType, refCount: number): void {

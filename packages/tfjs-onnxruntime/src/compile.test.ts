@@ -107,6 +107,12 @@ describe("compile", () => {
     ]);
   });
 
+  test("what kernels make on the host inside is a constant", () => {
+    const f = compile((x: tf.Tensor) => tf.add(x, tf.mul(tf.range(0, 3), tf.linspace(1, 3, 3))));
+    f(tf.scalar(0));
+    expect([...f(tf.scalar(1)).dataSync()]).toEqual([1, 3, 7]);
+  });
+
   test("refuses to read values inside, and stays usable", () => {
     const w = tf.variable(tf.scalar(1));
     const reads = [

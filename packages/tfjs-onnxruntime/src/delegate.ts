@@ -34,7 +34,7 @@ export function runOnCpu(
     .flat()
     .filter((x) => x !== undefined && x !== null) as tf.TensorInfo[];
   const shapes = tensors.map((x) => x.shape);
-  if (backend.tracing) {
+  if (backend.tracing && tensors.length > 0) {
     throw new EngineError({
       code: "TRACE_DATA_DEPENDENT",
       op: kernelName,

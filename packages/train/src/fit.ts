@@ -147,7 +147,7 @@ async function* trainEpoch(session: FitSession, signal: AbortSignal | undefined)
     const batch = typeof given === "function" ? { loss: given } : given;
     let result: Awaited<ReturnType<typeof training.step>>;
     try {
-      result = await training.step(batch.loss);
+      result = await training.step(batch.loss, batch.inputs);
     } catch (error) {
       if (error instanceof NonFiniteLossError || error instanceof NonFiniteGradientError) {
         run.writeJson(`nan_capture/step_${String(training.batches).padStart(8, "0")}.json`, {

@@ -43,6 +43,7 @@ export { type ScheduleOptions, schedule, type WarmupOptions, warmup, warmupLengt
 export type { CallbackName, FitResult, TrainEvent, TrainProgress } from "./train-events.js";
 export type { FitConfig, FitOptions, TrainBatch, TrainTask } from "./train-task.js";
 export {
+  type BatchTensors,
   type LossFunction,
   type StepResult,
   TrainingManager,

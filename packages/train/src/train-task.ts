@@ -5,11 +5,13 @@ import { ConfigError } from "./errors.js";
 import type { ResultTerms } from "./results-csv.js";
 import type { RunDirectory } from "./run-directory.js";
 import type { CallbackName } from "./train-events.js";
-import type { LossFunction, TrainingManager } from "./training-manager.js";
+import type { BatchTensors, LossFunction, TrainingManager } from "./training-manager.js";
 
 /** One batch. A bare loss function will do. */
 export interface TrainBatch {
   readonly loss: LossFunction;
+  /** What `loss` is called with; with it the step is compiled, see {@link TrainingManager.step}. */
+  readonly inputs?: BatchTensors;
   /** @defaultValue `imagesPerStep` of the task */
   readonly images?: number;
   /** Names of the images, for the report of a loss that is not finite. */

@@ -152,7 +152,7 @@ describe("TrainingManager.step", () => {
     const before = Float32Array.from(net.w0.data());
     const tensors = tf.memory().numTensors;
     const bad: LossFunction = () => {
-      const { total } = lossOn(net, rows)();
+      const { total } = lossOn(net, rows)({});
       return { total: tf.mul(total, Number.NaN) as tf.Scalar, parts: { box: total, dfl: tf.scalar(Number.NaN) } };
     };
     await expect(manager.step(bad)).rejects.toMatchObject({

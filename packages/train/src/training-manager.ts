@@ -1,4 +1,5 @@
 import type { Module, Parameter, StateDict } from "@seg/nn";
+import { type CompiledFunction, compile } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import type { JsonObject } from "./config.js";
 import type { Ema } from "./ema.js";
@@ -8,8 +9,23 @@ import type { LossScaler, LossScalerState } from "./loss-scaler.js";
 import type { Optimizer, OptimizerState } from "./optimizer.js";
 import type { ParameterGroup } from "./param-groups.js";
 
+/** Tensors of one batch by name. */
+export type BatchTensors = Readonly<Record<string, tf.Tensor>>;
+
 /** Builds the loss of one batch from tfjs operations. `parts` are the terms to log; they need not add up to `total`. */
-export type LossFunction = () => { total: tf.Scalar; parts: Record<string, tf.Scalar> };
+export type LossFunction = (inputs: BatchTensors) => { total: tf.Scalar; parts: Record<string, tf.Scalar> };
+
+/** What a compiled step computes. `mode` tells graphs apart that differ by switches of the model, not by shapes. */
+interface Differentiated {
+  readonly [key: string]: tf.Tensor | { [name: string]: tf.Tensor };
+  readonly loss: tf.Scalar;
+  readonly parts: { [name: string]: tf.Tensor };
+  readonly grads: { [name: string]: tf.Tensor };
+}
+type CompiledStep = CompiledFunction<
+  [{ inputs: { [name: string]: tf.Tensor }; scale: tf.Scalar; mode: string }],
+  Differentiated
+>;
 
 /** Result of {@link TrainingManager.step}. */
 export interface StepResult {
@@ -76,6 +92,7 @@ export class TrainingManager {
   /** Sums of the open window; parameters that got no gradient in it are absent. */
   readonly #accumulated = new Map<string, Float32Array>();
   readonly #sums = new Map<string, Float32Array>();
+  readonly #steps = new WeakMap<LossFunction, CompiledStep>();
   #window = 0;
   #slots: OptimizerState;
   #batches = 0;
@@ -133,15 +150,18 @@ export class TrainingManager {
   }
 
   /**
-   * Trains on one batch. `lossFn` runs once, inside the gradient scope; batch statistics that it assigns to buffers are computed by the
-   * same engine run as the gradients.
+   * Trains on one batch. Batch statistics that the loss assigns to buffers are computed by the same engine run as the gradients.
    *
+   * @param lossFn - runs inside the gradient scope
+   * @param inputs - tensors of the batch; the caller disposes them. With them the step is compiled: hand over the same function every
+   *   time, which takes everything that changes from its argument; it is recorded once per shape of the inputs and then replayed.
+   *   Without them the function runs anew with every step.
    * @throws {@link NonFiniteLossError}, {@link NonFiniteGradientError}; no parameter has changed then
    */
-  async step(lossFn: LossFunction): Promise<StepResult> {
+  async step(lossFn: LossFunction, inputs?: BatchTensors): Promise<StepResult> {
     const step = this.#batches;
     const scale = this.scaler?.scale ?? 1;
-    const { loss, parts, grads } = await this.#differentiate(lossFn, scale);
+    const { loss, parts, grads } = await this.#differentiate(lossFn, inputs ?? null, scale);
     if (!Number.isFinite(loss) || Object.values(parts).some((part) => !Number.isFinite(part))) {
       throw new NonFiniteLossError({ step, loss, parts });
     }
@@ -222,31 +242,60 @@ export class TrainingManager {
     return result;
   }
 
-  async #differentiate(lossFn: LossFunction, scale: number) {
-    const kept: Record<string, tf.Tensor> = {};
-    let total: tf.Tensor | undefined;
-    const variables = [...this.#parameters.values()].map((parameter) => parameter.variable);
-    const { value, grads } = tf.variableGrads(() => {
-      const loss = lossFn();
-      for (const [name, part] of Object.entries(loss.parts)) kept[name] = tf.keep(part.clone());
-      if (scale === 1) return loss.total;
-      total = tf.keep(loss.total.clone());
-      return tf.mul(loss.total, scale) as tf.Scalar;
-    }, variables);
+  async #differentiate(lossFn: LossFunction, inputs: BatchTensors | null, scale: number) {
+    const factor = tf.scalar(scale);
+    const { loss, parts, grads } = inputs
+      ? this.#compiled(lossFn)({ inputs: { ...inputs }, scale: factor, mode: this.#mode() })
+      : this.#gradients(lossFn, {}, factor);
     try {
       // The first read runs everything that is pending; the reads after it find their values ready.
-      const loss = (await (total ?? value).data())[0]!;
-      const parts: Record<string, number> = {};
-      for (const [name, part] of Object.entries(kept)) parts[name] = part.dataSync()[0]!;
+      const value = (await loss.data())[0]!;
+      const read: Record<string, number> = {};
+      for (const [name, part] of Object.entries(parts)) read[name] = part.dataSync()[0]!;
       const arrays = new Map<string, Float32Array>();
-      for (const [name, parameter] of this.#parameters) {
-        const grad = grads[parameter.variable.name];
-        if (grad) arrays.set(name, grad.dataSync() as Float32Array);
-      }
-      return { loss, parts, grads: arrays };
+      for (const [name, grad] of Object.entries(grads)) arrays.set(name, grad.dataSync() as Float32Array);
+      return { loss: value, parts: read, grads: arrays };
     } finally {
-      tf.dispose([value, ...(total ? [total] : []), ...Object.values(kept), ...Object.values(grads)]);
+      tf.dispose([factor, loss, Object.values(parts), Object.values(grads)]);
     }
+  }
+
+  #compiled(lossFn: LossFunction): CompiledStep {
+    let compiled = this.#steps.get(lossFn);
+    if (compiled === undefined) {
+      compiled = compile(({ inputs, scale }) => this.#gradients(lossFn, inputs, scale), { name: "the training step" });
+      this.#steps.set(lossFn, compiled);
+    }
+    return compiled;
+  }
+
+  /** Switches of the model that decide what a step records. */
+  #mode(): string {
+    let text = "";
+    for (const [, module] of this.model.namedModules()) text += module.training ? "1" : "0";
+    for (const parameter of this.#parameters.values()) text += parameter.requiresGrad ? "1" : "0";
+    return text;
+  }
+
+  /** Loss and parts as they are, gradients times `scale`, by parameter name; parameters that the loss does not reach are absent. */
+  #gradients(lossFn: LossFunction, inputs: BatchTensors, scale: tf.Scalar): Differentiated {
+    return tf.tidy(() => {
+      const variables = [...this.#parameters.values()].map((parameter) => parameter.variable);
+      let terms: ReturnType<LossFunction> | undefined;
+      const { grads } = tf.variableGrads(() => {
+        const { total, parts } = lossFn(inputs);
+        terms = { total: tf.keep(total.clone()), parts: {} };
+        for (const [name, part] of Object.entries(parts)) terms.parts[name] = tf.keep(part.clone());
+        return this.scaler === null ? total : (tf.mul(total, scale) as tf.Scalar);
+      }, variables);
+      const { total, parts } = terms!;
+      const named: Record<string, tf.Tensor> = {};
+      for (const [name, { variable }] of this.#parameters) {
+        const grad = grads[variable.name];
+        if (grad) named[name] = grad;
+      }
+      return { loss: total, parts, grads: named };
+    });
   }
 
   #add(grads: ReadonlyMap<string, Float32Array>): void {

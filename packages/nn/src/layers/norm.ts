@@ -1,4 +1,4 @@
-import { ops } from "@seg/tfjs-onnxruntime";
+import { effect, ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { Buffer, Counter, Module, Parameter } from "../module.js";
 
@@ -64,7 +64,9 @@ export class BatchNorm2d extends Module {
     const unbiased = tf.mul(variance, count / Math.max(count - 1, 1));
     updateRunning(this.running_mean, mean, this.momentum);
     updateRunning(this.running_var, unbiased, this.momentum);
-    this.num_batches_tracked.value += 1;
+    effect(() => {
+      this.num_batches_tracked.value += 1;
+    });
     return y as tf.Tensor4D;
   }
 }
