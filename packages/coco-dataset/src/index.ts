@@ -6,6 +6,18 @@ export { boxIou, xywhToXyxy, xyxyToXywh } from "./boxes.js";
 export { type ClassDistribution, type ClassRow, classDistribution, type SplitRow } from "./class-distribution.js";
 export { createClassMapping } from "./class-mapping.js";
 export { type CompletionReport, completeDataset } from "./complete-dataset.js";
+export type { MaskAudit, MaskChange } from "./convert/audit-masks.js";
+export type { Conversion } from "./convert/conversion.js";
+export type { ConversionLoss, ConversionReport } from "./convert/conversion-report.js";
+export { convert } from "./convert/convert.js";
+export { type DetectedFormat, detectFormat, formatName } from "./convert/detect-format.js";
+export { ConversionLossError, FormatError, ImportError } from "./convert/errors.js";
+export type { CocoExportOptions } from "./convert/export-coco.js";
+export { importDataset } from "./convert/import-dataset.js";
+export type { ImportIssue } from "./convert/import-issues.js";
+export type { DatasetFormat, ImportedDataset, ImportOptions } from "./convert/imported.js";
+export { writeConversion } from "./convert/write-conversion.js";
+export type { YoloExportOptions } from "./convert/yolo/export-yolo.js";
 export type {
   CocoAnnotation,
   CocoCategory,
@@ -45,6 +57,7 @@ export { formatSummary } from "./format-summary.js";
 export { type DatasetInspection, type DatasetTask, inspectDataset } from "./inspect-dataset.js";
 export { annotationsOf, instancesOf, usableAnnotations } from "./instances.js";
 export { loadDataset } from "./load/load-dataset.js";
+export { SharpMissingError } from "./load-sharp.js";
 export { mask } from "./mask/index.js";
 export { annotationPolygons, segmentationToRle } from "./segmentation.js";
 export { SplitRandom } from "./split/random.js";

@@ -1,7 +1,6 @@
-import { randomBytes } from "node:crypto";
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import type { FileHandle } from "node:fs/promises";
 import type { CocoDataset } from "./document.js";
+import { writeAtomically } from "./write-atomically.js";
 
 /** Array elements serialised per write: bounds the text held in memory. */
 const CHUNK = 4096;
@@ -13,20 +12,7 @@ const CHUNK = 4096;
  * @throws TypeError when a value cannot be JSON
  */
 export async function writeDataset(dataset: CocoDataset, path: string): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  let handle: FileHandle | null = null;
-  try {
-    handle = await open(temporary, "wx");
-    await writeDocument(handle, dataset);
-    await handle.sync();
-    await handle.close();
-    handle = null;
-    await rename(temporary, path);
-  } catch (error) {
-    await handle?.close();
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  await writeAtomically(path, (handle) => writeDocument(handle, dataset));
 }
 
 async function writeDocument(handle: FileHandle, dataset: CocoDataset): Promise<void> {
