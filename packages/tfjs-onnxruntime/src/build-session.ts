@@ -72,7 +72,9 @@ export function buildSession(graph: {
   isConstant?: (value: Value) => boolean;
 }): LoweredGraph & { readonly session: Session; readonly bytes: number } {
   const start = performance.now();
-  const bytes = peakBytes(graph.nodes, graph.roots);
+  const { isConstant = () => false } = graph;
+  const constantBytes = graph.sources.reduce((sum, v) => sum + (isConstant(v) ? (v.host?.byteLength ?? 0) : 0), 0);
+  const bytes = peakBytes(graph.nodes, graph.roots) + constantBytes;
   assertWithinLimits({ nodes: graph.nodes, sources: graph.sources, bytes });
   makeRoom(bytes);
   const lowered = lowerGraph(graph);

@@ -1,10 +1,11 @@
 import { buildSession } from "./build-session.js";
 import { EngineError } from "./errors.js";
 import { type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { Promotion } from "./promotion.js";
 import { runError } from "./run-error.js";
 import { assertSync, runSession } from "./run-session.js";
 import { isPromise, ortTensor, type RunResult } from "./runtime.js";
-import { touch } from "./session-cache.js";
+import { dropSession, touch } from "./session-cache.js";
 import { type CachedGraph, type EngineState, engineState } from "./state.js";
 import { describeGraph, type GraphStructure } from "./structure.js";
 
@@ -48,11 +49,14 @@ export async function flushValuesLater(values: readonly Value[]): Promise<void> 
 function prepare(roots: readonly Value[]): Job {
   const { nodes, sources, structure } = describeGraph(roots);
   let compiled = cache.get(structure.hash)?.find((c) => c.structure.equals(structure));
-  if (compiled) {
+  const promotion = compiled?.promotion ?? new Promotion();
+  const again = promotion.next(sources.map(({ host }) => host));
+  if (compiled && !again) {
     statistics.hits++;
   } else {
     statistics.misses++;
-    compiled = compile({ structure, nodes, roots, sources });
+    if (compiled) dropSession(compiled);
+    compiled = compile({ structure, promotion, nodes, roots, sources });
   }
   touch(compiled);
   return { compiled, nodes, roots, sources };
@@ -60,17 +64,21 @@ function prepare(roots: readonly Value[]): Job {
 
 function compile({
   structure,
+  promotion,
   nodes,
   roots,
   sources,
-}: Omit<Job, "compiled"> & { structure: GraphStructure }): CachedGraph {
+}: Omit<Job, "compiled"> & { structure: GraphStructure; promotion: Promotion }): CachedGraph {
   const key = structure.hash;
-  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources });
   const position = new Map(sources.map((value, i) => [value, i]));
+  const { constants } = promotion;
+  const isConstant = (value: Value) => constants.has(position.get(value)!);
+  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources, isConstant });
   const compiled: CachedGraph = {
     session,
     bytes,
     structure,
+    promotion,
     feeds: feeds.map(({ value, name }) => ({ name, source: position.get(value)! })),
     outputs,
     forget() {

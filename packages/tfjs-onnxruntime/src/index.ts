@@ -41,6 +41,7 @@ export { type EngineInfo, engineInfo } from "./engine-info.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export * as ops from "./ops/index.js";
 export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
+export { freeze } from "./promotion.js";
 export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";
 export type { TensorTree } from "./tensor-tree.js";
 export { type TraceInput, trace } from "./trace.js";

@@ -1,4 +1,5 @@
 import type { ProfiledRun, ProfiledSession } from "./profiled-session.js";
+import type { Promotion } from "./promotion.js";
 import type { ProviderState } from "./providers.js";
 import type { Session } from "./session.js";
 import type { EngineConfig } from "./settings.js";
@@ -32,6 +33,8 @@ export interface Compiled {
 export interface CachedGraph extends Compiled {
   /** Compared in full: a hash hit with another structure must not give wrong results. */
   readonly structure: GraphStructure;
+  /** Which of the values without producer are constants of the session. */
+  readonly promotion: Promotion;
   /** Position of each graph input among the values without producer, in the order in which the structure meets them. */
   readonly feeds: readonly { name: string; source: number }[];
   readonly outputs: readonly string[];
