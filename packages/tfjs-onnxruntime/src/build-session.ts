@@ -1,6 +1,6 @@
 import type { Model } from "@seg/onnx";
 import { engineConfig } from "./config.js";
-import type { RecordedNode, Value } from "./graph.js";
+import type { HostData, RecordedNode, Value } from "./graph.js";
 import { assertWithinLimits } from "./limits.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
 import { peakBytes } from "./peak-bytes.js";
@@ -22,25 +22,28 @@ export interface LoweredGraph {
 /**
  * Lowers recorded nodes.
  * @param nodes - in topological order, all that `roots` depend on
- * @param isConstant - values without producer that become initializers; all others are fed
+ * @param constantOf - data of a value without producer that becomes an initializer; null: it is fed
  * @param contrib - operators of `com.microsoft` allowed @defaultValue as configured and supported by the provider
  */
 export function lowerGraph({
   nodes,
   roots,
-  isConstant = () => false,
+  constantOf = () => null,
   contrib = engineConfig().contrib && contribSupported(),
 }: {
   nodes: readonly RecordedNode[];
   roots: readonly Value[];
-  isConstant?: (value: Value) => boolean;
+  constantOf?: (value: Value) => HostData | null;
   contrib?: boolean;
 }): LoweredGraph {
   let constants = 0;
   const context: LowerContext = new LowerContext({
     contrib,
     named: true,
-    bind: (value) => (isConstant(value) ? context.weight(`k${constants++}`, value) : null),
+    bind: (value) => {
+      const host = constantOf(value);
+      return host === null ? null : context.weight(`k${constants++}`, { ...value, host });
+    },
   });
   context.lower(nodes);
   const names = roots.map((root) => context.plain(root));
@@ -69,11 +72,11 @@ export function buildSession(graph: {
   nodes: readonly RecordedNode[];
   roots: readonly Value[];
   sources: readonly Value[];
-  isConstant?: (value: Value) => boolean;
+  constantOf?: (value: Value) => HostData | null;
 }): LoweredGraph & { readonly session: Session; readonly bytes: number } {
   const start = performance.now();
-  const { isConstant = () => false } = graph;
-  const constantBytes = graph.sources.reduce((sum, v) => sum + (isConstant(v) ? (v.host?.byteLength ?? 0) : 0), 0);
+  const { constantOf = () => null } = graph;
+  const constantBytes = graph.sources.reduce((sum, value) => sum + (constantOf(value)?.byteLength ?? 0), 0);
   const bytes = peakBytes(graph.nodes, graph.roots) + constantBytes;
   assertWithinLimits({ nodes: graph.nodes, sources: graph.sources, bytes });
   makeRoom(bytes);

@@ -4,6 +4,7 @@ import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, hostValue, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { Promotion } from "./promotion.js";
 import { hostOf, type Recording } from "./record-call.js";
 import { assertSync, runSession } from "./run-session.js";
 import { ortTensor } from "./runtime.js";
@@ -39,12 +40,18 @@ export class CompiledProgram<Result> {
   readonly #outputs: readonly Output[];
   readonly #assigned: readonly { readonly variable: tf.Variable; readonly output: Output }[];
   readonly #bindings = new Map<Value, Binding>();
+  readonly #sources: readonly Value[];
+  /** Frozen variables and captures that the session has as constants, by position in `#sources`. */
+  readonly #promotion = new Promotion();
   #loaded: Loaded | null = null;
 
   constructor(recording: Recording<Result>, name: string) {
     this.#name = name;
     this.#recording = recording;
     this.#nodes = collect(recording.roots);
+    const sources = new Set<Value>();
+    for (const node of this.#nodes) for (const input of node.inputs) if (input.node === null) sources.add(input);
+    this.#sources = [...sources];
     const position = new Map(recording.roots.map((value, i) => [value, i]));
     const output = (value: Value): Output => {
       const index = position.get(value);
@@ -93,7 +100,7 @@ export class CompiledProgram<Result> {
 
   /** Data of the roots. */
   #compute(hostOfBinding: (binding: Binding) => HostData): HostData[] {
-    const loaded = this.#load();
+    const loaded = this.#load(hostOfBinding);
     const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
     for (const { name, binding, value } of loaded.feeds) {
       feeds[name] = ortTensor(value.dtype, hostOfBinding(binding), value.shape);
@@ -108,27 +115,31 @@ export class CompiledProgram<Result> {
 
   /** The graph with standard operators only. */
   toOnnx(): Model {
-    return lowerGraph({ ...this.#graph(), contrib: false }).model;
+    const constantOf = (value: Value) => (this.#bind(value).kind === "constant" ? value.host : null);
+    return lowerGraph({ nodes: this.#nodes, roots: this.#recording.roots, constantOf, contrib: false }).model;
   }
 
   dispose(): void {
     if (this.#loaded) dropSession(this.#loaded);
   }
 
-  #graph() {
-    const sources = new Set<Value>();
-    for (const node of this.#nodes) for (const input of node.inputs) if (input.node === null) sources.add(input);
-    return {
-      nodes: this.#nodes,
-      roots: this.#recording.roots,
-      sources: [...sources],
-      isConstant: (value: Value) => this.#bind(value).kind === "constant",
+  #load(hostOfBinding: (binding: Binding) => HostData): Loaded {
+    const frozenHost = (position: number): HostData | null => {
+      const binding = this.#bind(this.#sources[position]!);
+      return binding.kind === "variable" || binding.kind === "capture" ? hostOfBinding(binding) : null;
     };
-  }
-
-  #load(): Loaded {
+    const again = this.#promotion.next(this.#sources.length, frozenHost);
+    if (again && this.#loaded !== null) dropSession(this.#loaded);
     if (this.#loaded === null) {
-      const { session, bytes, feeds, outputs } = buildSession(this.#graph());
+      const { constants } = this.#promotion;
+      const promoted = new Set(this.#sources.filter((_, position) => constants.has(position)));
+      const constantOf = (value: Value): HostData | null => {
+        const binding = this.#bind(value);
+        if (binding.kind === "constant") return value.host;
+        return promoted.has(value) ? hostOfBinding(binding) : null;
+      };
+      const graph = { nodes: this.#nodes, roots: this.#recording.roots, sources: this.#sources, constantOf };
+      const { session, bytes, feeds, outputs } = buildSession(graph);
       this.#loaded = {
         session,
         bytes,

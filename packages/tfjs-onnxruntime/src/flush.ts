@@ -50,7 +50,7 @@ function prepare(roots: readonly Value[]): Job {
   const { nodes, sources, structure } = describeGraph(roots);
   let compiled = cache.get(structure.hash)?.find((c) => c.structure.equals(structure));
   const promotion = compiled?.promotion ?? new Promotion();
-  const again = promotion.next(sources.map(({ host }) => host));
+  const again = promotion.next(sources.length, (i) => sources[i]!.host);
   if (compiled && !again) {
     statistics.hits++;
   } else {
@@ -72,8 +72,8 @@ function compile({
   const key = structure.hash;
   const position = new Map(sources.map((value, i) => [value, i]));
   const { constants } = promotion;
-  const isConstant = (value: Value) => constants.has(position.get(value)!);
-  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources, isConstant });
+  const constantOf = (value: Value) => (constants.has(position.get(value)!) ? value.host : null);
+  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources, constantOf });
   const compiled: CachedGraph = {
     session,
     bytes,

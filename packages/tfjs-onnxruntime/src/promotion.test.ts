@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as tf from "@tensorflow/tfjs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { clearCache, configure, EngineError, engineInfo, freeze } from "./index.js";
+import { clearCache, compile, configure, EngineError, engineInfo, freeze } from "./index.js";
 
 beforeEach(async () => {
   await tf.setBackend("onnxruntime");
@@ -29,6 +29,29 @@ describe("freeze", () => {
     expect(perRun).toEqual([1, 0, 0, 1, 0, 0, 0, 0]);
     expect(results).toEqual([0, 11, 22, 33, 44, 55, 66, 77]);
     w.dispose();
+  });
+
+  test("in compiled functions as well: variables and captured tensors, with their data of the time", () => {
+    const w = tf.variable(tf.scalar(1));
+    const c = tf.scalar(100);
+    const f = compile((x: tf.Tensor) => tf.add(tf.mul(x, w), c));
+    const call = (value: number) => {
+      const x = tf.scalar(value);
+      const y = f(x);
+      const [result] = y.dataSync();
+      tf.dispose([x, y]);
+      return result;
+    };
+    expect(call(2)).toBe(102);
+    w.assign(tf.scalar(3));
+    freeze([w, c]);
+    for (let i = 0; i < 6; i++) expect(call(i)).toBe(3 * i + 100);
+    w.assign(tf.scalar(4));
+    expect(call(2)).toBe(108);
+    clearCache();
+    expect(call(3)).toBe(112);
+    f.dispose();
+    tf.dispose([w, c]);
   });
 
   test("what is not frozen is never built in", () => {

@@ -54,15 +54,17 @@ export class Promotion {
   }
 
   /**
-   * Looks at the data of the next run, by position of the source (null: no data yet).
+   * Looks at the data of the next run.
+   * @param count - of values without producer
+   * @param hostAt - data of the value at a position; null: not to be built in
    * @returns whether {@link Promotion.constants} changed: the graph must be compiled again
    */
-  next(hosts: readonly (HostData | null)[]): boolean {
+  next(count: number, hostAt: (position: number) => HostData | null): boolean {
     if (!any) return false;
     let changed = false;
     const constants = new Set(this.#constants);
-    for (let position = 0; position < hosts.length; position++) {
-      const host = hosts[position]!;
+    for (let position = 0; position < count; position++) {
+      const host = hostAt(position);
       const known = this.#watched.get(position);
       if (constants.has(position)) {
         if (known!.host === host) continue;
