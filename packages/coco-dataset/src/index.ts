@@ -56,7 +56,9 @@ export type { Finding, FindingFix, FindingLayer, Severity } from "./findings.js"
 export { formatSummary } from "./format-summary.js";
 export { type DatasetInspection, type DatasetTask, inspectDataset } from "./inspect-dataset.js";
 export { annotationsOf, instancesOf, usableAnnotations } from "./instances.js";
-export { loadDataset } from "./load/load-dataset.js";
+export { type LoadOptions, loadDataset, loadResults } from "./load/load-dataset.js";
+export type { StreamOptions } from "./load/read-pieces.js";
+export { type DatasetStream, streamDataset } from "./load/stream-dataset.js";
 export { SharpMissingError } from "./load-sharp.js";
 export { mask } from "./mask/index.js";
 export { annotationPolygons, segmentationToRle } from "./segmentation.js";

@@ -50,60 +50,75 @@ export function checkDocument(value: unknown): CocoDataset {
         hint: document[list] === undefined ? `Add "${list}": [] if there are none.` : "",
       });
     }
-    (document[list] as unknown[]).forEach((item, index) => {
-      if (typeof item !== "object" || item === null || Array.isArray(item)) {
-        throw new CocoSchemaError({ path: `/${list}/${index}`, expected: "an object", got: item });
-      }
-    });
   }
+  for (const list of LISTS)
+    for (const [index, item] of (document[list] as unknown[]).entries()) checkRecord(item, list, index);
   const images = document.images as Fields[];
   const categories = document.categories as Fields[];
   const annotations = document.annotations as Fields[];
 
-  images.forEach((image, index) => {
-    checkId(image.id, `/images/${index}/id`);
-    for (const side of ["width", "height"]) {
-      if (typeof image[side] !== "number" || !Number.isFinite(image[side])) {
-        throw new CocoSchemaError({
-          path: `/images/${index}/${side}`,
-          expected: "a number of pixels",
-          got: image[side],
-        });
-      }
-    }
-    if (typeof image.file_name !== "string" && typeof image.coco_url !== "string") {
-      throw new CocoSchemaError({ path: `/images/${index}/file_name`, expected: "a string", got: image.file_name });
-    }
-  });
-  categories.forEach((category, index) => {
-    checkId(category.id, `/categories/${index}/id`);
-    if (typeof category.name !== "string") {
-      throw new CocoSchemaError({ path: `/categories/${index}/name`, expected: "a string", got: category.name });
-    }
-  });
-  annotations.forEach((annotation, index) => {
-    if (annotation.id !== undefined && annotation.id !== null) checkId(annotation.id, `/annotations/${index}/id`);
-    checkId(annotation.image_id, `/annotations/${index}/image_id`);
-    // COCO captions have no category.
-    if (annotation.category_id !== undefined || typeof annotation.caption !== "string") {
-      checkId(annotation.category_id, `/annotations/${index}/category_id`);
-    }
-  });
+  images.forEach(checkImage);
+  categories.forEach(checkCategory);
+  annotations.forEach(checkAnnotation);
   return withIntegerIds({ document, images, categories, annotations });
 }
 
-function checkId(id: unknown, path: string): void {
-  if (typeof id === "string" && id.length > 0) return;
+/** @throws CocoSchemaError unless the element is an object */
+export function checkRecord(item: unknown, list: string, index: number): void {
+  if (typeof item === "object" && item !== null && !Array.isArray(item)) return;
+  throw new CocoSchemaError({ path: `/${list}/${index}`, expected: "an object", got: item });
+}
+
+function checkImage(image: Fields, index: number): void {
+  checkId(image.id, "images", index, "id");
+  for (const side of ["width", "height"]) {
+    if (typeof image[side] !== "number" || !Number.isFinite(image[side])) {
+      throw new CocoSchemaError({
+        path: `/images/${index}/${side}`,
+        expected: "a number of pixels",
+        got: image[side],
+      });
+    }
+  }
+  if (typeof image.file_name !== "string" && typeof image.coco_url !== "string") {
+    throw new CocoSchemaError({ path: `/images/${index}/file_name`, expected: "a string", got: image.file_name });
+  }
+}
+
+function checkCategory(category: Fields, index: number): void {
+  checkId(category.id, "categories", index, "id");
+  if (typeof category.name !== "string") {
+    throw new CocoSchemaError({ path: `/categories/${index}/name`, expected: "a string", got: category.name });
+  }
+}
+
+function checkAnnotation(annotation: Fields, index: number): void {
+  if (annotation.id !== undefined && annotation.id !== null) checkId(annotation.id, "annotations", index, "id");
+  checkId(annotation.image_id, "annotations", index, "image_id");
+  // COCO captions have no category.
+  if (annotation.category_id !== undefined || typeof annotation.caption !== "string") {
+    checkId(annotation.category_id, "annotations", index, "category_id");
+  }
+}
+
+/** Checks of one element by the list that holds it, for readers that never hold the whole document. */
+export const CHECK_ELEMENT: Readonly<Record<(typeof LISTS)[number], (item: never, index: number) => void>> = {
+  images: checkImage,
+  categories: checkCategory,
+  annotations: checkAnnotation,
+};
+
+function checkId(id: unknown, list: string, index: number, field: string): void {
+  if (Number.isSafeInteger(id) || (typeof id === "string" && id.length > 0)) return;
+  const path = `/${list}/${index}/${field}`;
   if (typeof id !== "number" || !Number.isInteger(id)) {
     throw new CocoSchemaError({ path, expected: "an integer id", got: id });
   }
-  if (!Number.isSafeInteger(id)) {
-    throw new CocoParseError({
-      reason: "id-unsafe",
-      path,
-      message: `${path} is beyond 2^53 and was rounded to ${id} when read. Write large ids as strings.`,
-    });
-  }
+  throw new CocoParseError({
+    reason: "id-unsafe",
+    path,
+    message: `${path} is beyond 2^53 and was rounded to ${id} when read. Write large ids as strings.`,
+  });
 }
 
 function withIntegerIds({
