@@ -70,6 +70,7 @@ export { type MappedBox, mapBoxesToImage, mapBoxesToModel, transferBoxes } from 
 export { mapMaskToImage, mapMaskToModel } from "./map-mask.js";
 export { MODEL_KEYS, type ModelFamily, type ModelKey, modelFamily } from "./models.js";
 export { inverseOrientation, orientImage, orientPoint } from "./orientation.js";
+export type { PillowFilter } from "./pillow-coefficients.js";
 export type { Resampler } from "./plan.js";
 export { decodeNormalizedBoxes, type GroundingDinoOptions, prepareGroundingDino } from "./prepare-grounding-dino.js";
 export type { Prepared, Tensor } from "./prepare-models.js";
@@ -77,7 +78,7 @@ export { prepareSam, type SamOptions } from "./prepare-sam.js";
 export { prepareSam2, type Sam2Options } from "./prepare-sam2.js";
 export { type PreparedImage, prepareYolo } from "./prepare-yolo.js";
 export { resizeCv2Linear } from "./resize-cv2.js";
-export { type PillowFilter, resizeNearest, resizePillow } from "./resize-pillow.js";
+export { resizeNearest, resizePillow } from "./resize-pillow.js";
 export { resizeSharpFast } from "./resize-sharp-fast.js";
 export { resizeTorchBilinear } from "./resize-torch.js";
 export { pyRound, rintEven } from "./rounding.js";

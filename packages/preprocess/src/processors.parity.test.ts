@@ -4,10 +4,11 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { PROCESSORS, readTensors, sha256 } from "../test/support.js";
 import { type DecodedImage, decodeImage } from "./decode-image.js";
 import { letterbox } from "./letterbox.js";
+import type { PillowFilter } from "./pillow-coefficients.js";
 import { prepareGroundingDino } from "./prepare-grounding-dino.js";
 import { prepareSam } from "./prepare-sam.js";
 import { resizeCv2Linear } from "./resize-cv2.js";
-import { type PillowFilter, resizePillow } from "./resize-pillow.js";
+import { resizePillow } from "./resize-pillow.js";
 import { groundingDinoSize, samSize } from "./sizes.js";
 
 interface Expected {

@@ -1,87 +1,9 @@
 import type { RgbImage } from "@seg/coco-dataset";
+import { type PillowCoefficients, type PillowFilter, PRECISION, pillowCoefficients } from "./pillow-coefficients.js";
+import { resizeSimd } from "./resample-simd.js";
 import { checkImage, checkSize } from "./sizes.js";
 
-/** Pillow's resampling filters. */
-export type PillowFilter = "nearest" | "box" | "bilinear" | "hamming" | "bicubic" | "lanczos";
-
-const sinc = (x: number): number => (x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI));
-
-const FILTERS: Readonly<Record<Exclude<PillowFilter, "nearest">, { support: number; f: (x: number) => number }>> = {
-  box: { support: 0.5, f: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  bilinear: { support: 1, f: (x) => (Math.abs(x) < 1 ? 1 - Math.abs(x) : 0) },
-  hamming: {
-    support: 1,
-    f: (x) =>
-      x === 0 ? 1 : Math.abs(x) >= 1 ? 0 : sinc(Math.abs(x)) * (0.54 + 0.46 * Math.cos(Math.abs(x) * Math.PI)),
-  },
-  bicubic: {
-    support: 2,
-    f: (x) => {
-      const a = Math.abs(x);
-      if (a < 1) return (1.5 * a - 2.5) * a * a + 1;
-      return a < 2 ? -0.5 * (((a - 5) * a + 8) * a - 4) : 0;
-    },
-  },
-  lanczos: { support: 3, f: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
-};
-
-/** 8 bits of pixel and 2 of headroom leave 22 of 32 bits for the weights. */
-const PRECISION = 22;
 const HALF = 1 << (PRECISION - 1);
-
-interface Coefficients {
-  /** First input index of each output. */
-  readonly start: Int32Array;
-  /** Taps of each output. */
-  readonly count: Int32Array;
-  /** Stride of {@link weights}. */
-  readonly taps: number;
-  readonly weights: Int32Array;
-}
-
-const cache = new Map<string, Coefficients>();
-const CACHE_ENTRIES = 64;
-
-function coefficientsOf(inSize: number, outSize: number, filter: Exclude<PillowFilter, "nearest">): Coefficients {
-  const key = `${inSize},${outSize},${filter}`;
-  const known = cache.get(key);
-  if (known !== undefined) {
-    cache.delete(key);
-    cache.set(key, known);
-    return known;
-  }
-  const { support: baseSupport, f } = FILTERS[filter];
-  const scale = inSize / outSize;
-  const filterScale = Math.max(1, scale);
-  const support = baseSupport * filterScale;
-  const taps = Math.ceil(support) * 2 + 1;
-  const inverse = 1 / filterScale;
-  const start = new Int32Array(outSize);
-  const count = new Int32Array(outSize);
-  const weights = new Int32Array(outSize * taps);
-  const row = new Float64Array(taps);
-  for (let x = 0; x < outSize; x++) {
-    const centre = (x + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - support + 0.5));
-    const n = Math.min(inSize, Math.trunc(centre + support + 0.5)) - first;
-    let sum = 0;
-    for (let i = 0; i < n; i++) {
-      const w = f((i + first - centre + 0.5) * inverse);
-      row[i] = w;
-      sum += w;
-    }
-    for (let i = 0; i < n; i++) {
-      const w = (sum === 0 ? row[i]! : row[i]! / sum) * (1 << PRECISION);
-      weights[x * taps + i] = Math.trunc(w < 0 ? w - 0.5 : w + 0.5);
-    }
-    start[x] = first;
-    count[x] = n;
-  }
-  const made = { start, count, taps, weights };
-  cache.set(key, made);
-  if (cache.size > CACHE_ENTRIES) cache.delete(cache.keys().next().value!);
-  return made;
-}
 
 /** Rows [rowFrom, rowTo) of `src`, resized along x. The clamped output serves filters with negative lobes. */
 function horizontalPass(
@@ -90,7 +12,7 @@ function horizontalPass(
   outWidth: number,
   rowFrom: number,
   rowTo: number,
-  { start, count, taps, weights }: Coefficients,
+  { start, count, taps, weights }: PillowCoefficients,
 ): Uint8ClampedArray {
   const out = new Uint8ClampedArray((rowTo - rowFrom) * outWidth * 3);
   let o = 0;
@@ -125,7 +47,7 @@ function verticalPass(
   stride: number,
   outHeight: number,
   rowFrom: number,
-  { start, count, taps, weights }: Coefficients,
+  { start, count, taps, weights }: PillowCoefficients,
 ): Uint8ClampedArray {
   const out = new Uint8ClampedArray(outHeight * stride);
   const sums = new Int32Array(stride);
@@ -198,6 +120,29 @@ export function resizeNearest(image: RgbImage, width: number, height: number): R
   return { width, height, data };
 }
 
+/** {@link resizePillow} in plain TypeScript: where WebAssembly SIMD is missing, and what its kernels are tested against. */
+export function resizePillowScalar(
+  image: RgbImage,
+  width: number,
+  height: number,
+  filter: Exclude<PillowFilter, "nearest">,
+): RgbImage {
+  let pixels: Uint8Array | Uint8ClampedArray = image.data;
+  const vertical = height === image.height ? null : pillowCoefficients(image.height, height, filter);
+  let rowFrom = 0;
+  if (width !== image.width) {
+    let rowTo = image.height;
+    if (vertical !== null) {
+      rowFrom = vertical.start[0]!;
+      rowTo = vertical.start[height - 1]! + vertical.count[height - 1]!;
+    }
+    const horizontal = pillowCoefficients(image.width, width, filter);
+    pixels = horizontalPass(image.data, image.width, width, rowFrom, rowTo, horizontal);
+  }
+  if (vertical !== null) pixels = verticalPass(pixels, width * 3, height, rowFrom, vertical);
+  return { width, height, data: new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length) };
+}
+
 /**
  * Bit-exact `PIL.Image.resize((width, height), filter)` on RGB uint8 (Pillow 12): antialiased, horizontal pass first, 22-bit fixed point,
  * uint8 between the passes. A pass that does not change its size is skipped.
@@ -215,18 +160,7 @@ export function resizePillow(
   checkImage(image);
   checkSize(width, height);
   if (width === image.width && height === image.height) return { width, height, data: image.data.slice() };
-  let pixels: Uint8Array | Uint8ClampedArray = image.data;
-  const vertical = height === image.height ? null : coefficientsOf(image.height, height, filter);
-  let rowFrom = 0;
-  if (width !== image.width) {
-    let rowTo = image.height;
-    if (vertical !== null) {
-      rowFrom = vertical.start[0]!;
-      rowTo = vertical.start[height - 1]! + vertical.count[height - 1]!;
-    }
-    const horizontal = coefficientsOf(image.width, width, filter);
-    pixels = horizontalPass(image.data, image.width, width, rowFrom, rowTo, horizontal);
-  }
-  if (vertical !== null) pixels = verticalPass(pixels, width * 3, height, rowFrom, vertical);
-  return { width, height, data: new Uint8Array(pixels.buffer, pixels.byteOffset, pixels.length) };
+  return (
+    resizeSimd(image, { kernel: "pillow", filter, width, height }) ?? resizePillowScalar(image, width, height, filter)
+  );
 }

@@ -2,8 +2,9 @@ import type { RgbImage } from "@seg/coco-dataset";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { digest, sha256, syn } from "../test/support.js";
+import type { PillowFilter } from "./pillow-coefficients.js";
 import { resizeCv2Linear } from "./resize-cv2.js";
-import { type PillowFilter, resizeNearest, resizePillow } from "./resize-pillow.js";
+import { resizeNearest, resizePillow } from "./resize-pillow.js";
 import { resizeTorchBilinear } from "./resize-torch.js";
 
 /** Spec preprocess.md section 5; Pillow 12.3, OpenCV 5.0 x64. */
