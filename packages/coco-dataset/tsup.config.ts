@@ -1,3 +1,3 @@
 import { preset } from "../../tsup.preset.js";
 
-export default preset({ entry: { index: "src/index.ts" } });
+export default preset({ entry: { index: "src/index.ts", preview: "src/preview/index.ts" } });

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { createClassMapping, evaluate as evaluateCoco, instancesOf, mask } from "@seg/coco-dataset";
+import { type OverlayInstance, renderOverlay } from "@seg/coco-dataset/preview";
 import { evaluateStudent, type StudentEvaluation } from "@seg/distill";
 import { type BenchmarkReport, benchmark, type Certificate, formatBenchmarkMarkdown } from "@seg/export";
 import { createDetector } from "@seg/export/runtime";
@@ -22,7 +23,6 @@ import type { CommandContext } from "../main.js";
 import { loadAdaptedSam } from "../mask-teacher.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
-import { type OverlayInstance, renderOverlay } from "../overlay/render-overlay.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";
 import { renderReport } from "../report/render-report.js";
 import type { MaskScore, ModelRow, ReportData } from "../report/report-data.js";

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, extname, join } from "node:path";
+import { renderOverlay } from "@seg/coco-dataset/preview";
 import { createDetector, type Detector } from "@seg/export/runtime";
 import { decodeImage, PreprocessError } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
@@ -9,7 +10,6 @@ import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
-import { renderOverlay } from "../overlay/render-overlay.js";
 
 export const predictOptions: OptionSpecs = {
   model: { type: "string", required: true, help: "exported model (.onnx)" },

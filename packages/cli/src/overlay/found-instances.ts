@@ -1,5 +1,5 @@
+import type { OverlayInstance } from "@seg/coco-dataset/preview";
 import type { DetectionResult } from "@seg/export/runtime";
-import type { OverlayInstance } from "./render-overlay.js";
 
 /** The detections of one image as instances to draw or list; boxes xyxy in image pixels, scores in [0, 1]. */
 export function foundInstances({

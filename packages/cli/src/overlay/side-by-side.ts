@@ -1,7 +1,6 @@
+import { escapeMarkup, fitText } from "@seg/coco-dataset/preview";
 import sharp, { type OverlayOptions } from "sharp";
 import { CommandError } from "../errors.js";
-import { escapeMarkup } from "../report/html.js";
-import { fitText } from "./text-width.js";
 
 /** A picture with the words above it. */
 export interface TitledImage {

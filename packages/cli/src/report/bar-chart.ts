@@ -1,4 +1,4 @@
-import { fitMiddle, textWidth } from "../overlay/text-width.js";
+import { fitMiddle, textWidth } from "@seg/coco-dataset/preview";
 import { linearAxis } from "./axis.js";
 import { CHART_WIDTH, chartFrame, FONT_SIZE, type LegendEntry, legend, px, seriesColor } from "./chart-frame.js";
 import { NOT_MEASURED } from "./format.js";

@@ -1,4 +1,4 @@
-import { fitText, textWidth } from "../overlay/text-width.js";
+import { fitText, textWidth } from "@seg/coco-dataset/preview";
 import type { Axis } from "./axis.js";
 import { type HtmlValue, html, type SafeHtml } from "./html.js";
 

@@ -1,3 +1,5 @@
+import { escapeMarkup } from "@seg/coco-dataset/preview";
+
 /** Markup that is known to be safe; only {@link html} and {@link raw} make it. */
 export class SafeHtml {
   readonly text: string;
@@ -11,28 +13,6 @@ export class SafeHtml {
 
 /** What may stand in an {@link html} template; null, undefined and false print nothing. */
 export type HtmlValue = SafeHtml | string | number | null | undefined | false | readonly HtmlValue[];
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-
-/**
- * Text for HTML and XML, in content and in quoted attributes. Characters that XML 1.0 forbids (controls, lone surrogates) become U+FFFD,
- * since one of them makes an SVG renderer refuse the whole picture.
- *
- * @example escapeMarkup("<b>") // "&lt;b&gt;"
- */
-export function escapeMarkup(text: string): string {
-  // With the u flag \p{Cs} matches lone surrogates only.
-  const allowed = text.replace(/[\p{Cs}\p{Cc}\ufffe\uffff]/gu, (character) =>
-    character === "\n" || character === "\t" ? character : "\ufffd",
-  );
-  return allowed.replace(/[&<>"']/g, (character) => ENTITIES[character]!);
-}
 
 function print(value: HtmlValue): string {
   if (value === null || value === undefined || value === false) return "";

@@ -1,4 +1,4 @@
-import { fitText, textWidth } from "../overlay/text-width.js";
+import { fitText, textWidth } from "@seg/coco-dataset/preview";
 import { type Axis, linearAxis, logAxis } from "./axis.js";
 import { axes, CHART_WIDTH, chartFrame, px, seriesColor } from "./chart-frame.js";
 import { html, type SafeHtml } from "./html.js";

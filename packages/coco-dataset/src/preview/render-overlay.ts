@@ -1,8 +1,9 @@
-import { type Box, mask as masks, type RgbImage, type Rle } from "@seg/coco-dataset";
-import sharp from "sharp";
-import { CommandError } from "../errors.js";
-import { escapeMarkup } from "../report/html.js";
+import { loadSharp } from "../load-sharp.js";
+import { mask as masks } from "../mask/index.js";
+import type { Box, RgbImage, Rle } from "../types.js";
 import { classColor, textColorOn } from "./class-color.js";
+import { PreviewError } from "./errors.js";
+import { escapeMarkup } from "./escape-markup.js";
 import { type LabelRequest, placeLabels } from "./place-labels.js";
 import { fitText, textWidth } from "./text-width.js";
 
@@ -38,7 +39,7 @@ const CONTOUR_OPACITY = 0.95;
  * the same bytes on one machine (label glyphs come from the fonts of the system).
  *
  * @returns the encoded picture
- * @throws {@link CommandError} `cli/overlay-image` when data does not fill the image, `cli/overlay-mask` when a mask has another size
+ * @throws PreviewError when data does not fill the image or a mask has another size; SharpMissingError
  */
 export async function renderOverlay({
   image,
@@ -47,6 +48,7 @@ export async function renderOverlay({
   format = "png",
 }: OverlayOptions): Promise<Uint8Array> {
   checkInput(image, instances, maxSide);
+  const sharp = await loadSharp("Drawing previews");
   const wanted = Math.max(1, MIN_WIDTH / image.width);
   const scale = Math.min(wanted, maxSide / Math.max(image.width, image.height));
   const width = Math.max(1, Math.round(image.width * scale));
@@ -73,15 +75,15 @@ export async function renderOverlay({
 function checkInput(image: RgbImage, instances: readonly OverlayInstance[], maxSide: number): void {
   const expected = image.width * image.height * 3;
   if (!(image.width > 0 && image.height > 0 && image.data.length === expected && maxSide >= 1)) {
-    throw new CommandError({
-      code: "cli/overlay-image",
+    throw new PreviewError({
+      reason: "image",
       message: `An overlay needs width * height * 3 bytes and a longest side of at least 1; got ${image.width} x ${image.height} with ${image.data.length} bytes, maxSide ${maxSide}.`,
     });
   }
   for (const { name, mask } of instances) {
     if (mask === undefined || (mask.size[0] === image.height && mask.size[1] === image.width)) continue;
-    throw new CommandError({
-      code: "cli/overlay-mask",
+    throw new PreviewError({
+      reason: "mask",
       message: `The mask of "${name}" is ${mask.size[1]} x ${mask.size[0]} pixels, its image ${image.width} x ${image.height}. Give masks at the resolution of the image.`,
     });
   }
@@ -89,6 +91,7 @@ function checkInput(image: RgbImage, instances: readonly OverlayInstance[], maxS
 
 async function resized(image: RgbImage, width: number, height: number): Promise<Uint8Array> {
   if (width === image.width && height === image.height) return image.data.slice();
+  const sharp = await loadSharp("Drawing previews");
   const { data } = await sharp(image.data, { raw: { width: image.width, height: image.height, channels: 3 } })
     .resize(width, height, { fit: "fill", kernel: "cubic" })
     .raw()

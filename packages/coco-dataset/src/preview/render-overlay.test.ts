@@ -1,10 +1,10 @@
-import { mask, type RgbImage } from "@seg/coco-dataset";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
+import { mask } from "../mask/index.js";
+import type { RgbImage } from "../types.js";
 import { classColor, textColorOn } from "./class-color.js";
 import { type LabelRequest, placeLabels } from "./place-labels.js";
 import { type OverlayInstance, renderOverlay } from "./render-overlay.js";
-import { sideBySide } from "./side-by-side.js";
 import { fitText, textWidth } from "./text-width.js";
 
 const gray = (width: number, height: number): RgbImage => ({
@@ -129,11 +129,12 @@ describe("renderOverlay", () => {
 
   test("refuses a mask of another size and an image whose data does not fill it", async () => {
     await expect(renderOverlay({ image: gray(64, 48), instances: [object()] })).rejects.toMatchObject({
-      code: "cli/overlay-mask",
+      code: "coco/preview",
+      reason: "mask",
     });
     await expect(
       renderOverlay({ image: { width: 4, height: 4, data: new Uint8Array(4) }, instances: [] }),
-    ).rejects.toMatchObject({ code: "cli/overlay-image" });
+    ).rejects.toMatchObject({ code: "coco/preview", reason: "image" });
   });
 });
 
@@ -176,22 +177,5 @@ describe("classColor", () => {
     expect(new Set(colors).size).toBe(40);
     expect(textColorOn([240, 228, 66])).toBe("#000");
     expect(textColorOn([20, 30, 90])).toBe("#fff");
-  });
-});
-
-describe("sideBySide", () => {
-  test("puts pictures of different sizes at one height", async () => {
-    const bytes = await renderOverlay({ image: gray(640, 480), instances: [] });
-    const both = await pixelsOf(
-      await sideBySide({
-        images: [
-          { title: "truth", bytes },
-          { title: "<b>", bytes },
-        ],
-        height: 120,
-      }),
-    );
-    expect([both.width, both.height]).toEqual([2 * 160 + 3 * 8, 120 + 28 + 8]);
-    await expect(sideBySide({ images: [] })).rejects.toMatchObject({ code: "cli/side-by-side" });
   });
 });
