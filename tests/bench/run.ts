@@ -2,6 +2,7 @@
 import process from "node:process";
 import { cocoEval } from "./coco-eval.js";
 import { infer } from "./infer.js";
+import { load } from "./load.js";
 import { ops } from "./ops.js";
 import type { BenchResult } from "./result.js";
 import { runtime } from "./runtime.js";
@@ -13,6 +14,7 @@ const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchR
   ops,
   runtime,
   "coco-eval": cocoEval,
+  load,
 };
 
 const words = process.argv.slice(2);
