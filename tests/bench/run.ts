@@ -3,6 +3,7 @@ import process from "node:process";
 import { cocoEval } from "./coco-eval.js";
 import { infer } from "./infer.js";
 import { load } from "./load.js";
+import { memory } from "./memory.js";
 import { ops } from "./ops.js";
 import type { BenchResult } from "./result.js";
 import { runtime } from "./runtime.js";
@@ -11,6 +12,7 @@ import { trainStep } from "./train-step.js";
 const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
   "train-step": trainStep,
   infer,
+  memory,
   ops,
   runtime,
   "coco-eval": cocoEval,

@@ -1,38 +1,13 @@
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import {
-  buildTargets,
-  createStudent,
-  modelAnchors,
-  type StudentTargets,
-  studentLoss,
-  targetArrays,
-} from "@seg/distill";
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
-import { adamw, type BatchTensors, Ema, type LossFunction, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
+import { trainingCase } from "./training-case.js";
 
 const WARM_UP = 3;
 const STEPS = 9;
-
-/** Four boxes with square outlines per image: what the loss costs depends on their number, not on what they show. */
-function batchOf(batch: number, size: number) {
-  const samples = Array.from({ length: batch }, (_, b) => ({
-    image: { width: size, height: size, data: new Uint8Array(0) },
-    instances: Array.from({ length: 4 }, (_, k) => {
-      const x = ((b * 13 + k * 37) % 60) + 4;
-      const y = ((b * 29 + k * 23) % 60) + 4;
-      const side = 24 + ((b + k) % 5) * 14;
-      const box = [x, y, x + side, y + side] as const;
-      const ring = Float64Array.of(x, y, x + side, y, x + side, y + side, x, y + side);
-      return { classId: k % 3, box, polygons: [ring], matrix: [1, 0, 0, 0, 1, 0] as const };
-    }),
-  }));
-  const pixels = Float32Array.from({ length: batch * size * size * 3 }, (_, i) => ((i * 7919) % 255) / 255);
-  return { samples, pixels };
-}
 
 /** PyTorch's time for the same network and batch, if python3 with torch and ultralytics is there; forward, backward and AdamW. */
 function peer(batch: number, size: number): number | null {
@@ -74,45 +49,19 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
     { id: "yolov8n", size: 320, batch: 16 },
   ] as const;
   for (const { id, size, batch } of cases) {
-    const student = createStudent(id, { classes: 3, imgsz: size, seed: 0 });
-    student.net.train();
-    const manager = new TrainingManager({
-      model: student.net,
-      optimizer: adamw({ weightDecay: 5e-4 }),
-      groups: paramGroups(student.net),
-      lr: 1e-4,
-      clip: { maxNorm: 10 },
-      ema: new Ema(student.net),
-    });
-    const { samples, pixels } = batchOf(batch, size);
-    const anchors = modelAnchors(size, size);
-    let loss: LossFunction | undefined;
+    const training = trainingCase({ id, size, batch });
     const cpu: number[] = [];
     const wall: number[] = [];
     for (let step = 0; step < WARM_UP + STEPS; step++) {
       const cpuStart = process.cpuUsage();
       const wallStart = performance.now();
-      const images = tf.tensor4d(pixels, [batch, size, size, 3]);
-      const { positives, ...targets } = buildTargets(targetArrays({ samples, size, segment: student.segment }));
-      loss ??= ({ images, ...tensors }) => {
-        const { total, parts } = studentLoss({
-          outputs: student.forward(images as tf.Tensor4D),
-          targets: { ...tensors, positives } as unknown as StudentTargets,
-          anchors,
-          size: [size, size],
-        });
-        return { total, parts: parts as Record<string, tf.Scalar> };
-      };
-      const inputs: BatchTensors = { images, ...targets };
-      await manager.step(loss, inputs);
-      tf.dispose({ ...inputs });
+      await training.step();
       const used = process.cpuUsage(cpuStart);
       if (step < WARM_UP) continue;
       cpu.push((used.user + used.system) / 1000 / batch);
       wall.push((performance.now() - wallStart) / batch);
     }
-    tf.dispose([anchors.centers, anchors.strides]);
-    student.dispose();
+    training.dispose();
     const value = median(cpu);
     const other = withPeer && id === "yolov8n-seg" ? peer(batch, size) : null;
     results.push({
