@@ -18,6 +18,11 @@ const PALETTE: readonly Rgb[] = [
 
 /** Degrees between hues beyond the palette: the golden angle never comes back to a hue already used. */
 const GOLDEN_ANGLE = 137.508;
+/** Lightness of the colours beyond the palette, in turn: neighbours in hue then differ in lightness. */
+const LIGHTNESS = [0.55, 0.38, 0.72] as const;
+
+/** Classes up to which every colour comes from the palette. */
+export const PALETTE_SIZE = PALETTE.length;
 
 /**
  * Colour of a class index: the same one in every picture and every run.
@@ -25,7 +30,7 @@ const GOLDEN_ANGLE = 137.508;
  */
 export function classColor(classId: number): Rgb {
   const index = Number.isInteger(classId) && classId >= 0 ? classId : 0;
-  return PALETTE[index] ?? fromHsl((index * GOLDEN_ANGLE) % 360, 0.75, 0.55);
+  return PALETTE[index] ?? fromHsl((index * GOLDEN_ANGLE) % 360, 0.75, LIGHTNESS[index % LIGHTNESS.length]!);
 }
 
 /** Black or white, whichever has more contrast on the colour (WCAG 2 relative luminance). */

@@ -20,18 +20,27 @@ const overlap = (a: LabelRect, b: LabelRect): number =>
 
 /**
  * Places labels one after the other, each wholly inside the picture: above its box, inside at the top, below, inside at the bottom, at the
- * left or the right end of the box, the first place free of earlier labels, else the place that hides least of them.
+ * left or the right end of the box, the first place free of earlier labels and of the obstacles, else the place that hides least of them.
+ *
+ * @param input.obstacles - what no label should hide, for example small objects
+ * @param input.onlyFree - give no place to a label that would hide something; for pictures with a legend. @defaultValue false
+ * @returns one place per label, null where there is none
  */
 export function placeLabels({
   labels,
   pictureWidth,
   pictureHeight,
+  obstacles = [],
+  onlyFree = false,
 }: {
   labels: readonly LabelRequest[];
   pictureWidth: number;
   pictureHeight: number;
-}): LabelRect[] {
-  const placed: LabelRect[] = [];
+  obstacles?: readonly LabelRect[];
+  onlyFree?: boolean;
+}): (LabelRect | null)[] {
+  const places: (LabelRect | null)[] = [];
+  const placed: LabelRect[] = [...obstacles];
   for (const { box, width, height } of labels) {
     const [x1, y1, x2, y2] = box;
     const rows = [y1 - height, y1, y2, y2 - height];
@@ -55,7 +64,9 @@ export function placeLabels({
       }
       if (least === 0) break;
     }
-    placed.push(best!);
+    const place = onlyFree && least > 0 ? null : best!;
+    places.push(place);
+    if (place !== null) placed.push(place);
   }
-  return placed;
+  return places;
 }

@@ -150,7 +150,7 @@ describe("placeLabels", () => {
         [300, 200, 340, 240],
       ] as const
     ).map((box) => ({ box, width: 90, height: 18 }));
-    const places = placeLabels({ labels: corners, pictureWidth: 640, pictureHeight: 480 });
+    const places = placeLabels({ labels: corners, pictureWidth: 640, pictureHeight: 480 }).map((place) => place!);
     places.forEach((a, i) => {
       expect(a.x >= 0 && a.y >= 0 && a.x + a.width <= 640 && a.y + a.height <= 480).toBe(true);
       for (const b of places.slice(i + 1)) {

@@ -16,6 +16,8 @@ export interface OverlayInstance {
   readonly mask?: Rle | undefined;
   /** Confidence in [0, 1]; printed behind the name. */
   readonly score?: number | undefined;
+  /** The box has a dashed line: a region, not one object. @defaultValue false */
+  readonly isDashed?: boolean | undefined;
 }
 
 export interface OverlayOptions {
@@ -23,6 +25,10 @@ export interface OverlayOptions {
   readonly instances: readonly OverlayInstance[];
   /** Longest side of the result in pixels. @defaultValue 960 */
   readonly maxSide?: number;
+  /** Narrower pictures are enlarged to this many pixels, as far as maxSide allows. @defaultValue 480 */
+  readonly minWidth?: number;
+  /** A legend names the colours, so a label that would hide another or a small object is left out. @defaultValue false */
+  readonly hasLegend?: boolean;
   /** @defaultValue "png" */
   readonly format?: "png" | "jpeg";
 }
@@ -45,11 +51,13 @@ export async function renderOverlay({
   image,
   instances,
   maxSide = 960,
+  minWidth = MIN_WIDTH,
+  hasLegend = false,
   format = "png",
 }: OverlayOptions): Promise<Uint8Array> {
   checkInput(image, instances, maxSide);
   const sharp = await loadSharp("Drawing previews");
-  const wanted = Math.max(1, MIN_WIDTH / image.width);
+  const wanted = Math.max(1, minWidth / image.width);
   const scale = Math.min(wanted, maxSide / Math.max(image.width, image.height));
   const width = Math.max(1, Math.round(image.width * scale));
   const height = Math.max(1, Math.round(image.height * scale));
@@ -61,7 +69,7 @@ export async function renderOverlay({
   withMask.sort((a, b) => b.area - a.area);
   for (const { classId, mask } of withMask) blendMask(pixels, width, height, mask, classId);
   const layer = Buffer.from(
-    vectorLayer({ instances, width, height, scaleX: width / image.width, scaleY: height / image.height }),
+    vectorLayer({ instances, width, height, hasLegend, scaleX: width / image.width, scaleY: height / image.height }),
   );
   const picture = sharp(pixels, { raw: { width, height, channels: 3 } }).composite([{ input: layer, left: 0, top: 0 }]);
   const encoded =
@@ -138,12 +146,14 @@ function vectorLayer({
   instances,
   width,
   height,
+  hasLegend,
   scaleX,
   scaleY,
 }: {
   instances: readonly OverlayInstance[];
   width: number;
   height: number;
+  hasLegend: boolean;
   scaleX: number;
   scaleY: number;
 }): string {
@@ -168,7 +178,7 @@ function vectorLayer({
     // A dark line underneath keeps the box visible on a background of its own colour.
     return (
       `<rect ${shape} fill="none" stroke="#000" stroke-opacity=".3" stroke-width="${stroke + 2}"/>` +
-      `<rect ${shape} fill="none" stroke="${css(instance.classId)}" stroke-width="${stroke}"/>`
+      `<rect ${shape} fill="none" stroke="${css(instance.classId)}" stroke-width="${stroke}"${instance.isDashed ? ' stroke-dasharray="8 5"' : ""}/>`
     );
   });
   const padding = Math.round(fontSize * 0.3);
@@ -187,9 +197,20 @@ function vectorLayer({
     labels: labels.map(({ request }) => request),
     pictureWidth: width,
     pictureHeight: height,
+    onlyFree: hasLegend,
+    // Objects that a label would cover more than half of.
+    obstacles: hasLegend
+      ? labels.flatMap(({ request: { box, width: w, height: h } }) => {
+          const [objectWidth, objectHeight] = [box[2] - box[0], box[3] - box[1]];
+          const isSmall = objectWidth * objectHeight < 2 * w * h;
+          return isSmall ? [{ x: box[0], y: box[1], width: objectWidth, height: objectHeight }] : [];
+        })
+      : [],
   });
   const texts = labels.map(({ instance, text }, i) => {
-    const { x, y, width: w, height: h } = places[i]!;
+    const place = places[i];
+    if (place === undefined || place === null) return "";
+    const { x, y, width: w, height: h } = place;
     const rect = `x="${round(x)}" y="${round(y)}" width="${round(w)}" height="${round(h)}"`;
     // The clip keeps a label inside its plate even where the system's font is wider than the estimate.
     return (
