@@ -57,7 +57,8 @@ export function runOnCpu(
   const lend = (info: tf.TensorInfo): tf.TensorInfo => {
     const copy = toCpu(info, backend, cpu);
     used.add(copy.dataId);
-    return copy;
+    // A tensor has a rank, which some kernels of the cpu backend read.
+    return Object.assign(copy, { rank: info.shape.length });
   };
   try {
     // Kernels of many tensors (Concat, Pack, AddN) get an array; RaggedGather has arrays among its named inputs.

@@ -12,19 +12,10 @@
 import * as tf from "@tensorflow/tfjs";
 import { isEngine, OnnxRuntimeBackend } from "./backend.js";
 import { registerMissingGradients } from "./gradients.js";
-import "./kernels/activation.js";
-import "./kernels/conv.js";
-import { backendName, delegateTheRest } from "./kernels/define.js";
-import "./kernels/elementwise.js";
-import "./kernels/gather.js";
-import "./kernels/matmul.js";
-import "./kernels/norm.js";
-import "./kernels/pool.js";
-import "./kernels/reduce.js";
-import "./kernels/shape.js";
+import "./kernels/all.js";
+import { backendName } from "./kernels/define.js";
 
 registerMissingGradients();
-delegateTheRest();
 if (!tf.engine().registryFactory[backendName]) tf.registerBackend(backendName, () => new OnnxRuntimeBackend(), 4);
 
 /** Runs everything that live tensors of the active backend wait for. */

@@ -465,6 +465,213 @@ const more: Case[] = [
   },
 ];
 
+/** A 4-D input and filter for the convolution cases. */
+const nhwc = (x: tf.Tensor) => x as tf.Tensor4D;
+const ndhwc = (x: tf.Tensor) => x as tf.Tensor5D;
+
+/** Convolutions beyond the plain one: fused, depthwise, three-dimensional, channels first. */
+const convolutions: Case[] = [
+  {
+    name: "fused conv2d prelu",
+    fn: (x, w, b, a) =>
+      tf.fused.conv2d({
+        x: nhwc(x!),
+        filter: w as tf.Tensor4D,
+        strides: 2,
+        pad: "same",
+        bias: b as tf.Tensor1D,
+        activation: "prelu",
+        preluActivationWeights: a!,
+      }),
+    shapes: [[1, 5, 6, 2], [3, 3, 2, 3], [3], [3]],
+    forwardOnly: true,
+  },
+  {
+    name: "fused matMul leakyrelu",
+    fn: (a, b, c) =>
+      tf.fused.matMul({ a: a!, b: b!, transposeB: true, bias: c!, activation: "leakyrelu", leakyreluAlpha: 0.1 }),
+    shapes: [[3, 4], [5, 4], [5]],
+    forwardOnly: true,
+  },
+  {
+    name: "fused matMul of batches",
+    fn: (a, b) => tf.fused.matMul({ a: a!, b: b!, transposeA: true, activation: "sigmoid" }),
+    shapes: [
+      [2, 4, 3],
+      [2, 4, 5],
+    ],
+  },
+  ...[
+    { s: 1, d: 1, m: 1, size: 6 },
+    { s: 2, d: 1, m: 2, size: 7 },
+    { s: 1, d: 1, m: 2, size: 22 },
+  ].map(({ s, d, m, size }) => ({
+    name: `depthwise s${s} d${d} m${m} ${size}`,
+    fn: ((x: tf.Tensor, w: tf.Tensor) => tf.depthwiseConv2d(nhwc(x), w as tf.Tensor4D, s, "same", "NHWC", d)) as Fn,
+    shapes: [
+      [2, size, size - 1, 3],
+      [3, 3, 3, m],
+    ],
+  })),
+  {
+    name: "depthwise dilated",
+    fn: (x, w) => tf.depthwiseConv2d(nhwc(x!), w as tf.Tensor4D, 1, "same", "NHWC", 2),
+    shapes: [
+      [2, 7, 6, 3],
+      [3, 3, 3, 2],
+    ],
+    forwardOnly: true,
+  },
+  {
+    name: "fused depthwise",
+    fn: (x, w, b) =>
+      tf.fused.depthwiseConv2d({
+        x: nhwc(x!),
+        filter: w as tf.Tensor4D,
+        strides: 1,
+        pad: "valid",
+        bias: b as tf.Tensor1D,
+        activation: "relu6",
+      }),
+    shapes: [[1, 5, 5, 2], [3, 3, 2, 2], [4]],
+    forwardOnly: true,
+  },
+  ...[1, 2].map((s) => ({
+    name: `conv3d s${s}`,
+    fn: ((x: tf.Tensor, w: tf.Tensor) => tf.conv3d(ndhwc(x), w as tf.Tensor5D, s, "same")) as Fn,
+    shapes: [
+      [2, 4, 5, 3, 2],
+      [2, 3, 2, 2, 3],
+    ],
+  })),
+  {
+    name: "conv2d channels first",
+    fn: (x, w) => tf.conv2d(nhwc(x!), w as tf.Tensor4D, 2, 1, "NCHW", 1, "floor"),
+    shapes: [
+      [2, 3, 6, 5],
+      [3, 3, 3, 4],
+    ],
+  },
+  {
+    name: "conv2d dilated",
+    fn: (x, w) => tf.conv2d(nhwc(x!), w as tf.Tensor4D, 1, "same", "NHWC", 2),
+    shapes: [
+      [1, 7, 6, 2],
+      [3, 3, 2, 3],
+    ],
+    forwardOnly: true,
+  },
+  { name: "maxPool3d", fn: (x) => tf.maxPool3d(ndhwc(x!), 2, 2, "same"), shapes: [[1, 3, 4, 5, 2]] },
+  { name: "avgPool3d", fn: (x) => tf.avgPool3d(ndhwc(x!), [2, 3, 2], 1, "valid"), shapes: [[1, 3, 4, 5, 2]] },
+  {
+    name: "maxPoolWithArgmax",
+    fn: (x) => tf.cast(tf.maxPoolWithArgmax(nhwc(x!), 2, 2, "same", true)["indexes"]!, "float32"),
+    shapes: [[2, 5, 4, 3]],
+    forwardOnly: true,
+  },
+];
+
+const structure: Case[] = [
+  { name: "atan2", fn: (a, b) => tf.atan2(a!, b!), shapes: [[3, 4], [4]] },
+  { name: "diag", fn: (x) => tf.diag(x!), shapes: [[4]], forwardOnly: true },
+  { name: "linspace", fn: (x) => tf.mul(x!, tf.linspace(1, 3, 4)), shapes: [[3, 4]] },
+  {
+    name: "spaceToBatchND",
+    fn: (x) =>
+      tf.spaceToBatchND(
+        nhwc(x!),
+        [2, 3],
+        [
+          [1, 0],
+          [0, 2],
+        ],
+      ),
+    shapes: [[2, 3, 4, 2]],
+  },
+  {
+    name: "batchToSpaceND",
+    fn: (x) =>
+      tf.batchToSpaceND(
+        nhwc(x!),
+        [2, 2],
+        [
+          [0, 1],
+          [1, 0],
+        ],
+      ),
+    shapes: [[4, 2, 3, 2]],
+  },
+  { name: "depthToSpace", fn: (x) => tf.depthToSpace(nhwc(x!), 2), shapes: [[2, 3, 2, 8]], forwardOnly: true },
+  ...(["reflect", "symmetric"] as const).map((mode) => ({
+    name: `mirrorPad ${mode}`,
+    fn: ((x: tf.Tensor) =>
+      tf.mirrorPad(
+        x,
+        [
+          [2, 1],
+          [1, 2],
+        ],
+        mode,
+      )) as Fn,
+    shapes: [[3, 4]],
+    forwardOnly: true,
+  })),
+  ...[
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ].map(([exclusive, reverse]) => ({
+    name: `cumprod ${exclusive} ${reverse}`,
+    fn: ((x: tf.Tensor) => tf.cumprod(x, 1, exclusive, reverse)) as Fn,
+    shapes: [[2, 7, 3]],
+    forwardOnly: true,
+  })),
+  { name: "flipLeftRight", fn: (x) => tf.image.flipLeftRight(nhwc(x!)), shapes: [[1, 2, 3, 2]], forwardOnly: true },
+  { name: "lrn", fn: (x) => tf.localResponseNormalization(nhwc(x!), 2, 1.5, 0.7, 0.6), shapes: [[1, 3, 2, 7]] },
+  {
+    name: "dilation2d",
+    fn: (x, w) => tf.dilation2d(nhwc(x!), w as tf.Tensor3D, 2, "same", 2),
+    shapes: [
+      [1, 6, 5, 2],
+      [3, 2, 2],
+    ],
+    forwardOnly: true,
+  },
+  {
+    name: "resizeBilinear gradient",
+    fn: (x) => tf.image.resizeBilinear(nhwc(x!), [7, 5]),
+    shapes: [[1, 4, 4, 2]],
+  },
+  // tfjs cpu exchanges height and width of this gradient's shape.
+  {
+    name: "resizeBilinear gradient aligned",
+    fn: (x) => tf.image.resizeBilinear(nhwc(x!), [3, 7], true),
+    shapes: [[2, 4, 3, 2]],
+    numericOnly: true,
+  },
+  // tfjs cpu leaves the half pixel out of this gradient.
+  {
+    name: "resizeBilinear gradient of half pixels",
+    fn: (x) => tf.image.resizeBilinear(nhwc(x!), [7, 5], false, true),
+    shapes: [[1, 4, 3, 2]],
+    numericOnly: true,
+  },
+  {
+    name: "resizeNearest by a fraction",
+    fn: (x) => tf.image.resizeNearestNeighbor(nhwc(x!), [7, 5]),
+    shapes: [[1, 4, 3, 2]],
+  },
+  {
+    name: "broadcastArgs",
+    fn: (x) =>
+      tf.mul(x!, tf.cast(tf.broadcastArgs(tf.tensor1d([3, 1], "int32"), tf.tensor1d([1, 4], "int32")), "float32")),
+    shapes: [[3, 2]],
+  },
+];
+
+const all = [...cases, ...more, ...convolutions, ...structure];
+
 interface Outcome {
   y: Float32Array;
   grads: Float32Array[];
@@ -506,23 +713,13 @@ describe("kernels and gradients agree with tfjs cpu", () => {
       };
     }
   });
-  test.each([...cases, ...more].filter((c) => !c.numericOnly).map((c) => [c.name, c] as const))(
-    "%s",
-    async (_name, c) => {
-      const expected = await evaluate("cpu", c);
-      const actual = await evaluate("onnxruntime", c);
-      expectClose(actual.y, expected.y, 2e-5, "y");
-      expected.grads.forEach((g, i) => {
-        expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
-      });
-    },
-  );
-});
-
-describe("coverage", () => {
-  test("every kernel of engineInfo() ran above, forward or as a gradient", () => {
-    const idle = engineInfo().kernels.filter((name) => !used.has(name));
-    expect(idle).toEqual([]);
+  test.each(all.filter((c) => !c.numericOnly).map((c) => [c.name, c] as const))("%s", async (_name, c) => {
+    const expected = await evaluate("cpu", c);
+    const actual = await evaluate("onnxruntime", c);
+    expectClose(actual.y, expected.y, 2e-5, "y");
+    expected.grads.forEach((g, i) => {
+      expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
+    });
   });
 });
 
@@ -530,7 +727,7 @@ describe("gradients agree with central differences", () => {
   // Central differences in float32: step 1e-2 leaves a truncation error of O(1e-4) and a rounding error of O(1e-5 / 1e-2).
   const step = 1e-2;
   test.each(
-    [...cases, ...more]
+    all
       .filter((c) => !c.forwardOnly && !/abs|relu|clip|max|min|where|sign|ceil|floor|round|step/.test(c.name))
       .map((c) => [c.name, c] as const),
   )("%s", async (_name, c) => {
@@ -553,5 +750,12 @@ describe("gradients agree with central differences", () => {
         );
       });
     });
+  });
+});
+
+describe("coverage", () => {
+  test("every kernel of engineInfo() ran above, forward or as a gradient", () => {
+    const idle = engineInfo().kernels.filter((name) => !used.has(name));
+    expect(idle).toEqual([]);
   });
 });

@@ -1,66 +1,29 @@
-import * as tf from "@tensorflow/tfjs";
-import type { RecordedNode } from "../graph.js";
+import type { RecordedNode, Value } from "../graph.js";
 import { type LowerContext, NCHW, OIHW } from "../lower/context.js";
-import { kernel, lowering } from "./define.js";
+import { type Convolution, convolution, cropped, type Geometry } from "./conv-geometry.js";
+import { type Call, kernel, lowering } from "./define.js";
+import { convEpilogue } from "./epilogue.js";
 
-type Info = tf.backend_util.Conv2DInfo;
-
-const geometry = (info: Info) => ({
-  strides: [info.strideHeight, info.strideWidth],
-  dilations: [info.dilationHeight, info.dilationWidth],
-  /** ONNX order: top, left, bottom, right */
-  pads: [info.padInfo.top, info.padInfo.left, info.padInfo.bottom, info.padInfo.right],
-  kernel: [info.filterHeight, info.filterWidth],
-});
-
-interface Geometry {
-  strides: readonly number[];
-  dilations: readonly number[];
-  pads: readonly number[];
-  kernel: readonly number[];
+/** y = x * filter, in NHWC. */
+function conv2d(call: Call): { y: Value; convolution: Convolution } {
+  const [x, filter] = [call.inputs["x"]!, call.inputs["filter"]!];
+  const conv = convolution(call, x.shape, filter.shape);
+  const outputs = [{ shape: conv.outShape, dtype: "float32" as const }];
+  const y = call.record("Conv2D", [conv.value(x), call.value(filter)], outputs, { ...conv.geometry })[0]!;
+  return { y, convolution: conv };
 }
-
-function convInfo(inShape: readonly number[], filterShape: readonly number[], attrs: Record<string, unknown>): Info {
-  const {
-    strides,
-    pad,
-    dilations = 1,
-    dimRoundingMode,
-    dataFormat = "NHWC",
-  } = attrs as {
-    strides: number;
-    pad: number;
-    dilations?: number;
-    dimRoundingMode?: "floor";
-    dataFormat?: "NHWC";
-  };
-  if (dataFormat !== "NHWC")
-    throw new RangeError(`Data format ${String(dataFormat)} is not supported: transpose to NHWC.`);
-  return tf.backend_util.computeConv2DInfo(
-    inShape as [number, number, number, number],
-    filterShape as [number, number, number, number],
-    strides,
-    dilations,
-    pad,
-    dimRoundingMode,
-    false,
-    "channelsLast",
-  );
-}
-
 kernel("Conv2D", (call) => {
-  const x = call.inputs["x"]!;
-  const filter = call.inputs["filter"]!;
-  const info = convInfo(x.shape, filter.shape, call.attrs);
-  return call.tensor(
-    call.record(
-      "Conv2D",
-      [call.value(x), call.value(filter)],
-      [{ shape: info.outShape, dtype: "float32" }],
-      geometry(info),
-    )[0]!,
-  );
+  const { y, convolution: conv } = conv2d(call);
+  return conv.tensor(y);
 });
+kernel(
+  "FusedConv2D",
+  (call) => {
+    const { y, convolution: conv } = conv2d(call);
+    return conv.tensor(convEpilogue(call, y));
+  },
+  { status: "composed" },
+);
 lowering("Conv2D", (c, node) => {
   const { strides, dilations, pads, kernel: size } = node.attrs as unknown as Geometry;
   const x = c.inPerm(node.inputs[0]!, NCHW);
@@ -68,16 +31,17 @@ lowering("Conv2D", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Conv", [x, w], { strides, dilations, pads, kernel_shape: size }), NCHW);
 });
 
-kernel("Conv2DBackpropInput", (call) => {
-  const dy = call.inputs["dy"]!;
-  const filter = call.inputs["filter"]!;
-  const inputShape = call.attrs["inputShape"] as number[];
-  const info = convInfo(inputShape, filter.shape, call.attrs);
-  const values = [call.value(dy), call.value(filter)];
-  return call.tensor(
-    call.record("Conv2DBackpropInput", values, [{ shape: inputShape, dtype: "float32" }], geometry(info))[0]!,
-  );
-});
+kernel(
+  "Conv2DBackpropInput",
+  (call) => {
+    const [dy, filter] = [call.inputs["dy"]!, call.inputs["filter"]!];
+    const conv = convolution(call, call.attrs["inputShape"] as number[], filter.shape);
+    const values = [cropped(call, conv.value(dy), conv.outShape), call.value(filter)];
+    const outputs = [{ shape: conv.inShape, dtype: "float32" as const }];
+    return conv.tensor(call.record("Conv2DBackpropInput", values, outputs, { ...conv.geometry })[0]!);
+  },
+  { status: "composed" },
+);
 lowering("Conv2DBackpropInput", (c, node) => {
   const { strides, dilations, pads, kernel: size } = node.attrs as unknown as Geometry;
   const [top, left, bottom, right] = pads as [number, number, number, number];
@@ -119,16 +83,18 @@ lowering("Conv2DBackpropInput", (c, node) => {
   );
 });
 
-kernel("Conv2DBackpropFilter", (call) => {
-  const x = call.inputs["x"]!;
-  const dy = call.inputs["dy"]!;
-  const filterShape = call.attrs["filterShape"] as number[];
-  const info = convInfo(x.shape, filterShape, call.attrs);
-  const values = [call.value(x), call.value(dy)];
-  return call.tensor(
-    call.record("Conv2DBackpropFilter", values, [{ shape: filterShape, dtype: "float32" }], geometry(info))[0]!,
-  );
-});
+kernel(
+  "Conv2DBackpropFilter",
+  (call) => {
+    const [x, dy] = [call.inputs["x"]!, call.inputs["dy"]!];
+    const filterShape = call.attrs["filterShape"] as number[];
+    const conv = convolution(call, x.shape, filterShape);
+    const values = [conv.value(x), cropped(call, conv.value(dy), conv.outShape)];
+    const outputs = [{ shape: filterShape, dtype: "float32" as const }];
+    return call.tensor(call.record("Conv2DBackpropFilter", values, outputs, { ...conv.geometry })[0]!);
+  },
+  { status: "composed" },
+);
 
 /** sum over n of dy[n] [O, P] x columns[n]^T [P, K] -> [O, K] */
 function gradientProduct(c: LowerContext, dy: string, columns: string): string {

@@ -1,12 +1,29 @@
 import * as tf from "@tensorflow/tfjs";
+import type { HostData } from "../graph.js";
+import { convert } from "./convert.js";
 import { kernel, lowering, sizeOf } from "./define.js";
+
+/** Known indices are checked at the call, as tfjs does; those still to be computed are checked by the runtime. */
+function assertInRange(indices: HostData, size: number): void {
+  for (let i = 0; i < indices.length; i++) {
+    const index = indices[i]!;
+    tf.util.assert(index >= 0 && index < size, () => `GatherV2: the index value ${index} is not in [0, ${size - 1}]`);
+  }
+}
 
 kernel("GatherV2", (call) => {
   const x = call.inputs["x"]!;
   const indices = call.inputs["indices"]!;
   const batchDims = (call.attrs["batchDims"] as number | undefined) ?? 0;
   const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, x.shape);
-  const shape = [...x.shape.slice(0, axis!), ...indices.shape.slice(batchDims), ...x.shape.slice(axis! + 1)];
+  const { host } = call.value(indices);
+  if (host !== null) assertInRange(host, x.shape[axis!]!);
+  const shape = tf.backend_util.segment_util.collectGatherOpShapeInfo(
+    x as tf.Tensor,
+    indices as tf.Tensor,
+    axis!,
+    batchDims,
+  ).outputShape;
   const [y] = call.record("GatherV2", [call.value(x), call.value(indices)], [{ shape, dtype: x.dtype }], {
     axis: axis!,
     batchDims,
@@ -57,10 +74,9 @@ lowering("GatherV2", (c, node) => {
 kernel("GatherNd", (call) => {
   const params = call.inputs["params"]!;
   const indices = call.inputs["indices"]!;
-  const depth = indices.shape[indices.shape.length - 1]!;
-  const shape = [...indices.shape.slice(0, -1), ...params.shape.slice(depth)];
-  const [y] = call.record("GatherNd", [call.value(params), call.value(indices)], [{ shape, dtype: params.dtype }]);
-  return call.tensor(y!);
+  const [shape] = tf.backend_util.prepareAndValidate(params as tf.Tensor, indices as tf.Tensor);
+  const outputs = [{ shape, dtype: params.dtype }];
+  return call.tensor(call.record("GatherNd", [call.value(params), call.value(indices)], outputs)[0]!);
 });
 lowering("GatherNd", (c, node) => {
   const indices = c.emit("Cast", [c.plain(node.inputs[1]!)], { to: 7 });
@@ -73,6 +89,7 @@ kernel("UnsortedSegmentSum", (call) => {
   const ids = call.inputs["segmentIds"]!;
   const n = call.attrs["numSegments"] as number;
   const shape = [n, ...x.shape.slice(ids.shape.length)];
+  if (sizeOf(x.shape) === 0) return call.tensor(call.zeros(shape, x.dtype));
   return call.tensor(
     call.record("UnsortedSegmentSum", [call.value(x), call.value(ids)], [{ shape, dtype: x.dtype }])[0]!,
   );
@@ -88,10 +105,12 @@ lowering("UnsortedSegmentSum", (c, node) => {
   ]);
   const safe = c.emit("Where", [outside, c.int32([n!], []), flat]);
   const rows = c.emit("Reshape", [c.emit("Cast", [safe], { to: 7 }), c.int64([count, 1])]);
-  const zeros = c.emit("Expand", [c.scalar(0, x!.dtype), c.int64([n! + 1, ...inner])]);
-  const updates = c.emit("Reshape", [c.plain(x!), c.int64([count, ...inner])]);
+  const type = x!.dtype === "bool" ? "int32" : x!.dtype;
+  const zeros = c.emit("Expand", [c.scalar(0, type), c.int64([n! + 1, ...inner])]);
+  const updates = c.emit("Reshape", [convert(c, c.plain(x!), x!.dtype, type), c.int64([count, ...inner])]);
   const summed = c.emit("ScatterND", [zeros, rows, updates], { reduction: "add" });
-  c.set(node.outputs[0]!, c.emit("Slice", [summed, c.int64([0]), c.int64([n!]), c.int64([0])]));
+  const cut = c.emit("Slice", [summed, c.int64([0]), c.int64([n!]), c.int64([0])]);
+  c.set(node.outputs[0]!, convert(c, cut, type, x!.dtype));
 });
 
 kernel("OneHot", (call) => {
@@ -106,12 +125,12 @@ kernel("OneHot", (call) => {
 lowering("OneHot", (c, node) => {
   const [indices, on, off] = node.inputs;
   const depth = node.attrs["depth"] as number;
-  const column = c.emit("Reshape", [c.plain(indices!), c.int64([...indices!.shape, 1])]);
+  const whole = convert(c, c.plain(indices!), indices!.dtype, "int32");
+  const column = c.emit("Reshape", [whole, c.int64([...indices!.shape, 1])]);
   const ramp = c.int32(
     Array.from({ length: depth }, (_, i) => i),
     [depth],
   );
   const hot = c.emit("Where", [c.emit("Equal", [column, ramp]), c.plain(on!), c.plain(off!)]);
-  const to = { float32: 1, int32: 6, bool: 9 }[node.outputs[0]!.dtype as "float32" | "int32" | "bool"];
-  c.set(node.outputs[0]!, to === 1 ? hot : c.emit("Cast", [hot], { to }));
+  c.set(node.outputs[0]!, convert(c, hot, "float32", node.outputs[0]!.dtype));
 });

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import { hostValue, type Value } from "../graph.js";
-import { identityPerm, isIdentity, type Layout } from "../lower/context.js";
+import { identityPerm, isIdentity, type Layout, NCHW } from "../lower/context.js";
+import { convert } from "./convert.js";
 import { type Call, kernel, lowering, sizeOf } from "./define.js";
 
 const view = { status: "view", anyDtype: true } as const;
@@ -25,7 +26,9 @@ kernel(
   (call) => {
     const x = call.inputs["input"]!;
     const dim = call.attrs["dim"] as number;
-    const at = dim < 0 ? x.shape.length + dim + 1 : dim;
+    const rank = x.shape.length;
+    tf.util.assert(dim >= -(rank + 1), () => `Axis must be in the interval [${-(rank + 1)}, ${rank}]`);
+    const at = dim < 0 ? rank + dim + 1 : dim;
     return call.view(x, [...x.shape.slice(0, at), 1, ...x.shape.slice(at)]);
   },
   view,
@@ -112,25 +115,30 @@ lowering("Transpose", (c, node) => {
   c.setLayouts(node.outputs[0]!, layouts);
 });
 
-kernel("Concat", (call) => {
-  const inputs = Object.values(call.inputs) as tf.TensorInfo[];
-  const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, inputs[0]!.shape);
-  const shape = tf.backend_util.computeOutShape(
-    inputs.map((x) => x.shape),
-    axis!,
-  );
+/** Tensors joined along an axis that they have; those without elements do not count. */
+function concat(call: Call, inputs: readonly tf.TensorInfo[], axis: number): tf.TensorInfo {
+  const shapes = inputs.map((x) => x.shape);
+  tf.backend_util.assertParamsConsistent(shapes, axis);
+  const shape = tf.backend_util.computeOutShape(shapes, axis);
+  const { dtype } = inputs[0]!;
   const filled = inputs.filter((x) => sizeOf(x.shape) > 0);
   if (filled.length === 1) return call.view(filled[0]!, shape);
-  const used = filled.length === 0 ? inputs.slice(0, 1) : filled;
-  return call.tensor(
-    call.record(
-      "Concat",
-      used.map((x) => call.value(x)),
-      [{ shape, dtype: inputs[0]!.dtype }],
-      { axis: axis! },
-    )[0]!,
-  );
-});
+  const join = (values: readonly Value[]) =>
+    call.record("Concat", values, [{ shape, dtype: values[0]?.dtype ?? dtype }], { axis })[0]!;
+  if (dtype !== "complex64") return call.tensor(join(filled.map((x) => call.value(x))));
+  const parts = filled.map((x) => call.parts(x));
+  return call.complex(join(parts.map(([real]) => real)), join(parts.map(([, imag]) => imag)));
+}
+kernel(
+  "Concat",
+  (call) => {
+    const inputs = Object.values(call.inputs) as tf.TensorInfo[];
+    if (inputs.some((x) => x.dtype === "string")) return call.onCpu();
+    const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, inputs[0]!.shape);
+    return concat(call, inputs, axis!);
+  },
+  { anyDtype: true },
+);
 lowering("Concat", (c, node) => {
   const axis = node.attrs["axis"] as number;
   // The layout that most of the data already has.
@@ -217,7 +225,7 @@ kernel("StridedSlice", (call) => {
   if (info.isIdentity) return call.view(x, info.finalShape);
   const { begin, end, strides, finalShape } = info;
   const inner = tf.slice_util.computeOutShape(begin, end, strides) as number[];
-  if (sizeOf(finalShape) === 0) return call.tensor(hostValue(new Float32Array(0), finalShape, x.dtype));
+  if (sizeOf(finalShape) === 0) return call.tensor(call.zeros(finalShape, x.dtype));
   const [y] = call.record("StridedSlice", [call.value(x)], [{ shape: inner, dtype: x.dtype }], {
     begin: [...begin],
     end: [...end],
@@ -252,17 +260,28 @@ lowering("Tile", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Tile", [name, c.int64(base)]), perm);
 });
 
-kernel("Pack", (call) => {
-  const inputs = Object.values(call.inputs) as tf.TensorInfo[];
-  const rank = inputs[0]!.shape.length + 1;
-  const raw = call.attrs["axis"] as number;
-  const axis = raw < 0 ? raw + rank : raw;
-  const one = (x: tf.TensorInfo) => [...x.shape.slice(0, axis), 1, ...x.shape.slice(axis)];
-  const parts = inputs.map((x) => call.record("Reshape", [call.value(x)], [{ shape: one(x), dtype: x.dtype }])[0]!);
-  const shape = one(inputs[0]!);
-  shape[axis] = inputs.length;
-  return call.tensor(call.record("Concat", parts, [{ shape, dtype: inputs[0]!.dtype }], { axis })[0]!);
-});
+/** View with an axis of length 1 inserted. */
+const expanded = (shape: readonly number[], axis: number) => [...shape.slice(0, axis), 1, ...shape.slice(axis)];
+kernel(
+  "Pack",
+  (call) => {
+    const inputs = Object.values(call.inputs) as tf.TensorInfo[];
+    const [first] = inputs as [tf.TensorInfo];
+    if (inputs.some((x) => x.dtype === "string" || x.dtype === "complex64")) return call.onCpu();
+    for (const x of inputs) {
+      tf.util.assertShapesMatch(first.shape, x.shape, "All tensors passed to stack must have matching shapes");
+      tf.util.assert(first.dtype === x.dtype, () => "All tensors passed to stack must have matching dtypes");
+    }
+    const raw = call.attrs["axis"] as number;
+    const axis = raw < 0 ? raw + first.shape.length + 1 : raw;
+    const one = expanded(first.shape, axis);
+    if (inputs.length === 1) return call.view(first, one);
+    const parts = inputs.map((x) => call.record("Reshape", [call.value(x)], [{ shape: one, dtype: x.dtype }])[0]!);
+    const shape = one.map((d, i) => (i === axis ? inputs.length : d));
+    return call.tensor(call.record("Concat", parts, [{ shape, dtype: first.dtype }], { axis })[0]!);
+  },
+  { status: "composed", anyDtype: true },
+);
 kernel("Unpack", (call) => {
   const x = call.inputs["value"]!;
   const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, x.shape);
@@ -294,54 +313,292 @@ lowering("Reverse", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Slice", [name, fill(-1), fill(-(2 ** 31)), c.int64(axes), fill(-1)]), perm);
 });
 
-kernel("PadV2", (call) => {
-  const x = call.inputs["x"]!;
-  const paddings = call.attrs["paddings"] as [number, number][];
-  const constantValue = call.attrs["constantValue"] as number;
-  if (paddings.every(([a, b]) => a === 0 && b === 0)) return call.view(x, x.shape);
-  const shape = x.shape.map((d, i) => d + paddings[i]![0] + paddings[i]![1]);
-  const values = [call.value(x), call.scalar(constantValue, x.dtype === "int32" ? "int32" : "float32")];
-  return call.tensor(call.record("PadV2", values, [{ shape, dtype: x.dtype }], { paddings: paddings.flat() })[0]!);
-});
-lowering("PadV2", (c, node) => {
-  const { name, perm } = c.preferred(node.inputs[0]!);
-  const paddings = node.attrs["paddings"] as readonly number[];
+/** A fed pad constant; bool has no Pad value of its own and takes a number. */
+const padValue = (call: Call, dtype: tf.DataType, value: number) =>
+  call.scalar(value, dtype === "float32" ? "float32" : "int32");
+
+/** tfjs paddings (before, after per logical axis) as ONNX pads over the base. */
+function basePads(paddings: readonly number[], perm: readonly number[]): number[] {
   const rank = perm.length;
   const pads = new Array<number>(rank * 2);
   for (let i = 0; i < rank; i++) {
     pads[perm[i]!] = paddings[2 * i]!;
     pads[rank + perm[i]!] = paddings[2 * i + 1]!;
   }
-  c.set(node.outputs[0]!, c.emit("Pad", [name, c.int64(pads), c.plain(node.inputs[1]!)], { mode: "constant" }), perm);
+  return pads;
+}
+
+kernel("PadV2", (call) => {
+  const x = call.inputs["x"]!;
+  const paddings = call.attrs["paddings"] as [number, number][];
+  const constantValue = call.attrs["constantValue"] as number;
+  if (paddings.every(([a, b]) => a === 0 && b === 0)) return call.view(x, x.shape);
+  const shape = x.shape.map((d, i) => d + paddings[i]![0] + paddings[i]![1]);
+  const constant = padValue(call, x.dtype, constantValue);
+  if (sizeOf(x.shape) === 0) return fill(call, shape, constant, x.dtype);
+  const values = [call.value(x), constant];
+  return call.tensor(call.record("PadV2", values, [{ shape, dtype: x.dtype }], { paddings: paddings.flat() })[0]!);
+});
+lowering("PadV2", (c, node) => {
+  const [input, constant] = node.inputs;
+  const { name, perm } = c.preferred(input!);
+  const pads = c.int64(basePads(node.attrs["paddings"] as readonly number[], perm));
+  const value = convert(c, c.plain(constant!), constant!.dtype, input!.dtype);
+  c.set(node.outputs[0]!, c.emit("Pad", [name, pads, value], { mode: "constant" }), perm);
 });
 
 /** A scalar value spread over a shape; the scalar is fed. */
 function fill(call: Call, shape: readonly number[], value: Value, dtype: tf.DataType): tf.TensorInfo {
   return call.tensor(call.record("Fill", [value], [{ shape, dtype }])[0]!);
 }
-kernel("Fill", (call) => {
-  const { shape, value } = call.attrs as { shape: number[]; value: number };
-  const dtype = (call.attrs["dtype"] as tf.DataType | undefined) ?? tf.util.inferDtype(value);
-  return fill(call, shape, call.scalar(value, dtype === "int32" ? "int32" : "float32"), dtype);
-});
-kernel("ZerosLike", (call) => {
-  const x = call.inputs["x"]!;
-  return fill(call, x.shape, call.scalar(0, x.dtype === "int32" ? "int32" : "float32"), x.dtype);
-});
-kernel("OnesLike", (call) => {
-  const x = call.inputs["x"]!;
-  return fill(call, x.shape, call.scalar(1, x.dtype === "int32" ? "int32" : "float32"), x.dtype);
-});
+kernel(
+  "Fill",
+  (call) => {
+    const { shape, value } = call.attrs as { shape: number[]; value: number | string };
+    const dtype = (call.attrs["dtype"] as tf.DataType | undefined) ?? tf.util.inferDtype(value as number);
+    if (typeof value === "string") return call.onCpu();
+    return fill(call, shape, call.scalar(value, dtype === "int32" ? "int32" : "float32"), dtype);
+  },
+  { status: "host" },
+);
+for (const [name, one] of [
+  ["ZerosLike", 0],
+  ["OnesLike", 1],
+] as const) {
+  kernel(
+    name,
+    (call) => {
+      const { shape, dtype } = call.inputs["x"]!;
+      if (dtype === "string") return call.onCpu();
+      const constant = (type: tf.DataType) => {
+        const value = call.scalar(one, type === "int32" ? "int32" : "float32");
+        return call.record("Fill", [value], [{ shape, dtype: type }])[0]!;
+      };
+      if (dtype === "complex64") return call.complex(constant("float32"), call.zeros(shape));
+      return call.tensor(constant(dtype));
+    },
+    { status: "host", anyDtype: true },
+  );
+}
 lowering("Fill", (c, node) => {
   const output = node.outputs[0]!;
   const scalar = c.plain(node.inputs[0]!);
-  const typed = output.dtype === "bool" ? c.emit("Cast", [scalar], { to: 9 }) : scalar;
+  const typed = convert(c, scalar, node.inputs[0]!.dtype, output.dtype);
   c.set(output, c.emit("Expand", [typed, c.int64(output.shape)]), identityPerm(output.shape.length));
 });
-kernel("Range", (call) => {
-  const { start, stop, step, dtype } = call.attrs as { start: number; stop: number; step: number; dtype: tf.DataType };
-  const count = Math.max(0, Math.ceil((stop - start) / step));
-  const values = Array.from({ length: count }, (_, i) => start + i * step);
-  const data = dtype === "int32" ? Int32Array.from(values) : Float32Array.from(values);
-  return call.tensor(hostValue(data, [count], dtype));
+// Range values depend on numbers only, but they may change from call to call: they are fed.
+kernel(
+  "Range",
+  (call) => {
+    const { start, stop, dtype } = call.attrs as { start: number; stop: number; dtype: tf.DataType };
+    const given = call.attrs["step"] as number;
+    // tfjs: the default step 1 turns around for a falling range.
+    const step = stop < start && given === 1 ? -1 : given;
+    const none = start === stop || (start < stop && step < 0) || (stop < start && step > 1);
+    const count = none ? 0 : Math.abs(Math.ceil((stop - start) / step));
+    const data = dtype === "int32" ? new Int32Array(count) : new Float32Array(count);
+    // Added up in the array's own precision, as tfjs does.
+    if (count > 0) data[0] = start;
+    for (let i = 1; i < count; i++) data[i] = data[i - 1]! + step;
+    return call.tensor(hostValue(data, [count], dtype));
+  },
+  { status: "host" },
+);
+kernel(
+  "LinSpace",
+  (call) => {
+    const { start, stop, num } = call.attrs as { start: number; stop: number; num: number };
+    const step = (stop - start) / (num - 1);
+    const data = new Float32Array(num);
+    data[0] = start;
+    for (let i = 1; i < num; i++) data[i] = data[i - 1]! + step;
+    return call.tensor(hostValue(data, [num], "float32"));
+  },
+  { status: "host" },
+);
+// Shapes as tensors: their values are needed.
+kernel(
+  "BroadcastArgs",
+  (call) => {
+    const [s0, s1] = [call.inputs["s0"]!, call.inputs["s1"]!].map((s) =>
+      Array.from(call.backend.readSync(s.dataId) as Int32Array),
+    ) as [number[], number[]];
+    const shape = tf.backend_util.assertAndGetBroadcastShape(s0, s1);
+    return call.tensor(hostValue(Int32Array.from(shape), [shape.length], "int32"));
+  },
+  { status: "host" },
+);
+
+/** Data movement on values, for kernels that are chains of it. */
+const moves = (call: Call) => ({
+  reshape: (x: Value, shape: readonly number[]) => call.record("Reshape", [x], [{ shape, dtype: x.dtype }])[0]!,
+  transpose: (x: Value, perm: readonly number[]) =>
+    call.record("Transpose", [x], [{ shape: perm.map((p) => x.shape[p]!), dtype: x.dtype }], { perm })[0]!,
+  pad(x: Value, paddings: readonly (readonly number[])[]) {
+    if (paddings.every(([before, after]) => before === 0 && after === 0)) return x;
+    const shape = x.shape.map((d, i) => d + paddings[i]![0]! + paddings[i]![1]!);
+    return call.record("PadV2", [x, padValue(call, x.dtype, 0)], [{ shape, dtype: x.dtype }], {
+      paddings: paddings.flat(),
+    })[0]!;
+  },
+  slice(x: Value, begin: readonly number[], size: readonly number[]) {
+    if (size.every((s, i) => s === x.shape[i])) return x;
+    return call.record("Slice", [x], [{ shape: size, dtype: x.dtype }], { begin, size })[0]!;
+  },
+});
+
+kernel(
+  "SpaceToBatchND",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const { blockShape, paddings } = call.attrs as { blockShape: number[]; paddings: [number, number][] };
+    const { reshape, transpose, pad } = moves(call);
+    const area = sizeOf(blockShape);
+    const none = new Array<[number, number]>(x.shape.length - 1 - blockShape.length).fill([0, 0]);
+    const padded = pad(call.value(x), [[0, 0], ...paddings, ...none]);
+    const blocks = tf.backend_util.getReshaped([...padded.shape], blockShape, area, false);
+    const perm = tf.backend_util.getPermuted(blocks.length, blockShape.length, false);
+    const flat = tf.backend_util.getReshapedPermuted([...padded.shape], blockShape, area, false);
+    return call.tensor(reshape(transpose(reshape(padded, blocks), perm), flat));
+  },
+  { status: "composed" },
+);
+kernel(
+  "BatchToSpaceND",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const { blockShape, crops } = call.attrs as { blockShape: number[]; crops: number[][] };
+    const { reshape, transpose, slice } = moves(call);
+    const area = sizeOf(blockShape);
+    const blocks = tf.backend_util.getReshaped(x.shape, blockShape, area);
+    const perm = tf.backend_util.getPermuted(blocks.length, blockShape.length);
+    const flat = tf.backend_util.getReshapedPermuted(x.shape, blockShape, area);
+    const begin = tf.backend_util.getSliceBeginCoords(crops, blockShape.length);
+    const size = tf.backend_util.getSliceSize(flat, crops, blockShape.length);
+    const rest = new Array<number>(flat.length - begin.length).fill(0);
+    const merged = reshape(transpose(reshape(call.value(x), blocks), perm), flat);
+    return call.tensor(slice(merged, [...begin, ...rest], [...size, ...flat.slice(size.length)]));
+  },
+  { status: "composed" },
+);
+
+kernel("DepthToSpace", (call) => {
+  const x = call.inputs["x"]!;
+  const { blockSize, dataFormat } = call.attrs as { blockSize: number; dataFormat: string };
+  tf.util.assert(
+    dataFormat === "NHWC",
+    () => `Only NHWC dataFormat supported on onnxruntime for depthToSpace. Got ${dataFormat}`,
+  );
+  const [n, height, width, depth] = x.shape as [number, number, number, number];
+  const channels = depth / (blockSize * blockSize);
+  const shape = [n, height * blockSize, width * blockSize, channels];
+  if (x.dtype === "float32")
+    return call.tensor(call.record("DepthToSpace", [call.value(x)], [{ shape, dtype: x.dtype }], { blockSize })[0]!);
+  // The operator is float only.
+  const { reshape, transpose } = moves(call);
+  const blocks = reshape(call.value(x), [n, height, width, blockSize, blockSize, channels]);
+  return call.tensor(reshape(transpose(blocks, [0, 1, 3, 2, 4, 5]), shape));
+});
+// In NCHW, mode DCR has the channel order of tfjs's NHWC.
+lowering("DepthToSpace", (c, node) => {
+  const attrs = { blocksize: node.attrs["blockSize"] as number, mode: "DCR" };
+  c.set(node.outputs[0]!, c.emit("DepthToSpace", [c.inPerm(node.inputs[0]!, NCHW)], attrs), NCHW);
+});
+
+kernel("MirrorPad", (call) => {
+  const x = call.inputs["x"]!;
+  const { paddings, mode } = call.attrs as { paddings: [number, number][]; mode: "reflect" | "symmetric" };
+  if (paddings.every(([a, b]) => a === 0 && b === 0)) return call.view(x, x.shape);
+  const shape = x.shape.map((d, i) => d + paddings[i]![0] + paddings[i]![1]);
+  const attrs = { paddings: paddings.flat(), mode };
+  return call.tensor(call.record("MirrorPad", [call.value(x)], [{ shape, dtype: x.dtype }], attrs)[0]!);
+});
+lowering("MirrorPad", (c, node) => {
+  const { name, perm } = c.preferred(node.inputs[0]!);
+  const paddings = node.attrs["paddings"] as readonly number[];
+  if (node.attrs["mode"] === "reflect") {
+    c.set(node.outputs[0]!, c.emit("Pad", [name, c.int64(basePads(paddings, perm))], { mode: "reflect" }), perm);
+    return;
+  }
+  // ONNX has no symmetric mode: per axis the first and last slices, reversed, around the whole.
+  let y = name;
+  node.inputs[0]!.shape.forEach((size, i) => {
+    const [before, after] = [paddings[2 * i]!, paddings[2 * i + 1]!];
+    if (before === 0 && after === 0) return;
+    const axis = perm[i]!;
+    const mirrored = (start: number, end: number) =>
+      c.emit("Slice", [y, c.int64([start]), c.int64([end]), c.int64([axis]), c.int64([-1])]);
+    const parts = [
+      ...(before > 0 ? [mirrored(before - 1, -(2 ** 31))] : []),
+      y,
+      ...(after > 0 ? [mirrored(size - 1, size - 1 - after < 0 ? -(2 ** 31) : size - 1 - after)] : []),
+    ];
+    y = c.emit("Concat", parts, { axis });
+  });
+  c.set(node.outputs[0]!, y, perm);
+});
+
+kernel(
+  "Diag",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const size = sizeOf(x.shape);
+    const flat = call.record("Reshape", [call.value(x)], [{ shape: [size], dtype: x.dtype }])[0]!;
+    return call.tensor(call.record("Diag", [flat], [{ shape: [size, size], dtype: x.dtype }])[0]!, [
+      ...x.shape,
+      ...x.shape,
+    ]);
+  },
+  { status: "composed" },
+);
+lowering("Diag", (c, node) => {
+  const input = node.inputs[0]!;
+  const [size] = input.shape as [number];
+  const ramp = Array.from({ length: size }, (_, i) => i);
+  const type = input.dtype === "bool" ? "int32" : input.dtype;
+  const x = convert(c, c.plain(input), input.dtype, type);
+  const diagonal = c.emit("Equal", [c.int32(ramp, [size, 1]), c.int32(ramp, [size])]);
+  c.set(node.outputs[0]!, convert(c, c.emit("Where", [diagonal, x, c.scalar(0, type)]), type, input.dtype));
+});
+
+kernel(
+  "Cumprod",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const { axis, exclusive, reverse } = call.attrs as { axis: number; exclusive: boolean; reverse: boolean };
+    const [at] = tf.util.parseAxisParam(axis, x.shape);
+    const outputs = [{ shape: x.shape, dtype: tf.upcastType(x.dtype, "int32") }];
+    return call.tensor(
+      call.record("Cumprod", [call.value(x)], outputs, {
+        axis: at!,
+        exclusive: Boolean(exclusive),
+        reverse: Boolean(reverse),
+      })[0]!,
+    );
+  },
+  { status: "composed" },
+);
+// Doubling: after k steps every element is the product of up to 2^k, each step a product with itself shifted by 2^(k-1) ones.
+lowering("Cumprod", (c, node) => {
+  const [input, output] = [node.inputs[0]!, node.outputs[0]!];
+  const { axis, exclusive, reverse } = node.attrs as { axis: number; exclusive: boolean; reverse: boolean };
+  const rank = input.shape.length;
+  const length = input.shape[axis]!;
+  const shifted = (x: string, by: number) => {
+    // Pad on one side and crop as much on the other.
+    const pads = new Array<number>(2 * rank).fill(0);
+    pads[axis] = reverse ? -by : by;
+    pads[rank + axis] = reverse ? by : -by;
+    return c.emit("Pad", [x, c.int64(pads), c.scalar(1, output.dtype)], { mode: "constant" });
+  };
+  let y = convert(c, c.plain(input), input.dtype, output.dtype);
+  if (exclusive) y = shifted(y, 1);
+  for (let by = 1; by < length; by *= 2) y = c.emit("Mul", [y, shifted(y, by)]);
+  c.set(output, y);
+});
+
+kernel("FlipLeftRight", (call) => {
+  const { shape, dtype, ...image } = call.inputs["image"]!;
+  const x = call.value({ shape, dtype, ...image });
+  return call.tensor(call.record("Reverse", [x], [{ shape, dtype }], { dims: [2] })[0]!);
 });
