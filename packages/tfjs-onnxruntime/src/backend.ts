@@ -1,8 +1,9 @@
 import * as tf from "@tensorflow/tfjs";
 import { EngineError } from "./errors.js";
-import { flushValues } from "./flush.js";
-import { type HostData, hostValue, type Value } from "./graph.js";
-import { engineBrand } from "./state.js";
+import { flushValues, flushValuesLater } from "./flush.js";
+import { collect, type HostData, hostValue, type Value } from "./graph.js";
+import { loadRuntime } from "./runtime.js";
+import { engineBrand, engineState } from "./state.js";
 import type { TraceScope } from "./trace-scope.js";
 
 type DataId = object;
@@ -17,6 +18,8 @@ type Content =
 interface DataRecord {
   readonly content: Content;
   refCount: number;
+  /** Bytes of it that {@link OnnxRuntimeBackend.memory} counts. */
+  bytes: number;
 }
 
 /** Host data in the storage type of its dtype. */
@@ -51,6 +54,31 @@ function valuesOf(content: Content): readonly Value[] {
   return content.kind === "complex" ? [content.real, content.imag] : [];
 }
 
+/** Values of entries that have not been computed, each once. */
+function pendingOf(entries: Iterable<DataRecord>): Value[] {
+  const values = new Set<Value>();
+  for (const { content } of entries) for (const value of valuesOf(content)) if (value.host === null) values.add(value);
+  return [...values];
+}
+
+function hostBytes(content: Content): number {
+  if (content.kind === "strings") return content.strings.reduce((sum, text) => sum + text.byteLength, 0);
+  return valuesOf(content).reduce((sum, { host }) => sum + (host?.byteLength ?? 0), 0);
+}
+
+/** The engine's part of `tf.memory()`; sizes in bytes. */
+export interface EngineMemory {
+  readonly unreliable: false;
+  /** Data of live tensors; an array that two of them share counts twice. */
+  readonly hostBytes: number;
+  /** Live tensors that have not been computed. */
+  readonly pendingValues: number;
+  /** Recorded kernels that they wait for. */
+  readonly pendingNodes: number;
+  /** Estimate of what compiled sessions keep. */
+  readonly sessionBytes: number;
+}
+
 /**
  * tfjs backend that appends kernels to a lazy graph and runs what live tensors depend on when a value is read.
  * One dataId is one reference-counted record; Reshape-like kernels share it, so the record's shape is not the tensor's.
@@ -68,8 +96,9 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   #add(content: Content): DataId {
     const dataId = {};
-    const entry = { content, refCount: 1 };
+    const entry = { content, refCount: 1, bytes: 0 };
     this.#data.set(dataId, entry);
+    this.#count(entry);
     for (const value of valuesOf(content)) {
       if (value.host === null) this.#pending.add(entry);
       else this.scope?.written(value);
@@ -77,12 +106,29 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     return dataId;
   }
 
+  /** The record of a data id; one of another backend moves here. */
+  #entry(dataId: DataId): DataRecord {
+    try {
+      return this.#data.get(dataId);
+    } catch (cause) {
+      if (tf.engine().state.tensorInfo.has(dataId)) throw cause;
+      throw new EngineError({
+        code: "ENGINE_DISPOSED",
+        message: "A tensor was used after it had been disposed.",
+        hint: "tf.tidy disposes what it does not return: return it, or protect it with tf.keep.",
+        cause,
+      });
+    }
+  }
+
   override write(values: BackendValues, shape: number[], dtype: tf.DataType): DataId {
     return this.#add(toContent(values, shape, dtype));
   }
 
   override move(dataId: DataId, values: BackendValues, shape: number[], dtype: tf.DataType, refCount: number): void {
-    this.#data.set(dataId, { content: toContent(values, shape, dtype), refCount });
+    const entry = { content: toContent(values, shape, dtype), refCount, bytes: 0 };
+    this.#data.set(dataId, entry);
+    this.#count(entry);
   }
 
   /** A new dataId (one reference) for a graph value. */
@@ -97,7 +143,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** @throws {@link EngineError} `ENGINE_UNSUPPORTED` for strings and complex numbers: they never enter a graph */
   value(dataId: DataId): Value {
-    const { content } = this.#data.get(dataId);
+    const { content } = this.#entry(dataId);
     if (content.kind === "numbers") {
       this.scope?.read(content.value, dataId);
       return content.value;
@@ -110,7 +156,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** The graph values of complex numbers. */
   complexValues(dataId: DataId): readonly [Value, Value] {
-    const { content } = this.#data.get(dataId);
+    const { content } = this.#entry(dataId);
     if (content.kind === "complex") return [content.real, content.imag];
     throw new EngineError({
       code: "ENGINE_UNSUPPORTED",
@@ -119,7 +165,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   }
 
   override incRef(dataId: DataId): void {
-    this.#data.get(dataId).refCount++;
+    this.#entry(dataId).refCount++;
   }
 
   decRef(dataId: DataId): void {
@@ -137,6 +183,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     if (!force && entry.refCount > 0) return false;
     this.#pending.delete(entry);
     this.#data.delete(dataId);
+    this.#hostBytes -= entry.bytes;
     return true;
   }
 
@@ -147,12 +194,30 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   /** Runs everything that live tensors wait for, as one graph. */
   flush(): void {
     if (this.#pending.size === 0) return;
-    const values = new Set<Value>();
-    for (const { content } of this.#pending)
-      for (const value of valuesOf(content)) if (value.host === null) values.add(value);
-    flushValues([...values]);
-    this.#pending.clear();
+    flushValues(pendingOf(this.#pending));
+    for (const entry of this.#pending) this.#settle(entry);
   }
+
+  /** An entry whose values have been computed. */
+  #settle(entry: DataRecord): void {
+    this.#pending.delete(entry);
+    this.#count(entry);
+  }
+
+  /** {@link flush} for a runtime without synchronous runs; calls wait for each other. */
+  async #flushLater(): Promise<void> {
+    const before = this.#running;
+    const run = async (): Promise<void> => {
+      await before.catch(() => undefined);
+      const entries = [...this.#pending];
+      await flushValuesLater(pendingOf(entries));
+      for (const entry of entries) this.#settle(entry);
+    };
+    this.#running = run();
+    return this.#running;
+  }
+
+  #running: Promise<void> = Promise.resolve();
 
   #host(value: Value): HostData {
     if (this.scope !== null && !this.scope.isConstant(value)) throw this.scope.dataDependent();
@@ -167,13 +232,16 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   }
 
   override readSync(dataId: DataId): BackendValues {
-    const { content } = this.#data.get(dataId);
+    const { content } = this.#entry(dataId);
     if (content.kind === "numbers") return this.#host(content.value);
     if (content.kind === "strings") return content.strings;
     return tf.backend_util.mergeRealAndImagArrays(...this.readComplex(dataId));
   }
 
   override async read(dataId: DataId): Promise<BackendValues> {
+    const values = valuesOf(this.#entry(dataId).content);
+    const pending = values.some((value) => value.host === null);
+    if (pending && this.scope === null && !loadRuntime().sync) await this.#flushLater();
     return this.readSync(dataId);
   }
 
@@ -184,8 +252,27 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     return this.scope !== null;
   }
 
-  override memory(): { unreliable: boolean; pendingValues: number } {
-    return { unreliable: false, pendingValues: this.#pending.size };
+  #hostBytes = 0;
+
+  /** Brings the count of an entry up to date. */
+  #count(entry: DataRecord): void {
+    const bytes = hostBytes(entry.content);
+    this.#hostBytes += bytes - entry.bytes;
+    entry.bytes = bytes;
+  }
+
+  /** What tfjs's `tf.memory()` shows beside its own counts of tensors. */
+  override memory(): EngineMemory {
+    for (const entry of this.#pending) this.#count(entry);
+    let sessionBytes = 0;
+    for (const { bytes } of engineState.order) sessionBytes += bytes;
+    return {
+      unreliable: false,
+      hostBytes: this.#hostBytes,
+      pendingValues: this.#pending.size,
+      pendingNodes: collect(pendingOf(this.#pending)).length,
+      sessionBytes,
+    };
   }
 
   override floatPrecision(): 16 | 32 {
