@@ -222,3 +222,78 @@ export function tableRows(
     }
   }
 }
+
+/** One pixel of the antialiased float resize: the sum of weight * value over `taps` pixels, float32, in order. */
+function floatPixel(pixel: usize, weights: usize, taps: i32): v128 {
+  let sum = f32x4.splat(0);
+  const end = weights + <usize>(taps * 4);
+  for (let w = weights; w < end; w += 4, pixel += 3) {
+    const value = f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(v128.load32_zero(pixel))));
+    sum = f32x4.add(sum, f32x4.mul(value, v128.load32_splat(w)));
+  }
+  return sum;
+}
+
+/** Horizontal pass of the float resize: uint8 r g b -> float32 r g b. `weights`: float32 [width, taps]. */
+export function floatHorizontal(
+  src: usize,
+  srcStride: i32,
+  out: usize,
+  outStride: i32,
+  rows: i32,
+  width: i32,
+  starts: usize,
+  weights: usize,
+  taps: i32,
+): void {
+  for (let y = 0; y < rows; y++) {
+    const row = src + <usize>(y * srcStride);
+    let o = out + <usize>(y * outStride);
+    let w = weights;
+    const end = starts + <usize>(width * 4);
+    for (let s = starts; s < end; s += 4, o += 12) {
+      v128.store(o, floatPixel(row + <usize>load<i32>(s), w, taps));
+      w += <usize>(taps * 4);
+    }
+  }
+}
+
+/**
+ * Vertical pass of the float resize, then value * scale + shift, into three planes. `width` is a multiple of 4; `affine` holds scale of
+ * r g b four times over (12 float32), then shift alike.
+ */
+export function floatVertical(
+  src: usize,
+  stride: i32,
+  out: usize,
+  plane: i32,
+  width: i32,
+  weights: usize,
+  taps: i32,
+  affine: usize,
+): void {
+  const last = weights + <usize>(taps * 4);
+  const end = src + <usize>(width * 12);
+  const g = <usize>plane;
+  const b = <usize>(2 * plane);
+  for (let p = src, o = out; p < end; p += 48, o += 16) {
+    let s0 = f32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let q = p;
+    for (let w = weights; w < last; w += 4) {
+      const weight = v128.load32_splat(w);
+      s0 = f32x4.add(s0, f32x4.mul(v128.load(q), weight));
+      s1 = f32x4.add(s1, f32x4.mul(v128.load(q, 16), weight));
+      s2 = f32x4.add(s2, f32x4.mul(v128.load(q, 32), weight));
+      q += <usize>stride;
+    }
+    // r0 g0 b0 r1 | g1 b1 r2 g2 | b2 r3 g3 b3
+    s0 = f32x4.add(f32x4.mul(s0, v128.load(affine)), v128.load(affine, 48));
+    s1 = f32x4.add(f32x4.mul(s1, v128.load(affine, 16)), v128.load(affine, 64));
+    s2 = f32x4.add(f32x4.mul(s2, v128.load(affine, 32)), v128.load(affine, 80));
+    v128.store(o, v128.shuffle<f32>(v128.shuffle<f32>(s0, s1, 0, 3, 6, 6), s2, 0, 1, 2, 5));
+    v128.store(o + g, v128.shuffle<f32>(v128.shuffle<f32>(s0, s1, 1, 4, 7, 7), s2, 0, 1, 2, 6));
+    v128.store(o + b, v128.shuffle<f32>(v128.shuffle<f32>(s0, s1, 2, 5, 5, 5), s2, 0, 1, 4, 7));
+  }
+}

@@ -1,6 +1,16 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { type Cv2Table, cv2Table } from "./cv2-table.js";
 import type { Geometry } from "./geometry.js";
+import {
+  Arena,
+  align,
+  BLOCK_ROWS,
+  chunkRowsOf,
+  MEMORY_LIMIT,
+  SLACK,
+  slideWindow,
+  windowRowsOf,
+} from "./kernel-memory.js";
 import { type PillowCoefficients, type PillowFilter, pillowCoefficients } from "./pillow-coefficients.js";
 import { type SimdKernels, simdKernels } from "./simd-kernels.js";
 
@@ -24,44 +34,11 @@ interface Block {
   readonly rows: number;
 }
 
-/** `bytes` is the kernels' memory; `free` addresses as many bytes per row of a block as were asked for. */
+/** `bytes` is the kernels' memory; `free` addresses the extra bytes that were asked for. */
 type Emit = (block: Block, bytes: Uint8Array, free: number) => void;
 
-/** Beyond this a resize (a million rows into one) goes the plain way, whose intermediate is an ordinary array. */
-const MEMORY_LIMIT = 64 * 2 ** 20;
-/** Source rows copied at a time: they stay in the second-level cache until the horizontal pass has read them. */
-const CHUNK_BYTES = 256 * 1024;
-/** Output rows per block, so that a call into WebAssembly does enough and the block stays in the cache. */
-const BLOCK_ROWS = 16;
-const PAGE = 65_536;
-/** The kernels read and write whole vectors. */
-const SLACK = 32;
-
-const align = (bytes: number): number => (bytes + 15) & ~15;
-
-/** Hands out addresses in the kernels' memory; nothing outlives a resize. */
-class Arena {
-  readonly #kernels: SimdKernels;
-  #next = 1024;
-  constructor(kernels: SimdKernels) {
-    this.#kernels = kernels;
-  }
-  take(bytes: number): number {
-    const address = this.#next;
-    this.#next = align(address + bytes + SLACK);
-    return address;
-  }
-  /** After the last `take`: views are of the memory as it then is. */
-  bytes(): Uint8Array {
-    const { memory } = this.#kernels;
-    const missing = this.#next - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / PAGE));
-    return new Uint8Array(memory.buffer);
-  }
-  get size(): number {
-    return this.#next;
-  }
-}
+/** 3 x 256 float32. */
+const TABLE_BYTES = 3072;
 
 /** Tables as the kernels read them, made once per table. */
 interface Packed {
@@ -129,21 +106,19 @@ function pillowBlocks(
 ): boolean {
   const srcStride = image.width * 3;
   const horizontal = width === image.width ? null : packPillow(pillowCoefficients(image.width, width, filter));
-  const verticalTable = height === image.height ? null : pillowCoefficients(image.height, height, filter);
-  const vertical = verticalTable === null ? null : packPillow(verticalTable);
+  const table = height === image.height ? null : pillowCoefficients(image.height, height, filter);
+  const vertical = table === null ? null : packPillow(table);
   const stride = align((horizontal?.width ?? width) * 3 + SLACK);
-  const chunkRows = Math.max(1, Math.min(image.height, Math.floor(CHUNK_BYTES / srcStride)));
-  // A block's window: what its first row needs, and the advance of the others.
-  const reach = vertical === null ? 1 : vertical.pairs * 2;
-  const windowRows = reach + Math.ceil((BLOCK_ROWS * image.height) / height) + 2;
+  const chunkRows = chunkRowsOf(image);
   const arena = new Arena(kernels);
   const src = arena.take(chunkRows * srcStride + (horizontal?.pairs ?? 1) * 6);
-  const window = arena.take((windowRows + 1) * stride);
+  // One row more: the last tap of an odd number is paired with a row whose weight is 0.
+  const window = arena.take((windowRowsOf(image.height, height, (vertical?.pairs ?? 1) * 2) + 1) * stride);
   const out = arena.take(BLOCK_ROWS * stride);
   const starts = arena.take(horizontal?.starts.length ?? 0);
   const weights = arena.take(horizontal?.weights.length ?? 0);
   const verticalWeights = arena.take(vertical?.weights.length ?? 0);
-  const free = arena.take(extra * BLOCK_ROWS);
+  const free = arena.take(extra);
   if (arena.size > MEMORY_LIMIT) return false;
   const bytes = arena.bytes();
   if (horizontal !== null) {
@@ -151,63 +126,39 @@ function pillowBlocks(
     bytes.set(horizontal.weights, weights);
   }
   if (vertical !== null) bytes.set(vertical.weights, verticalWeights);
-  const firstOf = (y: number) => (verticalTable === null ? y : verticalTable.start[y]!);
-  const endOf = (y: number) => (verticalTable === null ? y + 1 : verticalTable.start[y]! + verticalTable.count[y]!);
-
-  // Image rows [windowFrom, windowTo) lie in the window.
-  let windowFrom = firstOf(0);
-  let windowTo = windowFrom;
-  for (let y = 0; y < height; y += BLOCK_ROWS) {
-    const rows = Math.min(BLOCK_ROWS, height - y);
-    const from = firstOf(y);
-    const to = Math.max(endOf(y + rows - 1), windowTo);
-    if (from > windowFrom) {
-      const kept = Math.max(0, windowTo - from);
-      if (kept > 0)
-        bytes.copyWithin(window, window + (from - windowFrom) * stride, window + (windowTo - windowFrom) * stride);
-      windowFrom = from;
-      windowTo = from + kept;
-    }
-    while (windowTo < to) {
-      const count = Math.min(chunkRows, to - windowTo);
-      const target = window + (windowTo - windowFrom) * stride;
+  slideWindow({
+    bytes,
+    window,
+    stride,
+    height,
+    chunkRows,
+    firstOf: (y) => (table === null ? y : table.start[y]!),
+    endOf: (y) => (table === null ? y + 1 : table.start[y]! + table.count[y]!),
+    make: (row, count, address) => {
       if (horizontal === null) {
         for (let r = 0; r < count; r++) {
-          const p = (windowTo + r) * srcStride;
-          bytes.set(image.data.subarray(p, p + srcStride), target + r * stride);
+          const p = (row + r) * srcStride;
+          bytes.set(image.data.subarray(p, p + srcStride), address + r * stride);
         }
-      } else {
-        bytes.set(image.data.subarray(windowTo * srcStride, (windowTo + count) * srcStride), src);
-        kernels.pillowHorizontal(
-          src,
-          srcStride,
-          target,
-          stride,
-          count,
-          horizontal.width,
-          starts,
-          weights,
-          horizontal.pairs,
-        );
+        return;
       }
-      windowTo += count;
-    }
-    if (vertical === null) {
-      emit({ address: window, stride, y, rows }, bytes, free);
-      continue;
-    }
-    for (let r = 0; r < rows; r++) {
-      kernels.pillowVertical(
-        window + (firstOf(y + r) - windowFrom) * stride,
-        stride,
-        out + r * stride,
-        width * 3,
-        verticalWeights + (y + r) * vertical.pairs * 8,
-        vertical.pairs,
-      );
-    }
-    emit({ address: out, stride, y, rows }, bytes, free);
-  }
+      const { width: outWidth, pairs } = horizontal;
+      bytes.set(image.data.subarray(row * srcStride, (row + count) * srcStride), src);
+      kernels.pillowHorizontal(src, srcStride, address, stride, count, outWidth, starts, weights, pairs);
+    },
+    finish: (y, rows, addressOf) => {
+      if (table === null || vertical === null) {
+        emit({ address: addressOf(y), stride, y, rows }, bytes, free);
+        return;
+      }
+      const { pairs } = vertical;
+      for (let r = 0; r < rows; r++) {
+        const rowWeights = verticalWeights + (y + r) * pairs * 8;
+        kernels.pillowVertical(addressOf(table.start[y + r]!), stride, out + r * stride, width * 3, rowWeights, pairs);
+      }
+      emit({ address: out, stride, y, rows }, bytes, free);
+    },
+  });
   return true;
 }
 
@@ -229,7 +180,7 @@ function cv2Blocks(
   const out = arena.take(BLOCK_ROWS * stride);
   const starts = arena.take(x.starts.length);
   const weights = arena.take(x.weights.length);
-  const free = arena.take(extra * BLOCK_ROWS);
+  const free = arena.take(extra);
   if (arena.size > MEMORY_LIMIT) return false;
   const bytes = arena.bytes();
   bytes.set(x.starts, starts);
@@ -296,15 +247,37 @@ export function resampleToChwSimd(
   if (kernels === null) return false;
   const plane = netW * netH;
   const { width } = request;
-  return stream(kernels, image, request, 0, ({ address, stride, y, rows }, bytes) => {
-    for (let r = 0; r < rows; r++) {
-      let p = address + r * stride;
-      let o = (padT + y + r) * netW + padL;
-      for (const end = o + width; o < end; o++, p += 3) {
-        out[o] = table[bytes[p]!]!;
-        out[o + plane] = table[256 + bytes[p + 1]!]!;
-        out[o + 2 * plane] = table[512 + bytes[p + 2]!]!;
+  if (out instanceof Uint8Array || table instanceof Uint8Array) {
+    return stream(kernels, image, request, 0, ({ address, stride, y, rows }, bytes) => {
+      for (let r = 0; r < rows; r++) {
+        let p = address + r * stride;
+        let o = (padT + y + r) * netW + padL;
+        for (const end = o + width; o < end; o++, p += 3) {
+          out[o] = table[bytes[p]!]!;
+          out[o + plane] = table[256 + bytes[p + 1]!]!;
+          out[o + 2 * plane] = table[512 + bytes[p + 2]!]!;
+        }
       }
+    });
+  }
+  const blockBytes = BLOCK_ROWS * width * 4;
+  // Rows that fill the canvas lie one behind the other in both places and are copied as one.
+  const isWhole = width === netW;
+  let floats: Float32Array | null = null;
+  return stream(kernels, image, request, TABLE_BYTES + 3 * blockBytes, ({ address, stride, y, rows }, bytes, free) => {
+    const planes = free + TABLE_BYTES;
+    if (floats === null) {
+      floats = new Float32Array(bytes.buffer);
+      floats.set(table, free >> 2);
+    }
+    kernels.tableRows(address, stride, planes, width * 4, blockBytes, rows, width, free);
+    for (let c = 0; c < 3; c++) {
+      const from = (planes + c * blockBytes) >> 2;
+      const to = c * plane + (padT + y) * netW + padL;
+      if (isWhole) out.set(floats.subarray(from, from + rows * width), to);
+      else
+        for (let r = 0; r < rows; r++)
+          out.set(floats.subarray(from + r * width, from + (r + 1) * width), to + r * netW);
     }
   });
 }

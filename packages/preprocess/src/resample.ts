@@ -1,7 +1,7 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { writeChw } from "./chw.js";
 import type { Geometry } from "./geometry.js";
-import { resampleToChwSimd } from "./resample-simd.js";
+import { type ResizeRequest, resampleToChwSimd } from "./resample-simd.js";
 import { resizeCv2Linear } from "./resize-cv2.js";
 import { resizePillow } from "./resize-pillow.js";
 
@@ -32,14 +32,12 @@ export function resampleToChw({
   out: Float32Array | Uint8Array;
 }): void {
   const { contentW, contentH } = geometry;
-  if (contentW !== image.width || contentH !== image.height) {
-    const size = { width: contentW, height: contentH };
-    const request =
-      kernel === "cv2-linear"
-        ? ({ kernel: "cv2", ...size } as const)
-        : ({ kernel: "pillow", filter: "bilinear", ...size } as const);
-    if (resampleToChwSimd(image, request, geometry, table, out)) return;
-  }
+  const size = { width: contentW, height: contentH };
+  // Pillow skips a pass that changes nothing, so its stream also serves pictures that already have their size.
+  const isSame = contentW === image.width && contentH === image.height;
+  const request: ResizeRequest =
+    kernel === "cv2-linear" && !isSame ? { kernel: "cv2", ...size } : { kernel: "pillow", filter: "bilinear", ...size };
+  if (resampleToChwSimd(image, request, geometry, table, out)) return;
   const { netW: width, netH: height, padL: left, padT: top } = geometry;
   writeChw({ image: resample(image, kernel, contentW, contentH), table, out, width, height, left, top });
 }

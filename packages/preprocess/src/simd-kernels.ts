@@ -31,6 +31,27 @@ export interface SimdKernels {
     weightUpper: number,
     weightLower: number,
   ): void;
+  floatHorizontal(
+    src: number,
+    srcStride: number,
+    out: number,
+    outStride: number,
+    rows: number,
+    width: number,
+    starts: number,
+    weights: number,
+    taps: number,
+  ): void;
+  floatVertical(
+    src: number,
+    stride: number,
+    out: number,
+    plane: number,
+    width: number,
+    weights: number,
+    taps: number,
+    affine: number,
+  ): void;
   tableRows(
     src: number,
     srcStride: number,

@@ -1,0 +1,2 @@
+/** The WebAssembly module of assembly/kernels.ts. */
+export function compileKernels(): Promise<Buffer>;
