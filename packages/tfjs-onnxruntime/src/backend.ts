@@ -275,6 +275,14 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     };
   }
 
+  override readToGPU(): never {
+    throw noDevice("readToGPU");
+  }
+
+  override createTensorFromGPUData(): never {
+    throw noDevice("createTensorFromGPUData");
+  }
+
   override floatPrecision(): 16 | 32 {
     return 32;
   }
@@ -297,6 +305,15 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
   override dispose(): void {
     this.#pending.clear();
   }
+}
+
+function noDevice(method: string): EngineError {
+  return new EngineError({
+    code: "ENGINE_UNSUPPORTED",
+    op: method,
+    message: `${method} is not supported: tensors of this backend live in host memory, whatever the execution provider.`,
+    hint: "Use data().",
+  });
 }
 
 /** Whether a backend is this engine, whichever copy of the package made it. */

@@ -101,8 +101,8 @@ export function kernel(
       const inputs = (call.inputs ?? {}) as tf.NamedTensorInfoMap;
       const attrs = (call.attrs ?? {}) as unknown as Record<string, unknown>;
       const backend = call.backend as OnnxRuntimeBackend;
-      if (!anyDtype && hasForeignInput(inputs)) return runOnCpu(kernelName, backend, inputs, attrs);
       try {
+        if (!anyDtype && hasForeignInput(inputs)) return runOnCpu(kernelName, backend, inputs, attrs);
         return run(makeCall(backend, inputs, attrs));
       } catch (error) {
         throw operandError(error, kernelName, inputs);
