@@ -1,7 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { OnnxRuntimeBackend } from "../backend.js";
 import { runOnCpu } from "../delegate.js";
-import { type Attrs, hostValue, record, sizeOf, type Value } from "../graph.js";
+import { type Attrs, type HostData, hostValue, record, sizeOf, type Value } from "../graph.js";
 import { type Lowering, lowerings } from "../lower/registry.js";
 import { operandError } from "../operand-error.js";
 
@@ -39,6 +39,14 @@ export interface Call {
   ): Value[];
   /** A fed float32 scalar: for numbers that may change from call to call without a new compilation. */
   scalar(value: number, dtype?: tf.DataType): Value;
+  /** A value of zeros; the scalar is fed. */
+  zeros(shape: readonly number[], dtype?: tf.DataType): Value;
+  /** Real and imaginary part of a complex64 tensor, in its shape. */
+  parts(info: tf.TensorInfo): [Value, Value];
+  /** The complex64 tensor of two float32 values. */
+  complex(real: Value, imag: Value): tf.TensorInfo;
+  /** Runs this call on tfjs's cpu backend instead, and counts it as delegated. */
+  onCpu(): tf.TensorInfo | tf.TensorInfo[];
   /** The tensor of a value: a new data id. */
   tensor(value: Value, shape?: readonly number[]): tf.TensorInfo;
   /** A tensor that shares the data of `info` under another shape. */
@@ -47,22 +55,50 @@ export interface Call {
 
 export type Kernel = (call: Call) => tf.TensorInfo | tf.TensorInfo[];
 
-function makeCall(backend: OnnxRuntimeBackend, inputs: tf.NamedTensorInfoMap, attrs: Record<string, unknown>): Call {
-  return {
+/** The same value under another shape. While tracing, the view stays connected to the value that a later call replaces. */
+function reshaped(value: Value, shape: readonly number[], { tracing }: OnnxRuntimeBackend): Value {
+  if (value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i])) return value;
+  if (value.host !== null && !tracing) return hostValue(value.host, shape, value.dtype);
+  return record({ op: "Reshape", inputs: [value], outputs: [{ shape, dtype: value.dtype }] })[0]!;
+}
+
+/** Host data of a tensor without elements. */
+function empty(dtype: tf.DataType): HostData {
+  if (dtype === "float32") return new Float32Array(0);
+  return dtype === "int32" ? new Int32Array(0) : new Uint8Array(0);
+}
+
+function makeCall(
+  kernelName: string,
+  backend: OnnxRuntimeBackend,
+  inputs: tf.NamedTensorInfoMap,
+  attrs: Record<string, unknown>,
+): Call {
+  const call: Call = {
     inputs,
     attrs,
     backend,
-    value(info) {
-      const value = backend.value(info.dataId);
-      if (value.shape.length === info.shape.length && value.shape.every((d, i) => d === info.shape[i])) return value;
-      // While tracing, the view must stay connected to the value that a later call replaces.
-      if (value.host !== null && !backend.tracing) return hostValue(value.host, info.shape, value.dtype);
-      return record({ op: "Reshape", inputs: [value], outputs: [{ shape: info.shape, dtype: value.dtype }] })[0]!;
+    value: (info) => reshaped(backend.value(info.dataId), info.shape, backend),
+    record(op, values, outputs, nodeAttrs) {
+      // Without elements there is nothing to compute; several operators refuse such shapes.
+      if (outputs.every(({ shape }) => shape.includes(0)))
+        return outputs.map(({ shape, dtype }) => hostValue(empty(dtype), shape, dtype));
+      return record({ op, inputs: values, outputs, ...(nodeAttrs === undefined ? {} : { attrs: nodeAttrs }) });
     },
-    record: (op, values, outputs, nodeAttrs) =>
-      record({ op, inputs: values, outputs, ...(nodeAttrs === undefined ? {} : { attrs: nodeAttrs }) }),
     scalar: (value, dtype = "float32") =>
       hostValue(dtype === "float32" ? Float32Array.of(value) : Int32Array.of(value), [], dtype),
+    zeros: (shape, dtype = "float32") =>
+      call.record("Fill", [call.scalar(0, dtype === "int32" ? "int32" : "float32")], [{ shape, dtype }])[0]!,
+    parts(info) {
+      const [real, imag] = backend.complexValues(info.dataId);
+      return [reshaped(real, info.shape, backend), reshaped(imag, info.shape, backend)];
+    },
+    complex: (real, imag) => ({
+      dataId: backend.registerComplex(real, imag),
+      shape: [...real.shape],
+      dtype: "complex64",
+    }),
+    onCpu: () => runOnCpu(kernelName, backend, inputs, attrs),
     tensor(value, shape = value.shape) {
       return { dataId: backend.register(value), shape: [...shape], dtype: value.dtype };
     },
@@ -71,6 +107,7 @@ function makeCall(backend: OnnxRuntimeBackend, inputs: tf.NamedTensorInfoMap, at
       return { dataId: info.dataId, shape: [...shape], dtype: info.dtype };
     },
   };
+  return call;
 }
 
 /** Strings and complex numbers never enter a graph. */
@@ -103,7 +140,7 @@ export function kernel(
       const backend = call.backend as OnnxRuntimeBackend;
       try {
         if (!anyDtype && hasForeignInput(inputs)) return runOnCpu(kernelName, backend, inputs, attrs);
-        return run(makeCall(backend, inputs, attrs));
+        return run(makeCall(kernelName, backend, inputs, attrs));
       } catch (error) {
         throw operandError(error, kernelName, inputs);
       }
@@ -113,10 +150,7 @@ export function kernel(
 
 /** Registers a kernel that always runs on tfjs's cpu backend. */
 export function delegated(kernelName: string): void {
-  kernel(kernelName, ({ backend, inputs, attrs }) => runOnCpu(kernelName, backend, inputs, attrs), {
-    status: "delegated",
-    anyDtype: true,
-  });
+  kernel(kernelName, (call) => call.onCpu(), { status: "delegated", anyDtype: true });
 }
 
 /** Registers every kernel that the cpu backend has and this one has not as delegated. Call it after all others. */
