@@ -34,5 +34,6 @@ export * as ops from "./ops/index.js";
 export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
 export { freeze } from "./promotion.js";
 export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";
+export { type EngineName, selectEngine } from "./select-engine.js";
 export type { TensorTree } from "./tensor-tree.js";
 export { type TraceInput, trace } from "./trace.js";

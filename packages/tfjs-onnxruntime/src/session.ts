@@ -1,4 +1,5 @@
 import type { Model } from "@seg/onnx";
+import { warnOfSecondTfjs } from "./duplicate-tfjs.js";
 import { EngineError } from "./errors.js";
 import { ProfiledSession } from "./profiled-session.js";
 import { currentProviders, dropProviders, providerName, strictRefusal } from "./providers.js";
@@ -14,6 +15,7 @@ export type Session = Pick<NativeSession, "run" | "dispose">;
  * @throws {@link EngineError} `ENGINE_PROVIDER` with `strict`, `ENGINE_GRAPH_TOO_LARGE`; otherwise the error of the last provider
  */
 export function createSession(model: Model): Session {
+  warnOfSecondTfjs();
   const { used } = currentProviders();
   const measured = engineState.profiler !== null || providerName(used[0]!) !== "cpu";
   let first: unknown = null;
