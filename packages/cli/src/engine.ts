@@ -1,17 +1,21 @@
-import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
+import { configure, engineInfo, selectEngine } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 
-/** Makes the ONNX Runtime backend active. `threads` undefined keeps the engine's default. */
+/**
+ * Makes the tfjs backend active that `SEG_ENGINE` names: ONNX Runtime by default. `threads` undefined keeps the engine's default; the
+ * other engines ignore it.
+ */
 export async function startEngine({
   threads,
 }: {
   threads?: number | undefined;
-} = {}): Promise<{ version: string; threads: number }> {
+} = {}): Promise<{ name: string; version: string; threads: number }> {
   // tfjs advertises its native package once per process; here it would be wrong advice.
   const { env } = tf;
   env().set("PROD", true);
   if (threads !== undefined) configure({ threads });
-  await tf.setBackend("onnxruntime");
+  const name = await selectEngine();
+  if (name !== "onnxruntime") return { name: `tfjs ${name}`, version: tf.version_core, threads: 1 };
   const { version, threads: used } = engineInfo();
-  return { version, threads: used };
+  return { name, version, threads: used };
 }

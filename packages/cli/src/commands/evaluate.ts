@@ -432,7 +432,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     overlays: drawn.pictures,
     environment: {
       device: bench.device,
-      runtime: `onnxruntime ${engine.version}`,
+      runtime: `${engine.name} ${engine.version}`,
       node: process.version,
       "threads (timing)": String(bench.threads),
       "load average (before, after timing)": bench.loadAverage.map((v) => v.toFixed(2)).join(", "),

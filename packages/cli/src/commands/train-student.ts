@@ -167,7 +167,7 @@ export async function trainStudentCommand(
   });
   const engine = await startEngine({ threads: options["threads"] as number | undefined });
   for (const reason of decision.reasons) output.line(`student     ${reason}`);
-  output.line(`engine      onnxruntime ${engine.version}, ${engine.threads} threads`);
+  output.line(`engine      ${engine.name} ${engine.version}, ${engine.threads} threads`);
 
   const mapping = createClassMapping(train.dataset);
   let teacher: TeacherCache | null = null;

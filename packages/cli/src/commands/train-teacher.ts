@@ -113,7 +113,7 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
     return;
   }
   const engine = await startEngine({ threads: options["threads"] as number | undefined });
-  output.line(`engine      onnxruntime ${engine.version}, ${engine.threads} threads`);
+  output.line(`engine      ${engine.name} ${engine.version}, ${engine.threads} threads`);
   const items = await itemsOf(train, output, "reading", options["max-images"] as number | undefined);
   const validation = val === null ? [] : await itemsOf(val, output, "reading");
   const names = createClassMapping(train.dataset).classes.map((c) => c.name);
