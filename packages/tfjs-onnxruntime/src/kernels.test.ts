@@ -325,6 +325,53 @@ const cases: Case[] = [
   { name: "silu", fn: (x) => ops.silu(x!), shapes: [[3, 4]] },
   { name: "gelu", fn: (x) => ops.gelu(x!), shapes: [[3, 4]] },
   {
+    name: "sigmoidCrossEntropy",
+    fn: (x, t) => ops.sigmoidCrossEntropy({ logits: x!, targets: t! }),
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+  },
+  {
+    name: "softmaxCrossEntropy",
+    fn: (x, t) => ops.softmaxCrossEntropy({ logits: x!, targets: t! }),
+    shapes: [
+      [2, 3, 4],
+      [2, 3, 4],
+    ],
+  },
+  {
+    // Few pixels, many channels: images and pixels are one axis of the filter's gradient.
+    name: "conv2d of small maps",
+    fn: (x, w) => tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, "same"),
+    shapes: [
+      [3, 2, 2, 5],
+      [3, 3, 5, 4],
+    ],
+  },
+  {
+    name: "strided conv2d of small maps",
+    fn: (x, w) => tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 2, 1, "NHWC", 1, "floor"),
+    shapes: [
+      [2, 4, 4, 3],
+      [3, 3, 3, 8],
+    ],
+  },
+  {
+    // The normalisation's gradient leaves a factor per channel to whoever reads it: convolutions or, here, also a sum.
+    name: "conv2d, batchNormTrain, and a second reader",
+    fn: (x, w) => {
+      const y = tf.conv2d(x as tf.Tensor4D, w as tf.Tensor4D, 1, "same");
+      const scale = tf.tensor1d([1.5, -0.5]);
+      const norm = ops.batchNormTrain({ x: y, scale, offset: tf.tensor1d([0.1, 0.2]), eps: 1e-3 }).y;
+      return tf.sin(tf.add(norm, tf.mul(y, 0.3)));
+    },
+    shapes: [
+      [2, 4, 3, 2],
+      [3, 3, 2, 2],
+    ],
+  },
+  {
     name: "layerNorm",
     fn: (x, s, o) => ops.layerNorm({ x: x!, scale: s!, offset: o!, eps: 1e-5 }),
     shapes: [[2, 3, 6], [6], [6]],

@@ -60,3 +60,18 @@ lowering("SegGeluGrad", (c, node) => {
   const slope = c.emit("Add", [normalCdf(c, x!), c.emit("Mul", [x!, density])]);
   c.set(node.outputs[0]!, c.emit("Mul", [dy!, slope]), perm);
 });
+
+/** max(x, 0) - x t + log(1 + exp(-|x|)) */
+kernel("SegSigmoidCrossEntropy", (call) => {
+  const { x, t } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+  const values = [call.value(x!), call.value(t!)];
+  return call.tensor(call.record("SegSigmoidCrossEntropy", values, [{ shape: x!.shape, dtype: "float32" }])[0]!);
+});
+// log(1 + exp(-|x|)) = -log(sigmoid(|x|)): both have vector forms, the runtime's Softplus computes two branches of scalar ones.
+lowering("SegSigmoidCrossEntropy", (c, node) => {
+  const { names, perm } = c.align(node.inputs, node.outputs[0]!.shape);
+  const [x, t] = names as [string, string];
+  const rest = c.emit("Log", [c.emit("Sigmoid", [c.emit("Abs", [x])])]);
+  const linear = c.emit("Sub", [c.emit("Relu", [x]), c.emit("Mul", [x, t])]);
+  c.set(node.outputs[0]!, c.emit("Sub", [linear, rest]), perm);
+});

@@ -48,9 +48,12 @@ lowering("Conv2DBackpropInput", (c, node) => {
   const [kh, kw] = size as [number, number];
   const [, height, width] = node.outputs[0]!.shape as [number, number, number, number];
   const [, outHeight, outWidth] = node.inputs[0]!.shape as [number, number, number, number];
-  const dy = c.inPerm(node.inputs[0]!, NCHW);
-  const w = c.inPerm(node.inputs[1]!, OIHW);
+  const { name: dy, scale } = c.unscaled(node.inputs[0]!);
+  const filter = c.inPerm(node.inputs[1]!, OIHW);
   const [, , inChannels, outChannels] = node.inputs[1]!.shape as [number, number, number, number];
+  // A factor per channel of dy is one per output channel of the filter.
+  const w =
+    scale === null ? filter : c.emit("Mul", [filter, c.emit("Reshape", [scale, c.int64([outChannels, 1, 1, 1])])]);
   const unit = strides[0] === 1 && strides[1] === 1 && dilations[0] === 1 && dilations[1] === 1;
   const fits = top < kh && left < kw && bottom < kh && right < kw;
   // Stride 1: a convolution with the flipped filter, in and out swapped, is faster than ConvTranspose where maps are large
@@ -58,13 +61,17 @@ lowering("Conv2DBackpropInput", (c, node) => {
   if (unit && fits && (kh === 1 || outHeight * outWidth * (node.inputs[0]!.shape[0] ?? 1) >= 1600)) {
     let flipped = w;
     if (kh > 1 || kw > 1) {
-      const taps = c.emit("Reshape", [w, c.int64([outChannels, inChannels, kh * kw])]);
-      const swapped = c.emit("Transpose", [taps], { perm: [1, 0, 2] });
-      const order = c.int64(Array.from({ length: kh * kw }, (_, i) => kh * kw - 1 - i));
-      flipped = c.emit("Reshape", [
-        c.emit("Gather", [swapped, order], { axis: 2 }),
-        c.int64([inChannels, outChannels, kh, kw]),
-      ]);
+      // Reversing 9 floats at a time by Gather costs ten times this product with a 0/1 matrix.
+      const area = kh * kw;
+      const exchange = Float32Array.from({ length: area * area }, (_, i) =>
+        (i % area) + Math.floor(i / area) === area - 1 ? 1 : 0,
+      );
+      const taps = c.emit("Reshape", [w, c.int64([outChannels * inChannels, area])]);
+      const reversed = c.emit("MatMul", [taps, c.float(exchange, [area, area])]);
+      const swapped = c.emit("Transpose", [c.emit("Reshape", [reversed, c.int64([outChannels, inChannels, area])])], {
+        perm: [1, 0, 2],
+      });
+      flipped = c.emit("Reshape", [swapped, c.int64([inChannels, outChannels, kh, kw])]);
     } else {
       flipped = c.emit("Transpose", [w], { perm: [1, 0, 2, 3] });
     }
@@ -96,8 +103,18 @@ kernel(
   { status: "composed" },
 );
 
-/** sum over n of dy[n] [O, P] x columns[n]^T [P, K] -> [O, K] */
-function gradientProduct(c: LowerContext, dy: string, columns: string): string {
+/**
+ * Products of output gradients with shifted inputs, summed over pixels and images: [O, K]. Either one product per image and a sum
+ * over images, or, with images and pixels in one axis (`merged`), a single product of long rows.
+ */
+interface GradientProduct {
+  /** dy as [N, O, P], or [O, N P]. */
+  readonly dy: string;
+  readonly merged: boolean;
+}
+
+function gradientProduct(c: LowerContext, { dy, merged }: GradientProduct, columns: string): string {
+  if (merged) return c.emit("Gemm", [dy, columns], { transA: 0, transB: 1 });
   const product = c.contrib
     ? c.emit("FusedMatMul", [dy, columns], { transA: 0, transB: 1, alpha: { float: 1 } }, "com.microsoft")
     : c.emit("MatMul", [dy, c.emit("Transpose", [columns], { perm: [0, 2, 1] })]);
@@ -109,45 +126,54 @@ lowering("Conv2DBackpropFilter", (c, node: RecordedNode) => {
   const [kh, kw] = size as [number, number];
   const [n, , , inChannels] = node.inputs[0]!.shape as [number, number, number, number];
   const [, outHeight, outWidth, outChannels] = node.inputs[1]!.shape as [number, number, number, number];
-  const x = c.inPerm(node.inputs[0]!, NCHW);
-  const dy = c.emit("Reshape", [c.inPerm(node.inputs[1]!, NCHW), c.int64([n, outChannels, outHeight * outWidth])]);
   const pixels = outHeight * outWidth;
   const shape = [outChannels, inChannels, kh, kw];
-  const done = (flat: string) => c.set(node.outputs[0]!, c.emit("Reshape", [flat, c.int64(shape)]), OIHW);
+  const { name: dyMap, scale } = c.unscaled(node.inputs[1]!);
+  const done = (flat: string) => {
+    const gradient = c.emit("Reshape", [flat, c.int64(shape)]);
+    const factor = scale === null ? null : c.emit("Reshape", [scale, c.int64([outChannels, 1, 1, 1])]);
+    c.set(node.outputs[0]!, factor === null ? gradient : c.emit("Mul", [gradient, factor]), OIHW);
+  };
   const padded = pads.some((p) => p !== 0);
-  if (kh === 1 && kw === 1 && strides[0] === 1 && strides[1] === 1 && !padded) {
-    return done(gradientProduct(c, dy, c.emit("Reshape", [x, c.int64([n, inChannels, pixels])])));
-  }
-  if (strides[0] === 1 && strides[1] === 1) {
+  const area = kh * kw;
+  const unit = strides[0] === 1 && strides[1] === 1;
+  // The sum over images moves N O K numbers, merging the axes N (O + K) P.
+  const merged = n > 1 && area * outChannels * inChannels >= (outChannels + (unit ? 1 : area) * inChannels) * pixels;
+  /** [N, C, ...] as [N, C, P], or [C, N P] */
+  const rows = (map: string, channels: number) =>
+    merged
+      ? c.emit("Reshape", [c.emit("Transpose", [map], { perm: [1, 0, 2, 3] }), c.int64([channels, n * pixels])])
+      : c.emit("Reshape", [map, c.int64([n, channels, pixels])]);
+  const x = c.inPerm(node.inputs[0]!, NCHW);
+  const dy = { merged, dy: rows(dyMap, outChannels) };
+  if (area === 1 && unit && !padded) return done(gradientProduct(c, dy, rows(x, inChannels)));
+  if (unit) {
     // Per tap: shifted view of the padded input against dy.
     const [top, left, bottom, right] = pads as [number, number, number, number];
+    const turned = merged ? c.emit("Transpose", [x], { perm: [1, 0, 2, 3] }) : x;
     const source = padded
-      ? c.emit("Pad", [x, c.int64([0, 0, top, left, 0, 0, bottom, right])], { mode: "constant" })
-      : x;
+      ? c.emit("Pad", [turned, c.int64([0, 0, top, left, 0, 0, bottom, right])], { mode: "constant" })
+      : turned;
+    const view = merged ? [inChannels, n * pixels] : [n, inChannels, pixels];
     const taps: string[] = [];
     for (let i = 0; i < kh; i++) {
       for (let j = 0; j < kw; j++) {
         const y0 = i * dilations[0]!;
         const x0 = j * dilations[1]!;
-        const view = c.emit("Slice", [
-          source,
-          c.int64([y0, x0]),
-          c.int64([y0 + outHeight, x0 + outWidth]),
-          c.int64([2, 3]),
-        ]);
-        const product = gradientProduct(c, dy, c.emit("Reshape", [view, c.int64([n, inChannels, pixels])]));
+        const ends = c.int64([y0 + outHeight, x0 + outWidth]);
+        const tap = c.emit("Slice", [source, c.int64([y0, x0]), ends, c.int64([2, 3])]);
+        const product = gradientProduct(c, dy, c.emit("Reshape", [tap, c.int64(view)]));
         taps.push(c.emit("Reshape", [product, c.int64([outChannels, inChannels, 1])]));
       }
     }
     return done(taps.length === 1 ? taps[0]! : c.emit("Concat", taps, { axis: 2 }));
   }
   // Strided: columns by a depthwise convolution with one-hot filters, channel c * k * k + tap.
-  const area = kh * kw;
   const oneHot = new Float32Array(inChannels * area * area);
   for (let channel = 0; channel < inChannels; channel++) {
     for (let tap = 0; tap < area; tap++) oneHot[(channel * area + tap) * area + tap] = 1;
   }
   const filter = c.float(oneHot, [inChannels * area, 1, kh, kw]);
   const columns = c.emit("Conv", [x, filter], { strides, dilations, pads, kernel_shape: size, group: inChannels });
-  done(gradientProduct(c, dy, c.emit("Reshape", [columns, c.int64([n, inChannels * area, pixels])])));
+  done(gradientProduct(c, dy, rows(columns, inChannels * area)));
 });

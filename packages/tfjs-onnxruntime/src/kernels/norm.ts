@@ -78,30 +78,27 @@ kernel("SegBatchNormTrainGrad", (call) => {
   return outputs.map((v) => call.tensor(v));
 });
 // With m = N H W, r = 1/sqrt(var + eps), xhat = (x - mean) r:
-//   doffset = sum dy, dscale = sum dy xhat, dx = scale r (dy - doffset/m - xhat dscale/m)
+//   doffset = sum dy, dscale = sum dy xhat = r (sum dy x - mean sum dy), dx = scale r (dy - doffset/m - xhat dscale/m)
+// The last two terms are a normalisation of x with other parameters: one pass. The factor scale r stays open, see setScaled.
 lowering("SegBatchNormTrainGrad", (c, node) => {
   const [dyValue, xValue, scaleValue, meanValue, varianceValue] = node.inputs;
   const shape = xValue!.shape;
-  const channels = shape[3]!;
-  const count = sizeOf(shape) / channels;
+  const count = sizeOf(shape) / shape[3]!;
   const dy = c.inPerm(dyValue!, NCHW);
   const x = c.inPerm(xValue!, NCHW);
-  const column = (name: string) => c.emit("Reshape", [name, c.int64([1, channels, 1, 1])]);
-  const variance = c.emit("Add", [c.plain(varianceValue!), c.scalar(node.attrs["epsilon"] as number, "float32")]);
-  const r = c.emit("Reciprocal", [c.emit("Sqrt", [variance])]);
-  const centred = c.emit("Sub", [x, column(c.plain(meanValue!))]);
+  const mean = c.plain(meanValue!);
+  const variance = c.plain(varianceValue!);
+  const epsilon = node.attrs["epsilon"] as number;
+  const r = c.emit("Reciprocal", [c.emit("Sqrt", [c.emit("Add", [variance, c.scalar(epsilon, "float32")])])]);
   const axes = c.int64([0, 2, 3]);
   const sumDy = c.emit("ReduceSum", [dy, axes], { keepdims: 0 });
-  const sumDyCentred = c.emit("ReduceSum", [c.emit("Mul", [dy, centred]), axes], { keepdims: 0 });
-  const dScale = c.emit("Mul", [sumDyCentred, r]);
-  const a = c.emit("Mul", [c.plain(scaleValue!), r]);
-  const inverseCount = c.scalar(1 / count, "float32");
-  // dx = a dy + b (x - mean) + k, b = -a r dscale / m, k = -a doffset / m
-  const b = c.emit("Neg", [c.emit("Mul", [c.emit("Mul", [a, r]), c.emit("Mul", [dScale, inverseCount])])]);
-  const k = c.emit("Neg", [c.emit("Mul", [a, c.emit("Mul", [sumDy, inverseCount])])]);
-  const first = c.emit("Mul", [dy, column(a)]);
-  const second = c.emit("Add", [c.emit("Mul", [centred, column(b)]), column(k)]);
-  c.set(node.outputs[0]!, c.emit("Add", [first, second]), NCHW);
+  const sumDyX = c.emit("ReduceSum", [c.emit("Mul", [dy, x]), axes], { keepdims: 0 });
+  const dScale = c.emit("Mul", [r, c.emit("Sub", [sumDyX, c.emit("Mul", [mean, sumDy])])]);
+  const perPixel = c.scalar(-1 / count, "float32");
+  const slope = c.emit("Mul", [dScale, perPixel]);
+  const offset = c.emit("Mul", [sumDy, perPixel]);
+  const correction = c.emit("BatchNormalization", [x, slope, offset, mean, variance], { epsilon: { float: epsilon } });
+  c.setScaled(node.outputs[0]!, c.emit("Add", [dy, correction]), c.emit("Mul", [c.plain(scaleValue!), r]));
   c.set(node.outputs[1]!, dScale);
   c.set(node.outputs[2]!, sumDy);
 });

@@ -154,6 +154,12 @@ export class LowerContext {
   layouts(value: Value): Layout[] {
     let list = this.#layouts.get(value);
     if (list) return list;
+    const scaled = this.#scaled.get(value);
+    if (scaled) {
+      const column = this.emit("Reshape", [scaled.scale, this.int64([1, value.shape.at(-1)!, 1, 1])]);
+      this.set(value, this.emit("Mul", [scaled.name, column]), NCHW);
+      return this.layouts(value);
+    }
     if (value.node !== null) {
       throw new EngineError({
         code: "ENGINE_SHAPE",
@@ -205,6 +211,21 @@ export class LowerContext {
   set(value: Value, name: string, perm: readonly number[] = identityPerm(value.shape.length)): void {
     this.#layouts.set(value, [{ name, perm: [...perm] }]);
   }
+
+  /**
+   * Declares a result [N, H, W, C] as `name` in NCHW times a factor per channel. Convolutions multiply their small filter instead;
+   * for everyone else the product is emitted on first use.
+   */
+  setScaled(value: Value, name: string, scale: string): void {
+    this.#scaled.set(value, { name, scale });
+  }
+
+  /** A map in NCHW with a factor per channel [C] that is still to be applied, or null for none. */
+  unscaled(value: Value): { name: string; scale: string | null } {
+    return this.#scaled.get(value) ?? { name: this.inPerm(value, NCHW), scale: null };
+  }
+
+  readonly #scaled = new Map<Value, { name: string; scale: string }>();
 
   setLayouts(value: Value, layouts: readonly Layout[]): void {
     this.#layouts.set(value, [...layouts]);

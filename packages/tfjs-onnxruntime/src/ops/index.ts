@@ -1,4 +1,5 @@
 /** Operations with their own gradients: one fused node on this backend, plain tfjs on any other. */
+export { sigmoidCrossEntropy, softmaxCrossEntropy } from "./cross-entropy.js";
 export { gelu } from "./gelu.js";
 export { batchNormTrain, layerNorm } from "./norm.js";
 export { stopGradient, topkMask } from "./select.js";
