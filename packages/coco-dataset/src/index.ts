@@ -40,6 +40,15 @@ export {
   SegError,
   SplitError,
 } from "./errors.js";
+export { type BootstrapDelta, bootstrapDelta } from "./evaluate/bootstrap-delta.js";
+export { type ConfusionMatrix, confusionMatrix } from "./evaluate/confusion-matrix.js";
+export {
+  type ClassCurve,
+  type DetectionCurves,
+  detectionCurves,
+  type OperatingValues,
+} from "./evaluate/detection-curves.js";
+export { type DetectionErrorType, type ErrorBreakdown, errorBreakdown } from "./evaluate/error-breakdown.js";
 export {
   type ClassEval,
   type EvalResult,
@@ -48,10 +57,18 @@ export {
   evaluate,
   formatEvaluation,
 } from "./evaluate/evaluate.js";
+export { evaluateSlices } from "./evaluate/evaluate-slices.js";
+export { type LvisName, type LvisResult, lvisEvaluate } from "./evaluate/lvis-evaluate.js";
 export { type MaskIouMetrics, maskIoUMetrics } from "./evaluate/mask-iou-metrics.js";
 export type { ImageMatches } from "./evaluate/match-category.js";
 export type { AreaRange, EvalCompat, EvalParams, IouType, ResolvedEvalParams } from "./evaluate/params.js";
 export type { SummaryRow } from "./evaluate/summarize.js";
+export {
+  type UltralyticsClass,
+  type UltralyticsMetrics,
+  type UltralyticsSentinel,
+  ultralyticsMetrics,
+} from "./evaluate/ultralytics-metrics.js";
 export type { Finding, FindingFix, FindingLayer, Severity } from "./findings.js";
 export { formatSummary } from "./format-summary.js";
 export { type DatasetInspection, type DatasetTask, inspectDataset } from "./inspect-dataset.js";

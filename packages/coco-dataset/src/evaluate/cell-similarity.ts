@@ -26,13 +26,15 @@ export function cellSimilarity(input: {
   truths: TruthTable;
   detections: DetectionTable;
   images: ReadonlyMap<number, CocoImage>;
-  params: ResolvedEvalParams;
+  params: Pick<ResolvedEvalParams, "iouThresholds" | "keypointSigmas">;
   iouType: IouType;
+  /** Added to denominators. @defaultValue 0 */
+  epsilon?: number;
 }): CellSimilarity {
-  const { truths, detections, params, iouType } = input;
-  if (iouType === "segm") return maskSimilarity(input);
+  const { truths, detections, params, iouType, epsilon = 0 } = input;
+  if (iouType === "segm") return maskSimilarity({ ...input, epsilon });
   if (iouType === "bbox") {
-    return (cell, out) => boxSimilarity(cell, truths, detections, out);
+    return (cell, out) => boxSimilarity(cell, truths, detections, epsilon, out);
   }
   return (cell, out) => {
     cell.detections.forEach((d, row) => {
@@ -49,19 +51,26 @@ export function cellSimilarity(input: {
   };
 }
 
-function boxSimilarity(cell: Cell, truths: TruthTable, detections: DetectionTable, out: Float64Array): void {
+function boxSimilarity(
+  cell: Cell,
+  truths: TruthTable,
+  detections: DetectionTable,
+  epsilon: number,
+  out: Float64Array,
+): void {
   const columns = cell.truths.length;
   for (let column = 0; column < columns; column++) {
     const g = cell.truths[column]!;
     for (let row = 0; row < cell.detections.length; row++) {
       const d = cell.detections[row]!;
-      out[row * columns + column] = boxPairIou(detections.boxes, 4 * d, truths.boxes, 4 * g, truths.isCrowd[g] === 1);
+      const isCrowd = truths.isCrowd[g] === 1;
+      out[row * columns + column] = boxPairIou(detections.boxes, 4 * d, truths.boxes, 4 * g, isCrowd, epsilon);
     }
   }
 }
 
 /** COCO's box IoU of `[x, y, width, height]` at two places; no "+1". */
-function boxPairIou(a: Float64Array, i: number, b: Float64Array, j: number, isCrowd: boolean): number {
+function boxPairIou(a: Float64Array, i: number, b: Float64Array, j: number, isCrowd: boolean, epsilon: number): number {
   const [ax, ay, aw, ah] = [a[i]!, a[i + 1]!, a[i + 2]!, a[i + 3]!];
   const [bx, by, bw, bh] = [b[j]!, b[j + 1]!, b[j + 2]!, b[j + 3]!];
   const width = Math.min(aw + ax, bw + bx) - Math.max(ax, bx);
@@ -69,7 +78,7 @@ function boxPairIou(a: Float64Array, i: number, b: Float64Array, j: number, isCr
   const height = Math.min(ah + ay, bh + by) - Math.max(ay, by);
   if (!(height > 0)) return 0;
   const intersection = width * height;
-  return intersection / (isCrowd ? aw * ah : aw * ah + bw * bh - intersection);
+  return intersection / ((isCrowd ? aw * ah : aw * ah + bw * bh - intersection) + epsilon);
 }
 
 /** Masks live as runs for the time of one cell only. */
@@ -77,9 +86,10 @@ function maskSimilarity(input: {
   truths: TruthTable;
   detections: DetectionTable;
   images: ReadonlyMap<number, CocoImage>;
-  params: ResolvedEvalParams;
+  params: Pick<ResolvedEvalParams, "iouThresholds">;
+  epsilon: number;
 }): CellSimilarity {
-  const { truths, detections, images, params } = input;
+  const { truths, detections, images, params, epsilon } = input;
   const floor = Math.min(...params.iouThresholds);
   const buffer = new RunBuffer(1 << 16);
   let ends = new Int32Array(64);
@@ -126,12 +136,12 @@ function maskSimilarity(input: {
         const isCrowd = truths.isCrowd[cell.truths[column]!] === 1;
         const place = row * numTruths + column;
         out[place] = 0;
-        if (!(boxPairIou(boxes, 4 * at, boxes, 4 * column, isCrowd) > 0)) continue;
+        if (!(boxPairIou(boxes, 4 * at, boxes, 4 * column, isCrowd, 0) > 0)) continue;
         if (upperBound(at, column, isCrowd) < floor) continue;
         const start = at === 0 ? 0 : ends[at - 1]!;
         const truthStart = column === 0 ? 0 : ends[column - 1]!;
         const common = intersectionOfRuns(buffer.data, start, ends[at]!, buffer.data, truthStart, ends[column]!);
-        if (common > 0) out[place] = common / (isCrowd ? areas[at]! : areas[at]! + areas[column]! - common);
+        if (common > 0) out[place] = common / ((isCrowd ? areas[at]! : areas[at]! + areas[column]! - common) + epsilon);
       }
     }
   };

@@ -15,8 +15,10 @@ export interface DetectionTable {
   readonly score: Float64Array;
   /** Pixels; NaN where it is the mask's, which is counted when the mask is decoded. */
   readonly area: Float64Array;
-  /** `[x, y, width, height]` each; zeros for iouType segm. */
+  /** `[x, y, width, height]` each; empty for iouType segm. */
   readonly boxes: Float64Array;
+  /** Detections that count as ignored instead of false when nothing matches them (LVIS); absent: none. */
+  readonly isIgnoredUnmatched?: Uint8Array;
 }
 
 const BBOX = 1;

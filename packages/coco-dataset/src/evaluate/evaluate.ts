@@ -1,12 +1,10 @@
 import type { CocoDataset, CocoResult } from "../document.js";
 import { listSome } from "../findings.js";
-import { type Accumulated, accumulateCategory, emptyAccumulated, type RankedCategory } from "./accumulate.js";
-import { type CellOrder, cellOrder } from "./cell-order.js";
-import { cellSimilarity } from "./cell-similarity.js";
-import { type DetectionTable, detectionTable } from "./detection-table.js";
-import { CellMatcher } from "./match.js";
-import { type ImageMatches, matchCategory } from "./match-category.js";
+import type { Accumulated } from "./accumulate.js";
+import { detectionTable } from "./detection-table.js";
+import type { ImageMatches } from "./match-category.js";
 import { type EvalCompat, type EvalParams, type IouType, type ResolvedEvalParams, resolveParams } from "./params.js";
+import { rankOf, runEvaluation } from "./run-evaluation.js";
 import { meanPrecision, meanRecall, type SummaryRow, summarizeRow, summaryRows } from "./summarize.js";
 import { type TruthTable, truthTable } from "./truth-table.js";
 
@@ -115,32 +113,8 @@ export function evaluate({
   };
   const truths = truthTable({ groundTruth, ...tables });
   const table = detectionTable({ detections, categories: new Set(names.keys()), ...tables });
-  const order = cellOrder(truths, table, params);
-  const similarity = cellSimilarity({ truths, detections: table, images, params, iouType });
-  const matcher = new CellMatcher({
-    truths,
-    detections: table,
-    thresholds: params.iouThresholds,
-    unmatchedId: reproduceIdZero ? 0 : null,
-  });
-  const numCategories = params.useCategories ? params.categoryIds.length : 1;
-  const accumulated = emptyAccumulated(params, numCategories);
-  const matches: ImageMatches[] = [];
-  /** [K, A] */
-  const instances = new Int32Array(numCategories * params.areaRanges.length);
-  const lonely: { k: number; count: number }[] = [];
-  for (let k = 0; k < numCategories; k++) {
-    const result = matchCategory({ k, order, truths, detections: table, params, similarity, matcher, withMatches });
-    const numDetections = order.detectionStart[k + 1]! - order.detectionStart[k]!;
-    if (order.truthStart[k] === order.truthStart[k + 1] && numDetections > 0) lonely.push({ k, count: numDetections });
-    matches.push(...result.matches);
-    const ranked = rankedCategory(k, order, table);
-    result.numRegular.forEach((numRegular, a) => {
-      instances[k * params.areaRanges.length + a] = numRegular;
-      const statuses = result.statuses[a]!;
-      if (numRegular > 0) accumulateCategory({ accumulated, params, ranked, statuses, numRegular, k, a });
-    });
-  }
+  const run = runEvaluation({ truths, detections: table, images, params, iouType, reproduceIdZero, withMatches });
+  const { accumulated, instances } = run;
   const rows = summaryRows(iouType, params);
   return {
     iouType,
@@ -151,22 +125,8 @@ export function evaluate({
     rows,
     ...accumulated,
     perClass: classRows({ accumulated, params, names, instances }),
-    warnings: warningsOf({ truths, lonely, dropped: order.dropped, compat, reproduceIdZero, params }),
-    ...(withMatches ? { matches } : {}),
-  };
-}
-
-function rankOf(ids: readonly number[]): Map<number, number> {
-  return new Map(ids.map((id, rank) => [id, rank]));
-}
-
-function rankedCategory(k: number, order: CellOrder, { score }: DetectionTable): RankedCategory {
-  const start = order.detectionStart[k]!;
-  const end = order.detectionStart[k + 1]!;
-  return {
-    ranking: order.ranking.subarray(start, end).map((position) => position - start),
-    scores: Float64Array.from(order.detections.subarray(start, end), (d) => score[d]!),
-    positionInCell: order.positionInCell.subarray(start, end),
+    warnings: warningsOf({ truths, lonely: run.lonely, dropped: run.dropped, compat, reproduceIdZero, params }),
+    ...(withMatches ? { matches: run.matches } : {}),
   };
 }
 

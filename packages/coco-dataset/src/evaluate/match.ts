@@ -104,7 +104,8 @@ export class CellMatcher {
     this.#taken.fill(-1, 0, numTruths * numThresholds);
     for (let d = 0; d < detections.length; d++) {
       const area = this.#detections.area[detections[d]!]!;
-      const unmatched = area < minimum || area > maximum ? IGNORED : 0;
+      const isExcused = this.#detections.isIgnoredUnmatched?.[detections[d]!] === 1;
+      const unmatched = isExcused || area < minimum || area > maximum ? IGNORED : 0;
       const from = this.#pairStart[d]!;
       const to = this.#pairStart[d + 1]!;
       const place = at + d * numThresholds;

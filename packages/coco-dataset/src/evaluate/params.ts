@@ -41,6 +41,9 @@ function linspace(start: number, stop: number, count: number): number[] {
   return Array.from({ length: count }, (_, i) => (i === count - 1 ? stop : i * step + start));
 }
 
+/** COCO's recall points 0, 0.01, ..., 1. */
+export const RECALL_POINTS: readonly number[] = linspace(0, 1, 101);
+
 const AREAS: readonly AreaRange[] = [
   { label: "all", range: [0, 1e10] },
   { label: "small", range: [0, 32 ** 2] },
@@ -64,7 +67,7 @@ export function resolveParams(input: {
     categoryIds: uniqueAscending(params.categoryIds ?? input.categoryIds),
     useCategories: params.useCategories ?? true,
     iouThresholds: params.iouThresholds ?? linspace(0.5, 0.95, 10),
-    recallThresholds: params.recallThresholds ?? linspace(0, 1, 101),
+    recallThresholds: params.recallThresholds ?? RECALL_POINTS,
     maxDetections: params.maxDetections ?? (isKeypoints ? [20] : [1, 10, 100]),
     areaRanges: params.areaRanges ?? (isKeypoints ? AREAS.filter(({ label }) => label !== "small") : AREAS),
     keypointSigmas: params.keypointSigmas ?? PERSON_SIGMAS,
