@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import process from "node:process";
-import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
+import { configure, engineInfo, selectEngine } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
@@ -39,7 +39,9 @@ print(1000 * t[len(t) // 2] / ${batch})
 
 /** CPU-milliseconds per image of a whole training step: forward, assignment, losses, backward, clipping, AdamW, EMA; one thread. */
 export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<BenchResult[]> {
-  await tf.setBackend("onnxruntime");
+  const engine = await selectEngine();
+  const runtime =
+    engine === "onnxruntime" ? `onnxruntime ${engineInfo().version}` : `tfjs ${tf.version_core} ${engine}`;
   configure({ threads: 1 });
   const results: BenchResult[] = [];
   const cases = [
@@ -69,7 +71,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
       case: `${id} ${size} px batch ${batch}`,
       value,
       unit: "CPU-ms/image",
-      note: `${withPeer && other === null ? "peer not available (python3 with torch and ultralytics), " : ""}${(1000 / value).toFixed(1)} images/s per core, wall ${median(wall).toFixed(1)} ms/image, spread ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)}, onnxruntime ${engineInfo().version}`,
+      note: `${withPeer && other === null ? "peer not available (python3 with torch and ultralytics), " : ""}${(1000 / value).toFixed(1)} images/s per core, wall ${median(wall).toFixed(1)} ms/image, spread ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)}, ${runtime}`,
       ...(other === null
         ? {}
         : {
