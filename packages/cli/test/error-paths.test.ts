@@ -103,7 +103,8 @@ describe("annotation files", () => {
     const output = fresh();
     const result = await runSeg("validate", "--data", annotations, "--output", output, "--split", "train:0.5,val:0.5");
     failure(result);
-    expect(readdirSync(output)).toEqual(["validation.json"]);
+    // No split: what cannot be trained on is shown, not divided.
+    expect(readdirSync(output).sort()).toEqual(["findings.png", "preview.png", "validation.html", "validation.json"]);
     expect(JSON.parse(await readFile(join(output, "validation.json"), "utf8"))).toMatchObject({
       ok: false,
       split: null,

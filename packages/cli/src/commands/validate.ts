@@ -1,29 +1,49 @@
-import { readFile } from "node:fs/promises";
-import { join, relative, resolve } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { basename, join, relative, resolve } from "node:path";
 import {
   type CocoDataset,
+  type ConversionReport,
+  convert,
   fixDataset,
+  formatName,
   formatSummary,
-  loadDataset,
-  type SplitResult,
-  splitDataset,
+  type ImportedDataset,
+  importDataset,
+  type PatchEntry,
+  type ValidationReport,
   validateDataset,
+  writeConversion,
+  writeDataset,
 } from "@seg/coco-dataset";
+import { htmlReport } from "@seg/coco-dataset/preview";
 import sharp from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { emptyData, unusableData } from "../data.js";
+import { CommandError, UsageError } from "../errors.js";
 import { IMAGES_DIR_KEY, imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
+import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
+import { createProbe } from "../validate/create-probe.js";
+import { describeConversion } from "../validate/describe-conversion.js";
+import { type Division, divide } from "../validate/divide.js";
+import { writePictures } from "../validate/write-pictures.js";
 
 export const validateOptions: OptionSpecs = {
-  data: { type: "string", required: true, help: "COCO annotations (.json)" },
-  images: { type: "string", help: "folder of the images; found beside the file when absent" },
+  data: {
+    type: "string",
+    required: true,
+    help: "COCO or LVIS JSON, or a file or folder of YOLO, Pascal VOC, LabelMe, CVAT (recognised by content)",
+  },
+  images: { type: "string", help: "folder of the images; found beside the annotations when absent" },
   output: {
     type: "string",
-    help: "folder for the splits and validation.json; nothing is written without it",
+    help: "folder for splits, COCO files, validation.json and .html, pictures; nothing is written without it",
     aliases: ["output-dir"],
   },
-  split: { type: "string", help: "shares, for example train:0.7,val:0.15,test:0.15" },
+  split: {
+    type: "string",
+    help: "shares, for example train:0.7,val:0.15,test:0.15; without it the splits that the data declares",
+  },
   stratify: { type: "boolean", fallback: true, help: "keep class proportions in every split" },
   "random-seed": {
     type: "number",
@@ -32,96 +52,262 @@ export const validateOptions: OptionSpecs = {
     help: "seed of the split",
     aliases: ["seed"],
   },
+  convert: { type: "list", help: "also write the data as yolo (labels, images, data.yaml) or coco (one file)" },
+  "allow-loss": { type: "boolean", fallback: false, help: "convert although something annotated is lost" },
+  "on-mixed": {
+    type: "string",
+    help: "boxes among masks become rectangles (box-polygon), or all become boxes (boxes)",
+  },
+  preview: {
+    type: "number",
+    range: { integer: true, min: 0, max: 200 },
+    fallback: 12,
+    help: "images on preview.png and findings.png; 0 for none",
+  },
   "skip-images": { type: "boolean", fallback: false, help: "do not open the image files" },
 };
 
-/**
- * Decodes images completely, so that a truncated file is found. The size is the stored one, or the upright one where EXIF turns the
- * picture and the annotations are made for that: training reads such files the same way.
- */
-function createProbe(dataset: CocoDataset, imagesDir: string) {
-  const images = new Map(dataset.images.map((image) => [resolve(imagesDir, image.file_name), image]));
-  return async (path: string): Promise<{ width: number; height: number }> => {
-    const bytes = await readFile(path);
-    // Our own words: the text of libvips' errors is shared by its threads and may be gone when several files are open.
-    const says = (message: string) => (cause: unknown) => {
-      throw new Error(message, { cause });
-    };
-    const { orientation = 1 } = await sharp(bytes).metadata().catch(says("no image that can be read"));
-    const { info } = await sharp(bytes, { failOn: "error" })
-      .raw()
-      .toBuffer({ resolveWithObject: true })
-      .catch(says("damaged or cut off"));
-    const expected = images.get(path);
-    // Orientations 5 to 8 swap the sides.
-    const isTurned = orientation >= 5 && expected?.width === info.height && expected.height === info.width;
-    return isTurned ? { width: info.height, height: info.width } : { width: info.width, height: info.height };
-  };
-}
-
-/** Health check of a COCO file; with --split and --output also safe repairs, splits and a lock file. */
-export async function validate(options: OptionValues, output: Output): Promise<void> {
-  const data = options["data"] as string;
+/** Health check of a dataset in any format; with --output also safe repairs, splits, a lock file, conversions and pictures. */
+export async function validate(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  const path = options["data"] as string;
   const directory = options["output"] as string | undefined;
-  const source = await loadDataset(data);
-  if (source.images.length === 0) throw emptyData(data);
-  const imagesDir =
-    options["skip-images"] === true
-      ? undefined
-      : await imagesDirectory({ dataset: source, path: data, option: options["images"] as string | undefined });
-  const { report } = await validateDataset(
+  const targets = conversionTargets(options, directory);
+  const onMixed = mixedChoice(options["on-mixed"] as string | undefined);
+  const imagesOption = options["images"] as string | undefined;
+  const imported = await importDataset(path, {
+    ...(imagesOption === undefined ? {} : { imagesDir: imagesOption }),
+    signal,
+  });
+  const source = imported.dataset;
+  if (source.images.length === 0) throw emptyData(path);
+  const imagesDir = options["skip-images"] === true ? undefined : await imagesOf(imported, imagesOption);
+  const checked = await validateDataset(
     source,
     imagesDir === undefined ? {} : { imagesDir, probeImage: createProbe(source, imagesDir) },
   );
+  const report: ValidationReport = { ...checked.report, findings: [...imported.findings, ...checked.report.findings] };
   // Crowd flags are left to people: an official crowd of one component looks the same as an exporter mistake.
   const codes = report.findings.map((f) => f.code).filter((code) => code !== "suspicious_iscrowd");
   const { dataset, patchLog } = fixDataset(source, report, { codes });
-  let split: SplitResult | null = null;
-  if (options["split"] !== undefined && report.ok) {
-    split = splitDataset(dataset, {
-      ratios: options["split"] as string,
-      seed: options["random-seed"] as number,
-      stratify: options["stratify"] as boolean,
-    });
-  }
-  output.line(formatSummary(report, split === null ? {} : { split }));
-  for (const patch of patchLog) {
-    const annotation = source.annotations.find((a) => a.id === patch.id);
-    const image = source.images.find((i) => i.id === annotation?.image_id);
-    output.line(
-      `${split === null ? "repairable " : "repaired   "} annotation ${patch.id} of ${image?.file_name ?? "?"}: ${patch.code}${patch.field === null ? ", dropped" : `, ${patch.field}`}`,
+  const asked =
+    options["split"] === undefined
+      ? null
+      : {
+          ratios: options["split"] as string,
+          seed: options["random-seed"] as number,
+          stratify: options["stratify"] as boolean,
+        };
+  const division = report.ok ? divide(dataset, asked, imported.splits) : null;
+  const isForeign = imported.format !== "coco";
+  if (isForeign) output.line(`format      ${formatName(imported.format)}, read as COCO`);
+  output.line(formatSummary(report, division === null ? {} : { split: division }));
+  const willRepair = directory !== undefined && report.ok && (division !== null || isForeign || targets.length > 0);
+  sayRepairs({ output, source, patchLog, done: willRepair || division?.lock != null });
+
+  const conversions: ConversionReport[] = [];
+  if (directory === undefined) {
+    if (division?.lock != null) output.line("written     nothing: give --output FOLDER to keep the splits");
+    else if (isForeign) output.line("written     nothing: give --output FOLDER to keep the data as COCO");
+  } else {
+    await mkdir(directory, { recursive: true });
+    writeReport({ directory, report, imported, patchLog, division });
+    const name = basename(resolve(path));
+    const pictures =
+      imagesDir === undefined
+        ? []
+        : await writePictures({
+            ...{ dataset: source, imagesDir, findings: report.findings, directory, source: name, signal },
+            count: options["preview"] as number,
+          });
+    const page = join(directory, "validation.html");
+    writeFileAtomic(
+      page,
+      htmlReport({
+        title: `Health check of ${name}`,
+        report,
+        split: division ?? undefined,
+        pictures: await Promise.all(
+          pictures.map(async ({ title, bytes }) => {
+            // A photograph takes a fifth of its PNG.
+            const jpeg = await sharp(bytes).jpeg({ quality: 85 }).toBuffer();
+            return { title, bytes: jpeg, mime: "image/jpeg" as const };
+          }),
+        ),
+      }),
     );
-  }
-  if (directory === undefined && split !== null) {
-    output.line("written     nothing: give --output FOLDER to keep the splits");
-  }
-  if (directory !== undefined) {
-    writeJson(join(directory, "validation.json"), { ...report, repairs: patchLog, split: split?.lock ?? null });
-    if (patchLog.length > 0) {
-      writeFileAtomic(join(directory, "patch.jsonl"), `${patchLog.map((p) => JSON.stringify(p)).join("\n")}\n`);
-    }
-    if (split !== null) {
-      const from = resolve(directory);
-      for (const [name, part] of Object.entries(split.splits)) {
-        const where = imagesDir === undefined ? {} : { [IMAGES_DIR_KEY]: relative(from, imagesDir) || "." };
-        writeFileAtomic(join(directory, `${name}.json`), `${JSON.stringify({ ...part, ...where })}\n`);
+    output.line(`report      ${[page, ...pictures.map((picture) => picture.path)].join(", ")}`);
+    if (report.ok) {
+      const asOne = targets.includes("coco") || (isForeign && division === null);
+      const files = await writeDocuments({ directory, dataset, division, imagesDir, asOne, source: imported.source });
+      if (files.length > 0) output.line(`written     ${files.join(", ")}`);
+      if (targets.includes("yolo")) {
+        conversions.push(
+          await writeYolo({
+            ...{ directory, dataset, division, imagesDir, onMixed, output, signal },
+            allowLoss: options["allow-loss"] === true,
+          }),
+        );
       }
-      writeJson(join(directory, "split.lock.json"), split.lock);
-      output.line(
-        `written     ${Object.keys(split.splits)
-          .map((n) => join(directory, `${n}.json`))
-          .join(", ")}`,
-      );
     }
   }
   output.result({
     command: "validate",
     ok: report.ok,
+    format: imported.format,
     findings: report.findings,
     repairs: patchLog.length,
-    split: split?.lock.metrics ?? null,
+    split: division?.lock?.metrics ?? null,
+    conversions,
   });
   if (!report.ok) {
-    throw unusableData({ path: data, errors: report.findings.filter((f) => f.severity === "error") });
+    throw unusableData({ path, errors: report.findings.filter((f) => f.severity === "error") });
   }
+}
+
+/** @throws {@link UsageError} for an unknown target, or one without a folder to write to */
+function conversionTargets(options: OptionValues, directory: string | undefined): readonly string[] {
+  const targets = (options["convert"] ?? []) as readonly string[];
+  const unknown = targets.find((target) => target !== "yolo" && target !== "coco");
+  if (unknown !== undefined) throw new UsageError(`--convert takes yolo or coco, got "${unknown}".`);
+  if (targets.length > 0 && directory === undefined) {
+    throw new UsageError("--convert needs --output FOLDER to write to.");
+  }
+  return targets;
+}
+
+/** @throws {@link UsageError} for another word */
+function mixedChoice(value: string | undefined): "box-polygon" | "boxes" | null {
+  if (value === undefined) return null;
+  if (value === "box-polygon" || value === "boxes") return value;
+  throw new UsageError(`--on-mixed takes box-polygon or boxes, got "${value}".`);
+}
+
+/** Folder of the images: where the importer found them, else where the document or its place says. */
+async function imagesOf(imported: ImportedDataset, option: string | undefined): Promise<string> {
+  const { dataset, source } = imported;
+  return imported.imagesDir ?? (await imagesDirectory({ dataset, path: source, option }));
+}
+
+function sayRepairs({
+  output,
+  source,
+  patchLog,
+  done,
+}: {
+  output: Output;
+  source: CocoDataset;
+  patchLog: readonly PatchEntry[];
+  done: boolean;
+}): void {
+  const images = new Map(source.images.map((image) => [image.id, image.file_name]));
+  const annotations = new Map(source.annotations.map((annotation) => [annotation.id, annotation.image_id]));
+  for (const patch of patchLog) {
+    const file = images.get(annotations.get(patch.id) ?? Number.NaN) ?? "?";
+    const what = patch.field === null ? ", dropped" : `, ${patch.field}`;
+    output.line(`${done ? "repaired   " : "repairable "} annotation ${patch.id} of ${file}: ${patch.code}${what}`);
+  }
+}
+
+function writeReport({
+  directory,
+  report,
+  imported,
+  patchLog,
+  division,
+}: {
+  directory: string;
+  report: ValidationReport;
+  imported: ImportedDataset;
+  patchLog: readonly PatchEntry[];
+  division: Division | null;
+}): void {
+  const source = { format: imported.format, path: imported.source };
+  const splits = division?.distribution.splits ?? [];
+  writeJson(join(directory, "validation.json"), {
+    ...report,
+    source,
+    repairs: patchLog,
+    splits,
+    split: division?.lock ?? null,
+  });
+  if (patchLog.length > 0) {
+    writeFileAtomic(join(directory, "patch.jsonl"), `${patchLog.map((p) => JSON.stringify(p)).join("\n")}\n`);
+  }
+}
+
+/** Split files and, where asked or needed, the whole dataset as one file; each says where its images lie. */
+async function writeDocuments({
+  directory,
+  dataset,
+  division,
+  imagesDir,
+  asOne,
+  source,
+}: {
+  directory: string;
+  dataset: CocoDataset;
+  division: Division | null;
+  imagesDir: string | undefined;
+  asOne: boolean;
+  source: string;
+}): Promise<string[]> {
+  const where = imagesDir === undefined ? {} : { [IMAGES_DIR_KEY]: relative(resolve(directory), imagesDir) || "." };
+  const documents: [string, CocoDataset][] = Object.entries(division?.parts ?? {});
+  if (asOne) documents.push(["annotations", dataset]);
+  const targets = documents.map(([name]) => join(directory, `${name}.json`));
+  const input = targets.find((path) => resolve(path) === resolve(source));
+  if (input !== undefined) {
+    throw new CommandError({
+      code: "cli/would-overwrite-input",
+      message: `${input} is the file that was read, and inputs are never written to. Give another --output folder.`,
+    });
+  }
+  const written: string[] = [];
+  for (const [index, [, part]] of documents.entries()) {
+    const path = targets[index]!;
+    await writeDataset({ ...part, ...where }, path);
+    written.push(path);
+  }
+  if (division?.lock != null) writeJson(join(directory, "split.lock.json"), division.lock);
+  return written;
+}
+
+async function writeYolo({
+  directory,
+  dataset,
+  division,
+  imagesDir,
+  onMixed,
+  allowLoss,
+  output,
+  signal,
+}: {
+  directory: string;
+  dataset: CocoDataset;
+  division: Division | null;
+  imagesDir: string | undefined;
+  onMixed: "box-polygon" | "boxes" | null;
+  allowLoss: boolean;
+  output: Output;
+  signal: AbortSignal;
+}): Promise<ConversionReport> {
+  const ids = (part: CocoDataset) => part.images.map((image) => image.id);
+  const splits = Object.entries(division?.parts ?? {}).map(([name, part]) => [name, ids(part)] as const);
+  const conversion = convert(dataset, {
+    to: "yolo",
+    allowLoss,
+    ...(splits.length === 0 ? {} : { splits: Object.fromEntries(splits) }),
+    ...(onMixed === null ? {} : { onMixed }),
+    signal,
+  });
+  const target = join(directory, "yolo");
+  const { missingImages } = await writeConversion(conversion, target, {
+    ...(imagesDir === undefined ? {} : { imagesDir }),
+    signal,
+  });
+  for (const line of describeConversion(conversion.report)) output.line(line);
+  const copied = imagesDir === undefined ? "without the images (--skip-images)" : "with the images";
+  output.line(`written     ${join(target, "data.yaml")} ${copied}`);
+  for (const name of missingImages) output.line(`  note  the image ${name} is missing and was not copied`);
+  return conversion.report;
 }

@@ -1,6 +1,7 @@
 import { open, readFile, stat } from "node:fs/promises";
 import { extname, join, posix, relative, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { CocoFileNotFoundError } from "../errors.js";
 import { listSome } from "../findings.js";
 import { FormatError } from "./errors.js";
 import { isImageName, listFiles, splitPath } from "./image-files.js";
@@ -38,17 +39,13 @@ export const formatName = (format: DatasetFormat): string => (format === "lvis" 
  * Recognises the format of a file or folder by what is in it, never by a given mode: the root element of XML, the keys of JSON, a
  * data.yaml with names, label rows beside images.
  *
- * @throws FormatError `missing`, `unknown`, `ambiguous` (naming what was found) or `unsupported`
+ * @throws CocoFileNotFoundError
+ * @throws FormatError `unknown`, `ambiguous` (naming what was found) or `unsupported`
  * @example (await detectFormat("export/annotations.xml")).format // "cvat"
  */
 export async function detectFormat(path: string): Promise<DetectedFormat> {
   const info = await stat(path).catch((cause: unknown) => {
-    throw new FormatError({
-      reason: "missing",
-      file: path,
-      cause,
-      message: `${path} was not found. Check the path (relative to ${process.cwd()}).`,
-    });
+    throw new CocoFileNotFoundError({ file: path, cause });
   });
   return info.isDirectory() ? detectFolder(path) : detectFile(path);
 }

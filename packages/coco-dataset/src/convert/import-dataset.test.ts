@@ -40,15 +40,18 @@ describe("detectFormat", () => {
   });
 
   test.each([
-    ["missing", "nowhere", ""],
     ["unknown", "labels.txt", "0 0.5 0.5 0.1 0.1\n"],
     ["unknown", "results.json", "[]"],
     ["unknown", "photo.jpg", "x"],
     ["unsupported", "export.zip", "PK\u0003\u0004"],
   ])("%s: the file %s", async (reason, name, content) => {
-    const folder = await makeFolder(content === "" ? {} : { [name]: content });
+    const folder = await makeFolder({ [name]: content });
     await expect(detectFormat(join(folder, name))).rejects.toMatchObject({ code: "coco/format", reason });
   });
+});
+
+test("a path that is not there", async () => {
+  await expect(detectFormat("/nowhere")).rejects.toMatchObject({ code: "coco/file-not-found", file: "/nowhere" });
 });
 
 describe("topLevelKeys", () => {

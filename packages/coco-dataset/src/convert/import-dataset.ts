@@ -14,7 +14,8 @@ import { importYolo } from "./yolo/import-yolo.js";
  * metadata.jsonl. The format follows from the content. Masks keep every pixel; what a format holds that COCO does not is in `findings`.
  *
  * @param path - file or folder
- * @throws FormatError `coco/format`: nothing there, no known format, or several
+ * @throws CocoFileNotFoundError `coco/file-not-found`
+ * @throws FormatError `coco/format`: no known format, or several
  * @throws ImportError `coco/import`: every place that cannot be read, with file and line
  * @throws CocoParseError, CocoSchemaError for COCO documents
  * @example const { dataset, format, imagesDir } = await importDataset("voc2007/"); // format "voc"
@@ -22,8 +23,7 @@ import { importYolo } from "./yolo/import-yolo.js";
 export async function importDataset(path: string, options: ImportOptions = {}): Promise<ImportedDataset> {
   const { format, folder, files } = await detectFormat(path);
   const imported = await read();
-  const dataset = options.dropDummyCategory ? withoutDummyCategory(imported.dataset) : imported.dataset;
-  return { ...imported, dataset, source: path };
+  return options.dropDummyCategory ? { ...imported, dataset: withoutDummyCategory(imported.dataset) } : imported;
 
   async function read(): Promise<ImportedDataset> {
     switch (format) {

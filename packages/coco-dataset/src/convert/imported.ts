@@ -8,7 +8,7 @@ export type DatasetFormat = "coco" | "lvis" | "yolo" | "voc" | "labelme" | "cvat
 export interface ImportedDataset {
   readonly dataset: CocoDataset;
   readonly format: DatasetFormat;
-  /** The file or folder that was read. */
+  /** The file that was read, or the folder where the format has many. */
   readonly source: string;
   /** Folder that `file_name` is relative to; null where no picture was found. */
   readonly imagesDir: string | null;

@@ -9,6 +9,7 @@ export { type ContactSheetOptions, contactSheet, type SheetTile } from "./contac
 export { PreviewError } from "./errors.js";
 export { escapeMarkup } from "./escape-markup.js";
 export { findingTiles } from "./finding-tiles.js";
+export { htmlReport, type ReportPicture } from "./html-report.js";
 export { type OverlayInstance, type OverlayOptions, renderOverlay } from "./render-overlay.js";
 export { renderPreview } from "./render-preview.js";
 export { fitMiddle, fitText, textWidth } from "./text-width.js";

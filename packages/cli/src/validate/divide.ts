@@ -1,0 +1,67 @@
+import {
+  type ClassDistribution,
+  type CocoDataset,
+  classDistribution,
+  type Finding,
+  type SplitLock,
+  type SplitOptions,
+  splitDataset,
+} from "@seg/coco-dataset";
+
+/** Splits of a dataset and where they come from. */
+export interface Division {
+  readonly parts: Readonly<Record<string, CocoDataset>>;
+  readonly distribution: ClassDistribution;
+  readonly findings: readonly Finding[];
+  /** Null for splits that the data itself declares. */
+  readonly lock: SplitLock | null;
+}
+
+/**
+ * The splits asked for, else the ones that the data declares (folders or lists of a YOLO or VOC dataset, subsets of CVAT), else null.
+ *
+ * @param asked - null when no split was asked for
+ * @param declared - image ids by split, as read
+ */
+export function divide(
+  dataset: CocoDataset,
+  asked: SplitOptions | null,
+  declared: Readonly<Record<string, readonly number[]>>,
+): Division | null {
+  if (asked !== null) {
+    const { splits, lock, distribution, findings } = splitDataset(dataset, asked);
+    return { parts: splits, distribution, findings, lock };
+  }
+  const names = Object.keys(declared);
+  if (names.length === 0) return null;
+  const parts = Object.fromEntries(
+    names.map((name) => {
+      const ids = new Set(declared[name]);
+      return [
+        name,
+        {
+          ...dataset,
+          images: dataset.images.filter((image) => ids.has(image.id)),
+          annotations: dataset.annotations.filter((annotation) => ids.has(annotation.image_id)),
+        },
+      ];
+    }),
+  );
+  const listed = new Set(Object.values(declared).flat());
+  const left = dataset.images.filter((image) => !listed.has(image.id));
+  const findings: Finding[] =
+    left.length === 0
+      ? []
+      : [
+          {
+            code: "image_not_in_split",
+            severity: "warn",
+            layer: "split",
+            message: "Images stand in none of the splits that the data declares, so no split file holds them.",
+            count: left.length,
+            ids: left.slice(0, 50).map((image) => image.id),
+            files: left.slice(0, 50).map((image) => image.file_name),
+          },
+        ];
+  return { parts, distribution: classDistribution(dataset, parts), findings, lock: null };
+}
