@@ -717,7 +717,172 @@ const structure: Case[] = [
   },
 ];
 
-const all = [...cases, ...more, ...convolutions, ...structure];
+const run = (name: string, inputs: Record<string, tf.Tensor>, attrs: object = {}) =>
+  tf.engine().runKernel(name, inputs as never, attrs as never) as tf.Tensor;
+const floats = (x: tf.Tensor) => tf.cast(x, "float32");
+
+/** Scatter, counting, spectra, sums over named axes. */
+const scatters: Case[] = [
+  {
+    name: "scatterND adds duplicates",
+    fn: (x) => tf.scatterND(tf.tensor2d([[1], [3], [1]], [3, 1], "int32"), x!, [5, 2]),
+    shapes: [[3, 2]],
+    forwardOnly: true,
+  },
+  {
+    name: "tensorScatterUpdate",
+    fn: (x, u) =>
+      tf.tensorScatterUpdate(
+        x!,
+        tf.tensor2d(
+          [
+            [1, 0],
+            [3, 1],
+          ],
+          [2, 2],
+          "int32",
+        ),
+        u!,
+      ),
+    shapes: [[4, 2], [2]],
+    forwardOnly: true,
+  },
+  {
+    name: "sparseToDense of a scalar",
+    fn: (x) => tf.sparseToDense(tf.tensor1d([0, 3], "int32"), tf.sum(x!) as tf.Scalar, [5], tf.scalar(2)),
+    shapes: [[3]],
+    forwardOnly: true,
+  },
+  {
+    name: "bincount",
+    fn: (w) => tf.bincount(tf.tensor1d([2, 0, 7, 2], "int32"), w as tf.Tensor1D, 4),
+    shapes: [[4]],
+    forwardOnly: true,
+  },
+  ...[false, true].map((binary) => ({
+    name: `denseBincount ${binary}`,
+    fn: ((w: tf.Tensor) =>
+      tf.denseBincount(
+        tf.tensor2d(
+          [
+            [2, 0, 7],
+            [1, 1, 3],
+          ],
+          [2, 3],
+          "int32",
+        ),
+        w as tf.Tensor2D,
+        4,
+        binary,
+      )) as Fn,
+    shapes: [[2, 3]],
+    forwardOnly: true,
+  })),
+  ...(["left", "right"] as const).map((side) => ({
+    name: `searchSorted ${side}`,
+    fn: ((x: tf.Tensor) =>
+      floats(
+        tf.searchSorted(
+          tf.tensor2d([
+            [-1, 0, 0, 1],
+            [0, 1, 2, 3],
+          ]),
+          tf.round(x),
+          side,
+        ),
+      )) as Fn,
+    shapes: [[2, 5]],
+    forwardOnly: true,
+  })),
+  {
+    name: "bandPart",
+    fn: (x) => tf.linalg.bandPart(x!, 1, 2),
+    shapes: [[2, 4, 5]],
+  },
+  ...["ij,jk->ik", "bij,bkj->bik", "ij->ji", "ij->", "i,j->ij", "bhqd,bhkd->bhqk"].map((equation) => ({
+    name: `einsum ${equation}`,
+    fn: ((...x: tf.Tensor[]) => tf.einsum(equation, ...x)) as Fn,
+    shapes: equation
+      .split("->")[0]!
+      .split(",")
+      .map((term) => [...term].map((letter) => 2 + (letter.charCodeAt(0) % 4))),
+    forwardOnly: true,
+  })),
+  ...[5, 8].map((n) => ({
+    name: `fft ${n}`,
+    fn: ((re: tf.Tensor, im: tf.Tensor) => {
+      const spectrum = tf.mul(tf.fft(tf.complex(re, im)), tf.complex(im, re)) as tf.Tensor;
+      const back = tf.ifft(tf.add(spectrum, tf.sub(spectrum, re)) as tf.Tensor);
+      return tf.stack([tf.real(back), tf.imag(back), tf.abs(back)]);
+    }) as Fn,
+    shapes: [
+      [3, n],
+      [3, n],
+    ],
+    forwardOnly: true,
+  })),
+  {
+    name: "cropAndResize",
+    fn: (x) =>
+      tf.image.cropAndResize(
+        nhwc(x!),
+        tf.tensor2d(
+          [
+            [0.1, 0.2, 0.9, 1.1],
+            [0.8, 0.7, 0.2, 0.1],
+          ],
+          [2, 4],
+        ),
+        tf.tensor1d([1, 0], "int32"),
+        [3, 4],
+        "bilinear",
+        0.5,
+      ),
+    shapes: [[2, 5, 6, 3]],
+    forwardOnly: true,
+  },
+];
+
+/** Names of tfjs that its cpu backend has no kernel for, against the same by other means. */
+const unnamed: { name: string; actual: Fn; expected: Fn; shapes: number[][] }[] = [
+  {
+    name: "BroadcastTo",
+    actual: (x) => run("BroadcastTo", { x: x! }, { shape: [3, 2, 4] }),
+    expected: (x) => tf.add(tf.zeros([3, 2, 4]), x!),
+    shapes: [[2, 1]],
+  },
+  {
+    name: "LogSoftmax",
+    actual: (logits) => run("LogSoftmax", { logits: logits! }, { axis: 1 }),
+    expected: (x) => tf.logSoftmax(x!, 1),
+    shapes: [[3, 5]],
+  },
+  {
+    name: "LogicalXor",
+    actual: (a, b) => floats(run("LogicalXor", { a: tf.greater(a!, 0), b: tf.greater(b!, 0) })),
+    expected: (a, b) => floats(tf.logicalXor(tf.greater(a!, 0), tf.greater(b!, 0))),
+    shapes: [[9], [9]],
+  },
+  ...(["LowerBound", "UpperBound"] as const).map((name) => ({
+    name,
+    actual: ((values: tf.Tensor) =>
+      floats(run(name, { sortedSequence: tf.tensor2d([[-1, 0, 0, 1]]), values: tf.round(values) }))) as Fn,
+    expected: ((values: tf.Tensor) =>
+      floats(
+        tf.searchSorted(tf.tensor2d([[-1, 0, 0, 1]]), tf.round(values), name === "LowerBound" ? "left" : "right"),
+      )) as Fn,
+    shapes: [[1, 6]],
+  })),
+  {
+    name: "MatrixBandPart",
+    actual: (input) =>
+      run("MatrixBandPart", { input: input!, numLower: tf.scalar(1, "int32"), numUpper: tf.scalar(-1, "int32") }),
+    expected: (x) => tf.linalg.bandPart(x!, 1, -1),
+    shapes: [[2, 4, 5]],
+  },
+];
+
+const all = [...cases, ...more, ...convolutions, ...structure, ...scatters];
 
 interface Outcome {
   y: Float32Array;
@@ -767,6 +932,19 @@ describe("kernels and gradients agree with tfjs cpu", () => {
     expected.grads.forEach((g, i) => {
       expectClose(actual.grads[i]!, g, 1e-4, `grad ${i}`);
     });
+  });
+});
+
+describe("kernels that only tfjs-core names", () => {
+  test.each(unnamed.map((c) => [c.name, c] as const))("%s", async (_name, { name, actual, expected, shapes }) => {
+    const on = async (backend: string, fn: Fn) => {
+      await tf.setBackend(backend);
+      return tf.tidy(() => {
+        const inputs = shapes.map((shape, i) => tf.tensor(values(shape, `${name}/${i}`), shape));
+        return Float32Array.from(fn(...inputs).dataSync()) as never;
+      }) as Float32Array;
+    };
+    expectClose(await on("onnxruntime", actual), await on("cpu", expected), 2e-5, name);
   });
 });
 

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { Value } from "../graph.js";
 import type { LowerContext } from "../lower/context.js";
+import { isComplex, type Parts } from "./complex.js";
 import { convert, doubleToInt, toDouble } from "./convert.js";
 import { type Call, type KernelStatus, kernel, lowering } from "./define.js";
 
@@ -216,6 +217,8 @@ interface BinaryOptions {
   takes?: readonly tf.DataType[];
   through?: "float32" | "int32";
   status?: KernelStatus;
+  /** The result of complex operands, of which the other may be real; without it they go to the cpu backend. */
+  complex?: (call: Call, a: Parts, b: Parts) => Parts;
   /** Structure that the values decide. */
   attrs?: (a: Value, b: Value) => Record<string, boolean>;
 }
@@ -223,18 +226,20 @@ interface BinaryOptions {
 function binary(
   name: string,
   expression: BinaryExpression,
-  { dtype, takes = numbers, through = "int32", status = "native", attrs }: BinaryOptions = {},
+  { dtype, takes = numbers, through = "int32", status = "native", complex, attrs }: BinaryOptions = {},
 ): void {
   kernel(
     name,
     (call) => {
       const a = call.inputs["a"]!;
       const b = call.inputs["b"]!;
+      if (complex && isComplex(a, b)) return call.complex(...complex(call, partsOf(call, a), partsOf(call, b)));
+      if (a.dtype === "string" || b.dtype === "string") return call.onCpu();
       const shape = tf.backend_util.assertAndGetBroadcastShape(a.shape, b.shape);
       const [p, q] = [call.value(a), call.value(b)];
       return call.tensor(call.record(name, [p, q], [{ shape, dtype: dtype ?? a.dtype }], attrs?.(p, q))[0]!);
     },
-    { status },
+    { status, anyDtype: complex !== undefined },
   );
   lowering(name, (c, node) => {
     const output = node.outputs[0]!;
@@ -253,9 +258,30 @@ const nativeBinary =
   (opType: string): BinaryExpression =>
   (c, a, b) =>
     c.emit(opType, [a, b]);
-binary("Add", nativeBinary("Add"));
-binary("Sub", nativeBinary("Sub"));
-binary("Multiply", nativeBinary("Mul"));
+/** A tensor as complex numbers; the imaginary part of a real one is 0. */
+function partsOf(call: Call, x: tf.TensorInfo): Parts {
+  if (x.dtype === "complex64") return call.parts(x);
+  const real = call.value(x);
+  const cast = { shape: x.shape, dtype: "float32" as const };
+  return [x.dtype === "float32" ? real : call.record("Cast", [real], [cast])[0]!, call.zeros(x.shape)];
+}
+/** Records an elementwise kernel of two float32 values. */
+function pairwise(call: Call, op: string, a: Value, b: Value): Value {
+  const shape = tf.backend_util.assertAndGetBroadcastShape([...a.shape], [...b.shape]);
+  return call.record(op, [a, b], [{ shape, dtype: "float32" }])[0]!;
+}
+for (const name of ["Add", "Sub"]) {
+  binary(name, nativeBinary(name), {
+    complex: (call, [ar, ai], [br, bi]) => [pairwise(call, name, ar, br), pairwise(call, name, ai, bi)],
+  });
+}
+// (ar + i ai)(br + i bi)
+binary("Multiply", nativeBinary("Mul"), {
+  complex(call, [ar, ai], [br, bi]) {
+    const times = (a: Value, b: Value) => pairwise(call, "Multiply", a, b);
+    return [pairwise(call, "Sub", times(ar, br), times(ai, bi)), pairwise(call, "Add", times(ar, bi), times(ai, br))];
+  },
+});
 binary("Maximum", nativeBinary("Max"));
 binary("Minimum", nativeBinary("Min"));
 binary(
@@ -362,6 +388,7 @@ binary("NotEqual", (c, a, b) => c.emit("Not", [c.emit("Equal", [a, b])]), {
 for (const [name, opType] of [
   ["LogicalAnd", "And"],
   ["LogicalOr", "Or"],
+  ["LogicalXor", "Xor"],
 ] as const) {
   binary(name, (c, a, b, dtype) => c.emit(opType, [convert(c, a, dtype, "bool"), convert(c, b, dtype, "bool")]), {
     dtype: "bool",
@@ -469,16 +496,22 @@ lowering("Cast", (c, node) => {
   c.set(node.outputs[0]!, y === name ? c.emit("Identity", [name]) : y, perm);
 });
 
-kernel("Softmax", (call) => {
-  const x = call.inputs["logits"]!;
-  const dim = call.attrs["dim"] as number;
-  const axis = dim < 0 ? dim + x.shape.length : dim;
-  return call.tensor(call.record("Softmax", [call.value(x)], [{ shape: x.shape, dtype: "float32" }], { axis })[0]!);
-});
-lowering("Softmax", (c, node) => {
-  const { name, perm } = c.preferred(node.inputs[0]!);
-  c.set(node.outputs[0]!, c.emit("Softmax", [name], { axis: perm[node.attrs["axis"] as number]! }), perm);
-});
+for (const [name, attr] of [
+  ["Softmax", "dim"],
+  ["LogSoftmax", "axis"],
+] as const) {
+  kernel(name, (call) => {
+    const x = call.inputs["logits"]!;
+    const given = (call.attrs[attr] as number | undefined) ?? -1;
+    const axis = given < 0 ? given + x.shape.length : given;
+    return call.tensor(call.record(name, [call.value(x)], [{ shape: x.shape, dtype: "float32" }], { axis })[0]!);
+  });
+  lowering(name, (c, node) => {
+    const { name: x, perm } = c.preferred(node.inputs[0]!);
+    const logits = convert(c, x, node.inputs[0]!.dtype, "float32");
+    c.set(node.outputs[0]!, c.emit(name, [logits], { axis: perm[node.attrs["axis"] as number]! }), perm);
+  });
+}
 
 kernel("Cumsum", (call) => {
   const x = call.inputs["x"]!;

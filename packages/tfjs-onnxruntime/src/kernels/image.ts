@@ -1,5 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
+import { engineConfig } from "../config.js";
 import { NCHW } from "../lower/context.js";
+import { contribSupported } from "../providers.js";
 import { convert } from "./convert.js";
 import { kernel, lowering } from "./define.js";
 
@@ -108,4 +110,35 @@ lowering("Dilation2D", (c, node) => {
   }
   const y = taps.length === 1 ? taps[0]! : c.emit("Max", taps);
   c.set(output, convert(c, y, "float32", output.dtype));
+});
+
+kernel("CropAndResize", (call) => {
+  const { image, boxes, boxInd } = call.inputs as Record<string, tf.TensorInfo>;
+  const { cropSize, method, extrapolationValue } = call.attrs as {
+    cropSize: [number, number];
+    method: string;
+    extrapolationValue: number;
+  };
+  const shape = [boxes!.shape[0]!, ...cropSize, image!.shape[3]!];
+  const index = call.value(boxInd!);
+  // The operator is a contrib one, bilinear, and checks no image index; tfjs leaves out what belongs to no image.
+  const known = index.host?.every((i) => i >= 0 && i < image!.shape[0]!) ?? false;
+  if (method !== "bilinear" || !known || !engineConfig().contrib || !contribSupported() || call.backend.tracing) {
+    return call.onCpu();
+  }
+  const inputs = [call.value(image!), call.value(boxes!), index];
+  const outputs = [{ shape, dtype: "float32" as const }];
+  return call.tensor(call.record("CropAndResize", inputs, outputs, { extrapolationValue })[0]!);
+});
+lowering("CropAndResize", (c, node) => {
+  const [image, boxes, index] = node.inputs;
+  const [, height, width] = node.outputs[0]!.shape as [number, number, number, number];
+  const inputs = [
+    convert(c, c.inPerm(image!, NCHW), image!.dtype, "float32"),
+    convert(c, c.plain(boxes!), boxes!.dtype, "float32"),
+    convert(c, c.plain(index!), index!.dtype, "int32"),
+    c.int32([height, width]),
+  ];
+  const attrs = { mode: "bilinear", extrapolation_value: { float: node.attrs["extrapolationValue"] as number } };
+  c.set(node.outputs[0]!, c.emit("CropAndResize", inputs, attrs, "com.microsoft"), NCHW);
 });
