@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { EngineError, engineInfo, ops, profile } from "./index.js";
+import { compile, EngineError, engineInfo, ops, profile } from "./index.js";
 
 beforeAll(() => tf.setBackend("onnxruntime"));
 
@@ -38,6 +38,18 @@ describe("profile", () => {
     expect(taken.providers.map((row) => row.name)).toEqual(["cpu"]);
     expect(taken.table).toMatch(/^op +count +ms +%\n/);
     expect(taken.table).toContain("Conv");
+  });
+
+  test("measures compiled functions, by their kernels", async () => {
+    const compiled = compile((images: tf.Tensor) => tf.relu(tf.mul(images, tf.scalar(3))));
+    const call = () => tf.tidy(() => compiled(x).dataSync()[0]);
+    expect(call()).toBe(3);
+    const taken = await profile(call, { calls: 2 });
+    expect(taken.runs).toBe(2);
+    expect(taken.kernels.map((row) => row.name)).toEqual(expect.arrayContaining(["Multiply", "Relu"]));
+    // The session is dropped afterwards; the function compiles another.
+    expect(call()).toBe(3);
+    compiled.dispose();
   });
 
   test("gives a Chrome trace: one row per provider, nodes inside their graph", async () => {

@@ -32,6 +32,17 @@ beforeEach(() => {
   };
 });
 
+describe("feeds", () => {
+  test("memory shared between threads, and views with an offset", async () => {
+    await engineWith((real) => real);
+    const shared = new Float32Array(new SharedArrayBuffer(16));
+    shared.set([1, 2, 3, 4]);
+    const view = new Float32Array(Float32Array.of(9, 9, 1, 2).buffer, 8, 2);
+    expect(Array.from(tf.mul(tf.tensor1d(shared), 2).dataSync())).toEqual([2, 4, 6, 8]);
+    expect(Array.from(tf.mul(tf.tensor1d(view), 2).dataSync())).toEqual([2, 4]);
+  });
+});
+
 describe("a native binding that does not load", () => {
   test("says platform, Node and remedy; recording goes on, and once it loads everything pending runs", async () => {
     const engine = await engineWith(() => {

@@ -182,12 +182,12 @@ function encodeWithin(model: Model, limit: number): Uint8Array | null {
   }
 }
 
-/** A CPU tensor over `data`, without a copy. */
+/** A CPU tensor over `data`, without a copy unless its memory is shared between threads: the runtime refuses that. */
 export function ortTensor(
   dtype: string,
   data: Float32Array | Int32Array | Uint8Array,
   dims: readonly number[],
 ): OrtTensor {
   const { ort } = loadRuntime();
-  return new ort.Tensor(dtype, data, dims);
+  return new ort.Tensor(dtype, data.buffer instanceof SharedArrayBuffer ? data.slice() : data, dims);
 }

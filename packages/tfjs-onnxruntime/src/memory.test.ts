@@ -1,0 +1,77 @@
+import * as tf from "@tensorflow/tfjs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { EngineMemory } from "./backend.js";
+import { clearCache, compile, configure, engineInfo } from "./index.js";
+
+beforeEach(async () => {
+  await tf.setBackend("onnxruntime");
+  clearCache();
+});
+afterEach(() => configure({ cacheSize: 32 }));
+
+const memory = () => tf.memory() as unknown as tf.MemoryInfo & EngineMemory;
+
+describe("tf.memory()", () => {
+  test("counts what live tensors hold, before and after they are computed", () => {
+    const before = memory();
+    const x = tf.tensor1d(new Float32Array(1000));
+    const y = tf.tidy(() => tf.add(tf.mul(x, 2), 1));
+    expect(memory()).toMatchObject({
+      unreliable: false,
+      hostBytes: before.hostBytes + 4000,
+      pendingValues: before.pendingValues + 1,
+      pendingNodes: before.pendingNodes + 2,
+    });
+    y.dataSync();
+    expect(memory()).toMatchObject({ hostBytes: before.hostBytes + 8000, pendingValues: 0, pendingNodes: 0 });
+    expect(memory().sessionBytes).toBeGreaterThanOrEqual(4000);
+    tf.dispose([x, y]);
+    expect(memory().hostBytes).toBe(before.hostBytes);
+    clearCache();
+    expect(memory().sessionBytes).toBe(0);
+  });
+
+  test("a clone and a view share their data: it counts once, until the last of them goes", () => {
+    const before = memory().hostBytes;
+    const x = tf.tensor1d(new Float32Array(1000));
+    const clone = x.clone();
+    const view = tf.reshape(x, [10, 100]);
+    expect(memory().hostBytes).toBe(before + 4000);
+    tf.dispose([x, clone]);
+    expect(memory().hostBytes).toBe(before + 4000);
+    view.dispose();
+    expect(memory().hostBytes).toBe(before);
+  });
+
+  test("int32, bool, strings and tensors that move between backends", async () => {
+    const before = memory().hostBytes;
+    const tensors = [tf.tensor1d([1, 2, 3], "int32"), tf.tensor1d([1, 0, 1], "bool"), tf.tensor1d(["four", "äh"])];
+    expect(memory().hostBytes).toBe(before + 12 + 3 + 7);
+    await tf.setBackend("cpu");
+    const moved = tf.tensor1d([1, 2]);
+    await tf.setBackend("onnxruntime");
+    const sum = tf.add(moved, 1);
+    sum.dataSync();
+    expect(memory().hostBytes).toBe(before + 22 + 8 + 8);
+    tf.dispose([...tensors, moved, sum]);
+    expect(memory().hostBytes).toBe(before);
+  });
+});
+
+describe("sessions", () => {
+  test("stay within cacheSize while compiled functions are alive; a dropped one compiles again when it is called", () => {
+    configure({ cacheSize: 2 });
+    const functions = [1, 2, 3, 4].map((k) => compile((x: tf.Tensor) => tf.mul(tf.add(x, tf.scalar(k)), x)));
+    const call = (f: (x: tf.Tensor) => tf.Tensor, value: number) =>
+      tf.tidy(() => f(tf.fill([3], value)).dataSync()[0]!);
+    for (let round = 0; round < 3; round++) {
+      functions.forEach((f, i) => {
+        expect(call(f, 2)).toBe((2 + i + 1) * 2);
+        expect(engineInfo().sessions).toBeLessThanOrEqual(2);
+      });
+      expect(tf.tidy(() => tf.sum(tf.fill([round + 5], 1)).dataSync()[0])).toBe(round + 5);
+      expect(engineInfo().sessions).toBeLessThanOrEqual(2);
+    }
+    for (const f of functions) f.dispose();
+  });
+});
