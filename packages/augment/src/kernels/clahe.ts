@@ -29,16 +29,7 @@ export const clahe: Kernels["clahe"] = (image, clipLimit, columns, rows) => {
   const tables = equalisingTables({ luma, width, height, tileWidth, tileHeight, columns, rows, clipLimit });
   // Vertical interpolation once per row and tile column, 8 bits more; then two look-ups per pixel.
   const rowTables = new Int32Array(columns * 256);
-  const tileA = new Int32Array(width);
-  const tileB = new Int32Array(width);
-  const weight = new Int32Array(width);
-  for (let x = 0; x < width; x++) {
-    const at = (x + 0.5) / tileWidth - 0.5;
-    const low = Math.floor(at);
-    tileA[x] = Math.max(0, low) * 256;
-    tileB[x] = Math.min(columns - 1, low + 1) * 256;
-    weight[x] = Math.round((at - low) * 256);
-  }
+  const { tileA, tileB, weight } = tileWeights(width, columns);
   for (let y = 0, i = 0, p = 0; y < height; y++) {
     const at = (y + 0.5) / tileHeight - 0.5;
     const low = Math.floor(at);
@@ -59,7 +50,27 @@ export const clahe: Kernels["clahe"] = (image, clipLimit, columns, rows) => {
   }
 };
 
-function equalisingTables({
+/** The two tile columns that a pixel column lies between, as offsets of their tables, and the weight of the second, 0..256. */
+export function tileWeights(
+  width: number,
+  columns: number,
+): { tileA: Int32Array; tileB: Int32Array; weight: Int32Array } {
+  const tileWidth = Math.ceil(width / columns);
+  const tileA = new Int32Array(width);
+  const tileB = new Int32Array(width);
+  const weight = new Int32Array(width);
+  for (let x = 0; x < width; x++) {
+    const at = (x + 0.5) / tileWidth - 0.5;
+    const low = Math.floor(at);
+    tileA[x] = Math.max(0, low) * 256;
+    tileB[x] = Math.min(columns - 1, low + 1) * 256;
+    weight[x] = Math.round((at - low) * 256);
+  }
+  return { tileA, tileB, weight };
+}
+
+/** One table of 256 entries per tile: the clipped, redistributed histogram's running sum. */
+export function equalisingTables({
   luma,
   width,
   height,

@@ -12,6 +12,8 @@ export interface Kernels {
   readonly name: "typescript" | "wasm";
   /** Undefined contents. */
   createImage(width: number, height: number, channels: number): WorkImage;
+  /** The pixels in memory of their own; the image must not be used again. */
+  detach(image: WorkImage): Uint8Array;
   /** Gives the memory back; the image must not be used again. */
   release(image: WorkImage): void;
   /**

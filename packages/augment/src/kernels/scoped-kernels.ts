@@ -11,6 +11,10 @@ export function scopedKernels(kernels: Kernels): { kernels: Kernels; dispose: ()
       out.add(image);
       return image;
     },
+    detach(image) {
+      out.delete(image);
+      return kernels.detach(image);
+    },
     release(image) {
       if (out.delete(image)) kernels.release(image);
     },

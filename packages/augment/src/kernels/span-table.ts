@@ -1,11 +1,8 @@
 import { type Homography, isAffine } from "../core/homography.js";
-import type { InverseField } from "../core/inverse-field.js";
+import { type InverseField, RowPieces } from "../core/inverse-field.js";
 
 /** Int32 values per span: row, first column, end column, u, v, du, dv, isInterior. */
 export const SPAN_STRIDE = 8;
-
-/** Columns over which a curved map is walked in a straight line. At S = 640 and the strongest perspective of the profile the error is below 0.003 px. */
-const SPAN_COLUMNS = 8;
 
 /** Fixed-point coordinates are 16.16: beyond this many pixels they would overflow. */
 const LIMIT = 32000;
@@ -17,7 +14,7 @@ const LONGEST = 1024;
 const ONE = 65536;
 
 /**
- * Where each output pixel reads the source, as straight spans. `u`, `v` are 16.16 source positions of the first pixel's centre minus half a
+ * Valid until the next table is built. Where each output pixel reads the source, as straight spans. `u`, `v` are 16.16 source positions of the first pixel's centre minus half a
  * pixel (so that the integer part is the upper left tap), `du`, `dv` the step per column. Pixels that no span covers lie outside.
  */
 export interface SpanTable {
@@ -37,6 +34,7 @@ export interface PixelRect {
 // One table is built at a time, synchronously: the buffer and the limits of the readable part are shared.
 let buffer = new Int32Array(4096);
 let used = 0;
+const pieces = new RowPieces();
 let lowU = 0;
 let lowV = 0;
 let highU = 0;
@@ -114,7 +112,7 @@ export function spanTable({
   if (field === null && isAffine(inverse)) affineSpans(inverse, sourceWidth, sourceHeight, rect, clip);
   else if (field === null) projectiveSpans(inverse, rect, clip);
   else fieldSpans(inverse, field, rect, clip);
-  return { spans: buffer.slice(0, used), count: used / SPAN_STRIDE };
+  return { spans: buffer.subarray(0, used), count: used / SPAN_STRIDE };
 }
 
 function affineSpans(
@@ -158,51 +156,115 @@ function affineSpans(
   }
 }
 
-/** One piece whose ends are known; cut further where the fixed-point range would not hold, left out where it reads nothing. */
-function piece(
-  row: number,
-  from: number,
-  to: number,
-  u0: number,
-  v0: number,
-  u1: number,
-  v1: number,
-  clip: readonly [number, number, number, number] | null,
-): void {
-  if (clip !== null) {
-    // Half a pixel of centre offset and one of rounding.
-    if (Math.max(u0, u1) < clip[0] - 1 || Math.min(u0, u1) > clip[2] + 1) return;
-    if (Math.max(v0, v1) < clip[1] - 1 || Math.min(v0, v1) > clip[3] + 1) return;
+/** The pieces of one row, given as source positions minus half a pixel: cut to what can be read and written as spans. */
+function emitRow(row: number, count: number, clip: readonly [number, number, number, number] | null): void {
+  const { from, to, x0, y0, x1, y1 } = pieces;
+  while (used + count * SPAN_STRIDE > buffer.length) {
+    const grown = new Int32Array(buffer.length * 2);
+    grown.set(buffer);
+    buffer = grown;
   }
-  const n = to - from;
-  const clamp = (value: number) => (value < -LIMIT ? -LIMIT : value > LIMIT ? LIMIT : value);
-  const a = clamp(u0);
-  const b = clamp(v0);
-  push(row, from, to, a, b, (clamp(u1) - a) / n, (clamp(v1) - b) / n);
+  const out = buffer;
+  let o = used;
+  // Half a pixel of centre offset and one of rounding.
+  const minU = clip === null ? -LIMIT : clip[0] - 1;
+  const minV = clip === null ? -LIMIT : clip[1] - 1;
+  const maxU = clip === null ? LIMIT : clip[2] + 1;
+  const maxV = clip === null ? LIMIT : clip[3] + 1;
+  const isClipped = clip !== null;
+  const margin = 1 / 128;
+  const low = lowU;
+  const lowRow = lowV;
+  const high = highU - margin;
+  const highRow = highV - margin;
+  for (let k = 0; k < count; k++) {
+    let ax = x0[k]!;
+    let ay = y0[k]!;
+    let bx = x1[k]!;
+    let by = y1[k]!;
+    // Behind the horizon: no source.
+    if (ax !== ax || bx !== bx) continue;
+    if (isClipped) {
+      if ((ax < minU && bx < minU) || (ax > maxU && bx > maxU)) continue;
+      if ((ay < minV && by < minV) || (ay > maxV && by > maxV)) continue;
+    }
+    if (ax < -LIMIT) ax = -LIMIT;
+    else if (ax > LIMIT) ax = LIMIT;
+    if (ay < -LIMIT) ay = -LIMIT;
+    else if (ay > LIMIT) ay = LIMIT;
+    if (bx < -LIMIT) bx = -LIMIT;
+    else if (bx > LIMIT) bx = LIMIT;
+    if (by < -LIMIT) by = -LIMIT;
+    else if (by > LIMIT) by = LIMIT;
+    const n = to[k]! - from[k]!;
+    const du = (bx - ax) / n;
+    const dv = (by - ay) / n;
+    const interior =
+      ax >= low && bx >= low && ay >= lowRow && by >= lowRow && ax < high && bx < high && ay < highRow && by < highRow;
+    out[o] = row;
+    out[o + 1] = from[k]!;
+    out[o + 2] = to[k]!;
+    out[o + 3] = Math.round(ax * ONE);
+    out[o + 4] = Math.round(ay * ONE);
+    out[o + 5] = Math.round(du * ONE);
+    out[o + 6] = Math.round(dv * ONE);
+    out[o + 7] = interior ? 1 : 0;
+    o += SPAN_STRIDE;
+  }
+  used = o;
+}
+
+/** Columns per piece so that the straight walk stays within 0.004 px of the curve, n^2 |u''| / 8, over the whole output. */
+function projectivePiece(m: Homography, rect: PixelRect): number {
+  let largest = 0;
+  for (const x of [rect.left, rect.right]) {
+    for (const y of [rect.top, rect.bottom]) {
+      const w = m[6] * x + m[7] * y + m[8];
+      const u = (m[0] * x + m[1] * y + m[2]) / w;
+      const v = (m[3] * x + m[4] * y + m[5]) / w;
+      // u'' = -2 (m6 / w) u'
+      const bend = (2 * Math.abs(m[6])) / Math.max(1e-9, Math.abs(w));
+      largest = Math.max(
+        largest,
+        (bend * Math.max(Math.abs(m[0] - m[6] * u), Math.abs(m[3] - m[6] * v))) / Math.abs(w),
+      );
+    }
+  }
+  const fits = Math.floor(Math.sqrt((8 * 0.004) / Math.max(1e-9, largest)));
+  return Math.max(2, Math.min(64, fits));
 }
 
 function projectiveSpans(m: Homography, rect: PixelRect, clip: readonly [number, number, number, number] | null): void {
+  const columns = projectivePiece(m, rect);
+  const count = Math.ceil((rect.right - rect.left) / columns);
+  pieces.reserve(count);
+  const { from, to, x0, y0, x1, y1 } = pieces;
+  for (let k = 0; k < count; k++) {
+    from[k] = rect.left + k * columns;
+    to[k] = Math.min(rect.right, rect.left + (k + 1) * columns);
+  }
   for (let row = rect.top; row < rect.bottom; row++) {
     const y = row + 0.5;
     const nx = m[1] * y + m[2];
     const ny = m[4] * y + m[5];
     const nw = m[7] * y + m[8];
-    let x = rect.left + 0.5;
-    let w = m[6] * x + nw;
-    let u0 = (m[0] * x + nx) / w - 0.5;
-    let v0 = (m[3] * x + ny) / w - 0.5;
-    for (let from = rect.left; from < rect.right; from += SPAN_COLUMNS) {
-      const to = Math.min(rect.right, from + SPAN_COLUMNS);
-      const before = w;
-      x = to + 0.5;
-      w = m[6] * x + nw;
-      const u1 = (m[0] * x + nx) / w - 0.5;
-      const v1 = (m[3] * x + ny) / w - 0.5;
-      // Behind the horizon (w changes its sign or vanishes) there is no source.
-      if (before > 1e-9 && w > 1e-9) piece(row, from, to, u0, v0, u1, v1, clip);
-      u0 = u1;
-      v0 = v1;
+    let u = Number.NaN;
+    let v = Number.NaN;
+    for (let k = -1; k < count; k++) {
+      const x = (k < 0 ? rect.left : to[k]!) + 0.5;
+      const w = m[6] * x + nw;
+      const nextU = w > 1e-9 ? (m[0] * x + nx) / w - 0.5 : Number.NaN;
+      const nextV = (m[3] * x + ny) / w - 0.5;
+      if (k >= 0) {
+        x0[k] = u;
+        y0[k] = v;
+        x1[k] = nextU;
+        y1[k] = nextV;
+      }
+      u = nextU;
+      v = nextV;
     }
+    emitRow(row, count, clip);
   }
 }
 
@@ -212,27 +274,21 @@ function fieldSpans(
   rect: PixelRect,
   clip: readonly [number, number, number, number] | null,
 ): void {
-  let lastRow = -1;
-  let lastTo = -1;
-  let lastU = 0;
-  let lastV = 0;
-  const project = (x: number, y: number): boolean => {
-    const w = m[6] * x + m[7] * y + m[8];
-    lastU = (m[0] * x + m[1] * y + m[2]) / w - 0.5;
-    lastV = (m[3] * x + m[4] * y + m[5]) / w - 0.5;
-    return w > 1e-9;
-  };
-  let isSeen = false;
-  field.eachSpan(rect, (row, from, to, dx0, dy0, dx1, dy1) => {
-    const y = row + 0.5;
-    if (!(field.isContinuous && row === lastRow && from === lastTo)) isSeen = project(from + 0.5 + dx0, y + dy0);
-    const u0 = lastU;
-    const v0 = lastV;
-    const wasSeen = isSeen;
-    isSeen = project(to + 0.5 + dx1, y + dy1);
-    // Behind the horizon there is no source.
-    if (wasSeen && isSeen) piece(row, from, to, u0, v0, lastU, lastV, clip);
-    lastRow = row;
-    lastTo = to;
+  field.eachRow(rect, pieces, (row, count) => {
+    const { x0, y0, x1, y1 } = pieces;
+    for (let k = 0; k < count; k++) {
+      const ax = x0[k]!;
+      const ay = y0[k]!;
+      const bx = x1[k]!;
+      const by = y1[k]!;
+      const wa = m[6] * ax + m[7] * ay + m[8];
+      const wb = m[6] * bx + m[7] * by + m[8];
+      // NaN: behind the horizon.
+      x0[k] = wa > 1e-9 ? (m[0] * ax + m[1] * ay + m[2]) / wa - 0.5 : Number.NaN;
+      y0[k] = (m[3] * ax + m[4] * ay + m[5]) / wa - 0.5;
+      x1[k] = wb > 1e-9 ? (m[0] * bx + m[1] * by + m[2]) / wb - 0.5 : Number.NaN;
+      y1[k] = (m[3] * bx + m[4] * by + m[5]) / wb - 0.5;
+    }
+    emitRow(row, count, clip);
   });
 }

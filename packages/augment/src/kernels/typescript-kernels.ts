@@ -14,6 +14,7 @@ export const typescriptKernels: Kernels = {
     channels,
     data: new Uint8Array(width * height * channels),
   }),
+  detach: ({ data }) => data,
   release: () => {},
   warp,
   lut,

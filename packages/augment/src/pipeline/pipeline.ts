@@ -128,7 +128,7 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
       });
       const state = yield* runner.run(sample);
       const { width, height, channels } = state.image;
-      const image: PipelineImage = { data: state.image.data.slice(), width, height, channels };
+      const image: PipelineImage = { data: scope.kernels.detach(state.image), width, height, channels };
       const warnings: PipelineWarning[] = [...state.input.warnings];
       if (turns && sample.bboxes !== undefined && sample.bboxes.length > 0 && sample.masks === undefined) {
         warnings.push({

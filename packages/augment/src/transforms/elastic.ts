@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { InverseField } from "../core/inverse-field.js";
+import type { InverseField, RowPieces } from "../core/inverse-field.js";
 import { number, type Range, range } from "../core/schemas.js";
 import { draw, type FieldTransform } from "../core/transform.js";
 import type { PixelRect } from "../kernels/span-table.js";
@@ -78,7 +78,6 @@ function splineLattice(
 
 /** A displacement given at the nodes of a lattice, bilinear in between: exactly what the picture, the points and the masks go through. */
 class LatticeField implements InverseField {
-  readonly isContinuous = true;
   readonly dx: Float64Array;
   readonly dy: Float64Array;
   readonly columns: number;
@@ -93,32 +92,43 @@ class LatticeField implements InverseField {
     this.step = fields.step;
   }
 
-  eachSpan({ left, right, top, bottom }: PixelRect, visit: Parameters<InverseField["eachSpan"]>[1]): void {
-    const { columns, rows, step } = this;
-    const rowX = new Float64Array(columns);
-    const rowY = new Float64Array(columns);
+  eachRow(
+    { left, right, top, bottom }: PixelRect,
+    pieces: RowPieces,
+    visit: (row: number, count: number) => void,
+  ): void {
+    const { columns, rows, step, dx, dy } = this;
+    pieces.reserve(columns);
+    const { from, to, x0, y0, x1, y1 } = pieces;
     const first = Math.floor(left / step);
     const last = Math.min(columns - 1, Math.ceil(right / step));
     for (let row = top; row < bottom; row++) {
       const j = Math.min(rows - 2, Math.floor(row / step));
       const w = row / step - j;
+      const v = 1 - w;
       const a = j * columns;
       const b = a + columns;
-      for (let i = first; i <= last; i++) {
-        rowX[i] = this.dx[a + i]! * (1 - w) + this.dx[b + i]! * w;
-        rowY[i] = this.dy[a + i]! * (1 - w) + this.dy[b + i]! * w;
+      const y = row + 0.5;
+      let lastX = first * step + 0.5 + dx[a + first]! * v + dx[b + first]! * w;
+      let lastY = y + dy[a + first]! * v + dy[b + first]! * w;
+      let n = 0;
+      for (let i = first; i < last; i++, n++) {
+        const start = i * step;
+        const end = start + step;
+        const nextX = end + 0.5 + dx[a + i + 1]! * v + dx[b + i + 1]! * w;
+        const nextY = y + dy[a + i + 1]! * v + dy[b + i + 1]! * w;
+        from[n] = start;
+        x0[n] = lastX;
+        y0[n] = lastY;
+        const stop = end < right ? end : right;
+        const t = (stop - start) / step;
+        to[n] = stop;
+        x1[n] = lastX + (nextX - lastX) * t;
+        y1[n] = lastY + (nextY - lastY) * t;
+        lastX = nextX;
+        lastY = nextY;
       }
-      for (let i = first; i < last; i++) {
-        const from = i * step;
-        const to = from + step;
-        if (to <= right) visit(row, from, to, rowX[i]!, rowY[i]!, rowX[i + 1]!, rowY[i + 1]!);
-        else if (from < right) {
-          const t = (right - from) / step;
-          const endX = rowX[i]! + (rowX[i + 1]! - rowX[i]!) * t;
-          const endY = rowY[i]! + (rowY[i + 1]! - rowY[i]!) * t;
-          visit(row, from, right, rowX[i]!, rowY[i]!, endX, endY);
-        }
-      }
+      visit(row, n);
     }
   }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Affine, applyAffine, invertAffine } from "../affine.js";
-import type { InverseField } from "../core/inverse-field.js";
+import type { InverseField, RowPieces } from "../core/inverse-field.js";
 import { integer, type Range, range } from "../core/schemas.js";
 import { draw, type FieldTransform } from "../core/transform.js";
 import type { PixelRect } from "../kernels/span-table.js";
@@ -45,7 +45,6 @@ function triangleMap(a: readonly number[], b: readonly number[]): Affine {
 
 /** A regular grid of source cells, each two triangles, and where their corners go. */
 class MeshField implements InverseField {
-  readonly isContinuous = false;
   readonly #triangles: Triangle[] = [];
   readonly columns: number;
   readonly rows: number;
@@ -87,7 +86,11 @@ class MeshField implements InverseField {
     }
   }
 
-  eachSpan({ top, bottom, left, right }: PixelRect, visit: Parameters<InverseField["eachSpan"]>[1]): void {
+  eachRow(
+    { top, bottom, left, right }: PixelRect,
+    pieces: RowPieces,
+    visit: (row: number, count: number) => void,
+  ): void {
     for (const { corners, toSource } of this.#triangles) {
       const ys = [corners[1]!, corners[3]!, corners[5]!];
       const firstRow = Math.max(top, Math.ceil(Math.min(...ys) - 0.5));
@@ -108,9 +111,14 @@ class MeshField implements InverseField {
         const from = Math.max(left, Math.ceil(low - 0.5));
         const to = Math.min(right, Math.ceil(high - 0.5));
         if (!(to > from)) continue;
-        const [sx, sy] = applyAffine(toSource, from + 0.5, y);
-        const [ex, ey] = applyAffine(toSource, to + 0.5, y);
-        visit(row, from, to, sx - from - 0.5, sy - y, ex - to - 0.5, ey - y);
+        const [a, b, c, d, e, f] = toSource;
+        pieces.from[0] = from;
+        pieces.to[0] = to;
+        pieces.x0[0] = a * (from + 0.5) + b * y + c;
+        pieces.y0[0] = d * (from + 0.5) + e * y + f;
+        pieces.x1[0] = a * (to + 0.5) + b * y + c;
+        pieces.y1[0] = d * (to + 0.5) + e * y + f;
+        visit(row, 1);
       }
     }
   }
