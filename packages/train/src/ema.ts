@@ -1,4 +1,5 @@
 import { type Buffer, Counter, type Module, Parameter, type StateDict } from "@seg/nn";
+import { kernels } from "./kernels/kernels.js";
 
 /**
  * Exponential moving average of a model: e += (1 - d)(m - e) with d = decay (1 - exp(-updates / tau)), over trainable parameters and
@@ -37,12 +38,7 @@ export class Ema {
     this.updates += 1;
     const rate = 1 - Ema.decayAt(this.updates, this);
     for (const [path, leaf] of this.#leaves) {
-      const average = this.#values.get(path)!;
-      const current = leaf.data();
-      for (let i = 0; i < average.length; i++) {
-        const e = average[i]!;
-        average[i] = e + rate * (current[i]! - e);
-      }
+      kernels.moveTowards(this.#values.get(path)!, leaf.data(), rate);
     }
   }
 

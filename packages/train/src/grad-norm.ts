@@ -1,4 +1,5 @@
 import { NonFiniteGradientError } from "./errors.js";
+import { kernels } from "./kernels/kernels.js";
 
 /** `clip.*` of a training configuration. */
 export interface ClipOptions {
@@ -19,38 +20,25 @@ export interface GradStats {
   readonly mean: number;
 }
 
-/** Global norm, largest and mean magnitude, summed in fp64 in map order. Not finite if any gradient is not finite. */
+/** Global norm, largest and mean magnitude, summed in fp64. Not finite if any gradient is not finite. */
 export function gradStats(
   grads: ReadonlyMap<string, Float32Array>,
   { normType = 2, scale = 1 }: { normType?: number; scale?: number } = {},
 ): GradStats {
-  let power = 0;
-  let sum = 0;
-  let max = 0;
-  let count = 0;
-  for (const grad of grads.values()) {
-    count += grad.length;
-    if (normType === 2) {
-      for (let i = 0; i < grad.length; i++) {
-        const g = Math.abs(grad[i]!);
-        power += g * g;
-        sum += g;
-        if (g > max) max = g;
-      }
-    } else {
-      for (let i = 0; i < grad.length; i++) {
-        const g = Math.abs(grad[i]!);
-        if (normType !== Number.POSITIVE_INFINITY) power += g ** normType;
-        sum += g;
-        if (g > max) max = g;
-      }
-    }
-  }
+  const { squares, sum, max } = kernels.magnitudes(grads.values());
   // NaN never wins a comparison, so `max` misses it; the sum does not.
   if (!Number.isFinite(sum)) return { norm: sum, max: sum, mean: sum };
+  let count = 0;
+  for (const grad of grads.values()) count += grad.length;
   const norm =
-    normType === Number.POSITIVE_INFINITY ? max : normType === 2 ? Math.sqrt(power) : power ** (1 / normType);
+    normType === 2 ? Math.sqrt(squares) : normType === Number.POSITIVE_INFINITY ? max : powerNorm(grads, normType);
   return { norm: norm * scale, max: max * scale, mean: count === 0 ? 0 : (sum / count) * scale };
+}
+
+function powerNorm(grads: ReadonlyMap<string, Float32Array>, normType: number): number {
+  let power = 0;
+  for (const grad of grads.values()) for (let i = 0; i < grad.length; i++) power += Math.abs(grad[i]!) ** normType;
+  return power ** (1 / normType);
 }
 
 /** First element that is NaN or infinite, in map order, or null. */

@@ -1,3 +1,4 @@
+import { kernels } from "./kernels/kernels.js";
 import type { ParameterGroup } from "./param-groups.js";
 
 /**
@@ -123,16 +124,7 @@ export function adamw({
         const stepSize = lr / (1 - beta1 ** step);
         const inverseRoot = 1 / Math.sqrt(1 - beta2 ** step);
         const keep = 1 - lr * decay;
-        const rest1 = 1 - beta1;
-        const rest2 = 1 - beta2;
-        for (let i = 0; i < value.length; i++) {
-          const g = grad[i]! * scale;
-          const mean = beta1 * m[i]! + rest1 * g;
-          const square = beta2 * v[i]! + rest2 * g * g;
-          m[i] = mean;
-          v[i] = square;
-          next[i] = value[i]! * keep - (stepSize * mean) / (Math.sqrt(square) * inverseRoot + eps);
-        }
+        kernels.adamw({ value, grad, m, v, next, scale, beta1, beta2, keep, stepSize, inverseRoot, eps });
       });
     },
   };
@@ -172,20 +164,15 @@ export function sgd({
       // A warm-up may lead the momentum to its value; whether buffers exist is decided by the configured one.
       const mu = input.momentum ?? momentum;
       return forEachParameter(input, weightDecay, ({ name, value, grad, next, lr, decay }) => {
-        if (momentum === 0) {
-          for (let i = 0; i < value.length; i++) next[i] = value[i]! - lr * (grad[i]! * scale + decay * value[i]!);
-          return;
+        let buffer: Float32Array | null = null;
+        let carry = 0;
+        if (momentum !== 0) {
+          buffer = slot(input.state, "momentum_buffer", name, value.length);
+          const count = slot(input.state, "step", name, 1);
+          carry = count[0] === 0 ? 0 : mu;
+          count[0] = count[0]! + 1;
         }
-        const buffer = slot(input.state, "momentum_buffer", name, value.length);
-        const count = slot(input.state, "step", name, 1);
-        const carry = count[0] === 0 ? 0 : mu;
-        count[0] = count[0]! + 1;
-        for (let i = 0; i < value.length; i++) {
-          const d = grad[i]! * scale + decay * value[i]!;
-          const b = carry * buffer[i]! + d;
-          buffer[i] = b;
-          next[i] = value[i]! - lr * (nesterov ? d + mu * b : b);
-        }
+        kernels.sgd({ value, grad, buffer, next, scale, decay, carry, mu, lr, nesterov });
       });
     },
   };
