@@ -1,10 +1,9 @@
 import type { Model } from "@seg/onnx";
-import { engineConfig } from "./config.js";
 import type { HostData, RecordedNode, Value } from "./graph.js";
 import { assertWithinLimits } from "./limits.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
 import { peakBytes } from "./peak-bytes.js";
-import { contribSupported } from "./providers.js";
+import { contribOperators } from "./providers.js";
 import { compileError } from "./run-error.js";
 import { createSession, type Session } from "./session.js";
 import { makeRoom } from "./session-cache.js";
@@ -23,18 +22,18 @@ export interface LoweredGraph {
  * Lowers recorded nodes.
  * @param nodes - in topological order, all that `roots` depend on
  * @param constantOf - data of a value without producer that becomes an initializer; null: it is fed
- * @param contrib - operators of `com.microsoft` allowed @defaultValue as configured and supported by the provider
+ * @param contrib - operators of `com.microsoft` allowed @defaultValue as configured and implemented by the providers
  */
 export function lowerGraph({
   nodes,
   roots,
   constantOf = () => null,
-  contrib = engineConfig().contrib && contribSupported(),
+  contrib = contribOperators(),
 }: {
   nodes: readonly RecordedNode[];
   roots: readonly Value[];
   constantOf?: (value: Value) => HostData | null;
-  contrib?: boolean;
+  contrib?: ReadonlySet<string>;
 }): LoweredGraph {
   let constants = 0;
   const context: LowerContext = new LowerContext({

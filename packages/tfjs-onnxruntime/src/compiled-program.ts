@@ -116,7 +116,7 @@ export class CompiledProgram<Result> {
   /** The graph with standard operators only. */
   toOnnx(): Model {
     const constantOf = (value: Value) => (this.#bind(value).kind === "constant" ? value.host : null);
-    return lowerGraph({ nodes: this.#nodes, roots: this.#recording.roots, constantOf, contrib: false }).model;
+    return lowerGraph({ nodes: this.#nodes, roots: this.#recording.roots, constantOf, contrib: new Set() }).model;
   }
 
   dispose(): void {

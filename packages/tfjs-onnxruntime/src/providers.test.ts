@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import * as tf from "@tensorflow/tfjs";
 import { afterEach, beforeAll, describe, expect, test, vi } from "vitest";
-import { configure, EngineError, engineInfo } from "./index.js";
+import { configure, EngineError, engineInfo, ops } from "./index.js";
+import { contribOperators } from "./providers.js";
 
 beforeAll(() => tf.setBackend("onnxruntime"));
 
@@ -110,6 +111,24 @@ describe("an accelerator that starts and refuses graphs", () => {
     // One Add ran; a second run of the session adds nothing.
     expect(engineInfo().nodesByProvider["cpu"]).toBe(before + 1);
     expect(engineInfo().executionProviders).toEqual(["webgpu", "cpu"]);
+  });
+
+  test("gets the contrib operators that it implements, and plain ones instead of the others", () => {
+    pretend(() => false);
+    configure({ executionProviders: ["webgpu"] });
+    expect([...contribOperators()].sort()).toEqual(["Gelu", "QuickGelu"]);
+    const product = () =>
+      tf.tidy(() => {
+        const x = tf.tensor3d([1, 2, 3, 4], [1, 2, 2]);
+        return Array.from(ops.silu(tf.matMul(x, x, false, true)).dataSync()) as never;
+      }) as unknown as number[];
+    const here = product();
+    configure({ executionProviders: ["cpu"] });
+    expect([...contribOperators()].sort()).toEqual(["CropAndResize", "FusedMatMul", "Gelu", "QuickGelu"]);
+    for (const [i, value] of product().entries()) expect(here[i]).toBeCloseTo(value, 4);
+    configure({ contrib: false });
+    expect([...contribOperators()]).toEqual([]);
+    configure({ contrib: true });
   });
 
   test("falls back for the graph and says so", () => {

@@ -43,8 +43,8 @@ const options: Readonly<Record<ExecutionProvider, readonly string[]>> = {
  * documentation). Where one lacks them the node would run on the cpu with copies, so plain operators are emitted instead.
  * cpu is measured; the others are not.
  */
-const contribOperators: Readonly<Record<ExecutionProvider, readonly string[]>> = {
-  cpu: ["FusedMatMul", "QuickGelu", "Gelu"],
+const contribKernels: Readonly<Record<ExecutionProvider, readonly string[]>> = {
+  cpu: ["FusedMatMul", "QuickGelu", "Gelu", "CropAndResize"],
   cuda: ["FusedMatMul", "QuickGelu", "Gelu"],
   dml: ["FusedMatMul", "QuickGelu", "Gelu"],
   webgpu: ["QuickGelu", "Gelu"],
@@ -188,9 +188,15 @@ export function dropProviders(count: number, cause: unknown): void {
   engineState.providers = { used: used.slice(count), refused: [...refused, ...dropped] };
 }
 
-/** Whether every provider in use, the cpu aside, runs the `com.microsoft` operators that the engine emits. */
-export function contribSupported(): boolean {
-  return currentProviders().used.every((request) =>
-    contribOperators.cpu.every((operator) => contribOperators[providerName(request)].includes(operator)),
+/**
+ * The `com.microsoft` operators that recorded graphs may have: those of every accelerator in use, or of the cpu where it is alone;
+ * none with `configure({ contrib: false })`.
+ */
+export function contribOperators(): ReadonlySet<string> {
+  if (!engineConfig().contrib) return new Set();
+  const [first, ...others] = currentProviders().used.map(providerName);
+  const shared = (contribKernels[first!] ?? []).filter((operator) =>
+    others.every((provider) => provider === "cpu" || contribKernels[provider].includes(operator)),
   );
+  return new Set(shared);
 }

@@ -62,7 +62,7 @@ export function trace(
     const usedNames = new Set([...known.values(), ...results.map((r) => r.outputName)]);
     let unnamed = 0;
     const context: LowerContext = new LowerContext({
-      contrib: false,
+      contrib: new Set(),
       bind: (value) => {
         const input = known.get(value);
         if (input !== undefined) return input;

@@ -8,7 +8,7 @@ kernel("SegSilu", (call) => {
 });
 lowering("SegSilu", (c, node) => {
   const { name, perm } = c.preferred(node.inputs[0]!);
-  const y = c.contrib
+  const y = c.contrib.has("QuickGelu")
     ? c.emit("QuickGelu", [name], { alpha: { float: 1 } }, "com.microsoft")
     : c.emit("Mul", [name, c.emit("Sigmoid", [name])]);
   c.set(node.outputs[0]!, y, perm);
@@ -41,7 +41,9 @@ kernel("SegGelu", (call) => {
 });
 lowering("SegGelu", (c, node) => {
   const { name, perm } = c.preferred(node.inputs[0]!);
-  const y = c.contrib ? c.emit("Gelu", [name], {}, "com.microsoft") : c.emit("Mul", [name, normalCdf(c, name)]);
+  const y = c.contrib.has("Gelu")
+    ? c.emit("Gelu", [name], {}, "com.microsoft")
+    : c.emit("Mul", [name, normalCdf(c, name)]);
   c.set(node.outputs[0]!, y, perm);
 });
 

@@ -115,7 +115,7 @@ interface GradientProduct {
 
 function gradientProduct(c: LowerContext, { dy, merged }: GradientProduct, columns: string): string {
   if (merged) return c.emit("Gemm", [dy, columns], { transA: 0, transB: 1 });
-  const product = c.contrib
+  const product = c.contrib.has("FusedMatMul")
     ? c.emit("FusedMatMul", [dy, columns], { transA: 0, transB: 1, alpha: { float: 1 } }, "com.microsoft")
     : c.emit("MatMul", [dy, c.emit("Transpose", [columns], { perm: [0, 2, 1] })]);
   return c.emit("ReduceSum", [product, c.int64([0])], { keepdims: 0 });

@@ -143,7 +143,7 @@ lowering("DepthwiseConv2dNativeBackpropFilter", (c, node) => {
 
 /** a @ b^T over the last two axes. */
 export function productTransB(c: LowerContext, a: string, b: string, rank = 4): string {
-  if (c.contrib) {
+  if (c.contrib.has("FusedMatMul")) {
     return c.emit("FusedMatMul", [a, b], { transA: 0, transB: 1, alpha: { float: 1 } }, "com.microsoft");
   }
   const perm = Array.from({ length: rank }, (_, i) => (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i));

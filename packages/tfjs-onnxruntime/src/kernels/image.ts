@@ -1,7 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
-import { engineConfig } from "../config.js";
 import { NCHW } from "../lower/context.js";
-import { contribSupported } from "../providers.js";
+import { contribOperators } from "../providers.js";
 import { convert } from "./convert.js";
 import { kernel, lowering } from "./define.js";
 
@@ -123,7 +122,7 @@ kernel("CropAndResize", (call) => {
   const index = call.value(boxInd!);
   // The operator is a contrib one, bilinear, and checks no image index; tfjs leaves out what belongs to no image.
   const known = index.host?.every((i) => i >= 0 && i < image!.shape[0]!) ?? false;
-  if (method !== "bilinear" || !known || !engineConfig().contrib || !contribSupported() || call.backend.tracing) {
+  if (method !== "bilinear" || !known || !contribOperators().has("CropAndResize") || call.backend.tracing) {
     return call.onCpu();
   }
   const inputs = [call.value(image!), call.value(boxes!), index];

@@ -84,7 +84,7 @@ lowering("BatchMatMul", (c, node) => {
   if (type === "float32" && a!.shape.length === 2 && b!.shape.length === 2) {
     return c.set(output, c.emit("Gemm", [left.name, right.name], { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }));
   }
-  if (type === "float32" && c.contrib && a!.shape.length === b!.shape.length) {
+  if (type === "float32" && c.contrib.has("FusedMatMul") && a!.shape.length === b!.shape.length) {
     const attrs = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: 1 } };
     return c.set(output, c.emit("FusedMatMul", [left.name, right.name], attrs, "com.microsoft"));
   }

@@ -54,8 +54,8 @@ export class LowerContext {
   readonly initializers: Tensor[] = [];
   /** Values fed at run time, in order of first use. */
   readonly feeds: { value: Value; name: string }[] = [];
-  /** Contrib operators allowed (off for exported graphs). */
-  readonly contrib: boolean;
+  /** Operators of `com.microsoft` that may be emitted (none in exported graphs). */
+  readonly contrib: ReadonlySet<string>;
   readonly #layouts = new Map<Value, Layout[]>();
   readonly #constants = new Map<string, string>();
   readonly #bindings: (value: Value) => string | null;
@@ -73,7 +73,7 @@ export class LowerContext {
     bind = () => null,
     named = false,
   }: {
-    contrib: boolean;
+    contrib: ReadonlySet<string>;
     bind?: (value: Value) => string | null;
     named?: boolean;
   }) {
