@@ -5,8 +5,10 @@ import { infer } from "./infer.js";
 import { load } from "./load.js";
 import { memory } from "./memory.js";
 import { ops } from "./ops.js";
+import { preprocess } from "./preprocess.js";
 import type { BenchResult } from "./result.js";
 import { runtime } from "./runtime.js";
+import { split } from "./split.js";
 import { trainStep } from "./train-step.js";
 
 const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
@@ -17,6 +19,8 @@ const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchR
   runtime,
   "coco-eval": cocoEval,
   load,
+  split,
+  preprocess,
 };
 
 const words = process.argv.slice(2);

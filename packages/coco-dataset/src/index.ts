@@ -79,16 +79,19 @@ export { type DatasetStream, streamDataset } from "./load/stream-dataset.js";
 export { SharpMissingError } from "./load-sharp.js";
 export { mask } from "./mask/index.js";
 export { annotationPolygons, segmentationToRle } from "./segmentation.js";
+export { applySplit, extendSplit, type SplitVerification, verifySplit } from "./split/apply-split.js";
+export { hashFraction, hashSplit } from "./split/hash-split.js";
+export { type Fold, kFold } from "./split/k-fold.js";
 export { SplitRandom } from "./split/random.js";
 export type { SplitRatios } from "./split/ratios.js";
 export {
-  applySplit,
   type SplitLock,
   type SplitMetrics,
   type SplitOptions,
   type SplitResult,
   splitDataset,
 } from "./split/split-dataset.js";
+export type { UnitOptions } from "./split/units.js";
 export type { Box, BoxXywh, ClassMapping, Instance, RgbImage, Rle } from "./types.js";
 export { fixDataset, type PatchEntry } from "./validate/fix-dataset.js";
 export type { ProbeImage } from "./validate/images.js";

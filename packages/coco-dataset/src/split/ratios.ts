@@ -3,6 +3,9 @@ import { SplitError } from "../errors.js";
 /** Split names with their shares, in declared order. */
 export type SplitRatios = Readonly<Record<string, number>>;
 
+/** What is split where nothing is said. */
+export const DEFAULT_RATIOS = "train:0.7,val:0.15,test:0.15";
+
 /** Slack for ratios written as decimals, such as 0.7 + 0.15 + 0.15. */
 const SUM_TOLERANCE = 1e-6;
 

@@ -1,9 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { CocoDataset } from "../document.js";
+import { applySplit, extendSplit, verifySplit } from "./apply-split.js";
+import { hashFraction, hashSplit } from "./hash-split.js";
+import { kFold } from "./k-fold.js";
 import { SplitRandom } from "./random.js";
 import { parseRatios, splitTargets } from "./ratios.js";
-import { applySplit, splitDataset } from "./split-dataset.js";
+import { splitDataset } from "./split-dataset.js";
 
 /** Image i carries the classes of its list; an empty list is a negative. */
 function dataset(classesOfImages: readonly (readonly number[])[]): CocoDataset {
@@ -162,5 +165,112 @@ describe("splitDataset", () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe("splitDataset, what else is kept in proportion", () => {
+  test("instances, not only images: the mean error of a class's instance share", () => {
+    // Image i carries 1 to 7 objects of one of two classes.
+    const list = Array.from({ length: 400 }, (_, i) => new Array<number>(1 + ((i * 7919) % 7)).fill(1 + (i % 2)));
+    const { lock } = splitDataset(dataset(list), { ratios: "train:0.8,val:0.1,test:0.1" });
+    expect(lock.metrics.meanInstanceError).toBeLessThan(0.001);
+    expect(lock.metrics.maxSizeDeviation).toBe(0);
+  });
+
+  test("sizes and object counts when asked for, recorded in the lock", () => {
+    const source = dataset(Array.from({ length: 80 }, () => [1]));
+    const annotations = source.annotations.map((a, i) => ({ ...a, area: i % 8 === 0 ? 20_000 : 100 }));
+    const { splits, lock } = splitDataset(
+      { ...source, annotations },
+      { ratios: "a:0.5,b:0.5", sizeBins: true, countQuartiles: true },
+    );
+    const large = Object.values(splits).map((split) => split.annotations.filter((a) => a.area === 20_000).length);
+    expect(large).toEqual([5, 5]);
+    expect(lock).toMatchObject({ sizeBins: true, countQuartiles: true });
+  });
+
+  test("clusters of duplicates stay together, joined with groups", () => {
+    const source = dataset(Array.from({ length: 40 }, () => [1]));
+    const { splits } = splitDataset(source, {
+      together: [
+        [1, 20, 33],
+        [33, 7],
+      ],
+      groupBy: "video",
+    });
+    const home = (id: number) => Object.keys(splits).find((name) => imageIds(splits[name]!).includes(id));
+    // 5 shares a video with 7.
+    expect(new Set([1, 20, 33, 7, 5].map(home)).size).toBe(1);
+  });
+});
+
+describe("verifySplit, extendSplit", () => {
+  const source = dataset(Array.from({ length: 30 }, (_, i) => [1 + (i % 3)]));
+  const grown = dataset(Array.from({ length: 50 }, (_, i) => [1 + (i % 3)]));
+  const { lock } = splitDataset(source, { groupBy: "video" });
+
+  test("names what differs", () => {
+    expect(verifySplit(lock, source)).toMatchObject({ ok: true, added: [], removed: [] });
+    expect(verifySplit(lock, grown)).toMatchObject({
+      ok: false,
+      added: Array.from({ length: 20 }, (_, i) => 31 + i),
+      isContentEqual: true,
+    });
+    const damaged = structuredClone(lock) as unknown as { splits: Record<string, { ids: number[] }> };
+    damaged.splits["train"]!.ids.push(damaged.splits["val"]!.ids[0]!);
+    const found = verifySplit(damaged as never, source);
+    expect(found).toMatchObject({ ok: false, damaged: ["train"], overlapping: [lock.splits["val"]!.ids[0]] });
+    expect(() => applySplit(damaged as never, source)).toThrow(expect.objectContaining({ code: "coco/split" }));
+  });
+
+  test("new images are placed, old ones stay, known groups attract", () => {
+    const extended = extendSplit(lock, grown);
+    for (const [name, { ids }] of Object.entries(lock.splits)) {
+      expect(extended.lock.splits[name]!.ids).toEqual(expect.arrayContaining([...ids]));
+    }
+    expect(sizes(extended).reduce((a, b) => a + b)).toBe(50);
+    expect(verifySplit(extended.lock, grown).ok).toBe(true);
+    // Images 29 and 30 are locked, 31 and 32 share their video.
+    const home = (id: number) =>
+      Object.keys(extended.splits).find((name) => imageIds(extended.splits[name]!).includes(id));
+    expect(home(31)).toBe(home(29));
+    expect(applySplit(lock, grown, { extend: true })).toEqual(extended.splits);
+  });
+
+  test("a lock made with a function wants it again; changed annotations are refused", () => {
+    const byFunction = splitDataset(source, { groupBy: (image) => image.id >> 2 }).lock;
+    expect(() => extendSplit(byFunction, grown)).toThrow(expect.objectContaining({ reason: "group-by" }));
+    const relabelled = { ...grown, annotations: grown.annotations.map((a) => ({ ...a, category_id: 1 })) };
+    expect(() => extendSplit(lock, relabelled)).toThrow(expect.objectContaining({ reason: "dataset-changed" }));
+  });
+});
+
+describe("hashSplit", () => {
+  test.each([
+    ["000000000139.jpg", 0.4918767746665552],
+    ["a.jpg", 0.34886157088461944],
+    ["b.jpg", 0.9033933407092635],
+  ])("%s is %d", (key, fraction) => {
+    expect(hashFraction(key)).toBe(fraction);
+  });
+
+  test("more images move none, groups stay together", () => {
+    const small = hashSplit(dataset(Array.from({ length: 30 }, () => [1]))).splits;
+    const large = hashSplit(dataset(Array.from({ length: 90 }, () => [1]))).splits;
+    for (const name of ["train", "val", "test"])
+      expect(imageIds(large[name]!)).toEqual(expect.arrayContaining(imageIds(small[name]!)));
+    const grouped = hashSplit(dataset(Array.from({ length: 40 }, () => [1])), { groupBy: "video" }).splits;
+    for (const split of Object.values(grouped)) expect(split.images.length % 4).toBe(0);
+  });
+});
+
+describe("kFold", () => {
+  test("each image is held out once", () => {
+    const source = dataset(Array.from({ length: 23 }, (_, i) => [1 + (i % 3)]));
+    const { folds } = kFold(source, { k: 4 });
+    expect(folds.map(({ val }) => val.images.length)).toEqual([6, 6, 6, 5]);
+    expect(folds.flatMap(({ val }) => imageIds(val)).sort((a, b) => a - b)).toEqual(imageIds(source));
+    for (const { train, val } of folds) expect(train.images.length + val.images.length).toBe(23);
+    expect(() => kFold(source, { k: 1 })).toThrow(expect.objectContaining({ code: "coco/split" }));
   });
 });

@@ -1,24 +1,24 @@
 import { type ClassDistribution, classDistribution } from "../class-distribution.js";
 import { createClassMapping } from "../class-mapping.js";
 import { completeDataset } from "../complete-dataset.js";
-import type { CocoDataset, CocoImage } from "../document.js";
+import type { CocoDataset } from "../document.js";
 import { SplitError } from "../errors.js";
 import { type Finding, listSome, MAX_FINDING_IDS } from "../findings.js";
+import { balanceInstances } from "./balance.js";
 import { datasetFingerprint, idsSha256 } from "./fingerprint.js";
 import { SplitRandom } from "./random.js";
-import { parseRatios, type SplitRatios, splitTargets } from "./ratios.js";
+import { DEFAULT_RATIOS, parseRatios, type SplitRatios, splitTargets } from "./ratios.js";
 import { assignUnits, repairMinimum, type Unit } from "./stratify.js";
+import { makeUnits, type UnitOptions } from "./units.js";
 
 /** Options of {@link splitDataset}. */
-export interface SplitOptions {
+export interface SplitOptions extends UnitOptions {
   /** Shares per split. @defaultValue "train:0.7,val:0.15,test:0.15" */
   readonly ratios?: string | SplitRatios;
   /** @defaultValue 42 */
   readonly seed?: number | string;
   /** Keep the class proportions (and negatives, like a class) in every split. @defaultValue true */
   readonly stratify?: boolean;
-  /** Images with the same value stay in one split: a key of the image records, or a function; null means ungrouped. */
-  readonly groupBy?: string | ((image: CocoImage) => string | number | null);
   /** Images of every class wanted in every split; 0 turns it off. @defaultValue 1 */
   readonly minPerSplit?: number;
 }
@@ -44,6 +44,9 @@ export interface SplitLock {
   /** `"function"` when grouping came from code. */
   readonly groupBy: string | null;
   readonly minPerSplit: number;
+  /** Present where they were asked for. */
+  readonly sizeBins?: boolean;
+  readonly countQuartiles?: boolean;
   readonly dataset: { readonly numImages: number; readonly fingerprint: string };
   readonly splits: Readonly<
     Record<string, { readonly count: number; readonly idsSha256: string; readonly ids: readonly number[] }>
@@ -71,7 +74,7 @@ export interface SplitResult {
  */
 export function splitDataset(
   dataset: CocoDataset,
-  { ratios = "train:0.7,val:0.15,test:0.15", seed = 42, stratify = true, groupBy, minPerSplit = 1 }: SplitOptions = {},
+  { ratios = DEFAULT_RATIOS, seed = 42, stratify = true, minPerSplit = 1, ...unitOptions }: SplitOptions = {},
 ): SplitResult {
   const parsed = parseRatios(ratios);
   const names = parsed.map(([name]) => name);
@@ -83,12 +86,11 @@ export function splitDataset(
     });
   }
   const mapping = createClassMapping(dataset);
-  const units = makeUnits(
+  const { units, numLabels } = makeUnits(
     dataset,
     mapping.classes.map((entry) => entry.categoryId),
-    groupBy,
+    unitOptions,
   );
-  const numLabels = mapping.classes.length + 1;
   if (units.length < names.length) {
     throw new SplitError({
       reason: "too-few-units",
@@ -99,13 +101,8 @@ export function splitDataset(
   const empty = names.filter((_, j) => targets[j] === 0);
   if (empty.length > 0) throw emptySplit(empty, dataset.images.length);
   const stratified = stratify ? units : units.map((unit) => ({ ...unit, labels: new Map<number, number>() }));
-  const assignment = assignUnits({
-    units: stratified,
-    numLabels,
-    ratios: shares,
-    targets,
-    random: new SplitRandom(seed),
-  });
+  const random = new SplitRandom(seed);
+  const assignment = assignUnits({ units: stratified, numLabels, ratios: shares, targets, random });
   const present = mapping.classes
     .map((entry) => entry.index)
     .filter((label) => units.some((unit) => unit.labels.has(label)));
@@ -113,6 +110,9 @@ export function splitDataset(
     stratify && minPerSplit > 0
       ? repairMinimum({ units, assignment, classLabels: present, numSplits: names.length, minimum: minPerSplit })
       : [];
+  if (stratify) {
+    balanceInstances({ units, assignment, ratios: shares, numLabels, minimum: minPerSplit, random });
+  }
 
   const ids = names.map((_, j) =>
     units.flatMap((unit, u) => (assignment[u] === j ? unit.imageIds : [])).sort((a, b) => a - b),
@@ -122,15 +122,17 @@ export function splitDataset(
   const splits = Object.fromEntries(names.map((name, j) => [name, subset(dataset, new Set(ids[j]!))]));
   const distribution = classDistribution(dataset, splits);
   const findings = shortFindings(short, mapping.classes, minPerSplit, names.length);
-  const metrics = measure({ units, assignment, shares, targets, numLabels, distribution });
+  const metrics = measure({ units, assignment, shares, targets, numLabels: mapping.classes.length + 1, distribution });
   const lock: SplitLock = {
     version: 1,
     algorithm: "iterative-stratification/1",
     seed,
     ratios: Object.fromEntries(parsed),
     stratify,
-    groupBy: groupBy === undefined ? null : typeof groupBy === "string" ? groupBy : "function",
+    groupBy: groupName(unitOptions.groupBy),
     minPerSplit,
+    ...(unitOptions.sizeBins === true ? { sizeBins: true } : {}),
+    ...(unitOptions.countQuartiles === true ? { countQuartiles: true } : {}),
     dataset: { numImages: dataset.images.length, fingerprint: datasetFingerprint(completeDataset(dataset).dataset) },
     splits: Object.fromEntries(
       names.map((name, j) => [name, { count: ids[j]!.length, idsSha256: idsSha256(ids[j]!), ids: ids[j]! }]),
@@ -141,30 +143,13 @@ export function splitDataset(
   return { splits, lock, distribution, findings };
 }
 
-/**
- * The datasets that a lock file describes.
- * @throws SplitError (reason `dataset-changed`) naming images that were added or removed, or when annotations changed
- */
-export function applySplit(lock: SplitLock, dataset: CocoDataset): Record<string, CocoDataset> {
-  const locked = new Set(Object.values(lock.splits).flatMap((split) => split.ids));
-  const current = new Set(dataset.images.map((image) => image.id));
-  const added = [...current].filter((id) => !locked.has(id));
-  const removed = [...locked].filter((id) => !current.has(id));
-  const isSame = datasetFingerprint(completeDataset(dataset).dataset) === lock.dataset.fingerprint;
-  if (added.length > 0 || removed.length > 0 || !isSame) {
-    const images = `images added: ${listSome(added) || "none"}; removed: ${listSome(removed) || "none"}`;
-    throw new SplitError({
-      reason: "dataset-changed",
-      ids: [...added, ...removed],
-      message: `The dataset is not the one of the lock file (${images}). Split it again, or restore the file.`,
-    });
-  }
-  return Object.fromEntries(
-    Object.entries(lock.splits).map(([name, { ids }]) => [name, subset(dataset, new Set(ids))]),
-  );
+/** The `groupBy` of a lock file. */
+export function groupName(groupBy: SplitOptions["groupBy"]): string | null {
+  return groupBy === undefined ? null : typeof groupBy === "string" ? groupBy : "function";
 }
 
-function subset(dataset: CocoDataset, ids: ReadonlySet<number>): CocoDataset {
+/** The part of a dataset that lies in some images. */
+export function subset(dataset: CocoDataset, ids: ReadonlySet<number>): CocoDataset {
   return {
     ...dataset,
     images: dataset.images.filter((image) => ids.has(image.id)),
@@ -177,38 +162,6 @@ function emptySplit(names: readonly string[], numImages: number): SplitError {
     reason: "empty-split",
     message: `Split ${names.join(", ")} would be empty: ${numImages} images are too few for its ratio. Raise the ratio, drop the split or add images.`,
   });
-}
-
-/** Units by their smallest image id; labels: class index, or the number of classes for images without a non-crowd annotation. */
-function makeUnits(dataset: CocoDataset, categoryIds: readonly number[], groupBy: SplitOptions["groupBy"]): Unit[] {
-  const labelOf = new Map(categoryIds.map((id, index) => [id, index]));
-  const labels = new Map<number, Set<number>>();
-  for (const annotation of dataset.annotations) {
-    const label = labelOf.get(annotation.category_id);
-    if (annotation.iscrowd === 1 || label === undefined) continue;
-    const set = labels.get(annotation.image_id);
-    if (set === undefined) labels.set(annotation.image_id, new Set([label]));
-    else set.add(label);
-  }
-  const images = new Map(dataset.images.map((image) => [image.id, image]));
-  if (typeof groupBy === "string" && ![...images.values()].some((image) => image[groupBy] !== undefined)) {
-    throw new SplitError({ reason: "group-by", message: `groupBy "${groupBy}": no image record has that key.` });
-  }
-  const units = new Map<string, { imageIds: number[]; labels: Map<number, number> }>();
-  for (const [id, image] of [...images].sort(([a], [b]) => a - b)) {
-    const group =
-      groupBy === undefined ? null : typeof groupBy === "string" ? (image[groupBy] ?? null) : groupBy(image);
-    const key = group === null ? `image ${id}` : `group ${String(group)}`;
-    let unit = units.get(key);
-    if (unit === undefined) {
-      unit = { imageIds: [], labels: new Map() };
-      units.set(key, unit);
-    }
-    unit.imageIds.push(id);
-    for (const label of labels.get(id) ?? [categoryIds.length])
-      unit.labels.set(label, (unit.labels.get(label) ?? 0) + 1);
-  }
-  return [...units.values()];
 }
 
 function shortFindings(
@@ -247,6 +200,7 @@ function measure(input: {
     const j = assignment[u]!;
     sizes[j]! += unit.imageIds.length;
     for (const [label, images] of unit.labels) {
+      if (label >= numLabels) continue;
       counts[j]![label]! += images;
       totals[label]! += images;
     }

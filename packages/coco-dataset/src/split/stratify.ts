@@ -5,6 +5,8 @@ export interface Unit {
   readonly imageIds: readonly number[];
   /** Label index -> images of the unit that carry it. */
   readonly labels: ReadonlyMap<number, number>;
+  /** Class index -> non-crowd annotations. */
+  readonly instances: ReadonlyMap<number, number>;
 }
 
 /**
@@ -19,8 +21,10 @@ export function assignUnits(input: {
   ratios: readonly number[];
   targets: readonly number[];
   random: SplitRandom;
+  /** Split of units that are placed already, -1 for the others. @defaultValue all -1 */
+  fixed?: Int32Array;
 }): Int32Array {
-  const { units, numLabels, ratios, targets, random } = input;
+  const { units, numLabels, ratios, targets, random, fixed } = input;
   const need = targets.map(Number);
   const remaining = new Float64Array(numLabels);
   const unitsOf: number[][] = Array.from({ length: numLabels }, () => []);
@@ -42,10 +46,15 @@ export function assignUnits(input: {
       labelNeed[j]![label]! -= images;
     }
   };
+  fixed?.forEach((j, u) => {
+    if (j >= 0) assign(u, j);
+  });
   const choose = (label: number | null): number => {
     let best: number[] = [];
+    // Fixed units can fill every split; then the one that is over by least takes the rest.
+    const isOpen = need.some((images) => images > 0);
     need.forEach((images, j) => {
-      if (images <= 0) return;
+      if (isOpen && images <= 0) return;
       const winner = best[0];
       if (winner === undefined) {
         best = [j];
