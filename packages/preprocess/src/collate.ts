@@ -1,3 +1,4 @@
+import type { BufferPool } from "./buffer-pool.js";
 import type { Geometry } from "./geometry.js";
 import { centreOn, extendTo, type ModelPlan } from "./plan.js";
 import { type Prepared, pixelMask, type Tensor } from "./prepare-models.js";
@@ -49,9 +50,9 @@ function place(
 /**
  * Stacks prepared pictures of one model. Grounding DINO: zeros at the right and bottom up to the largest picture (a multiple of
  * `padMultiple`), `pixel_mask` marks the content. YOLO's rectangles: centred on the common canvas, whose size `val-rect` computes from the
- * aspects of the batch. A batch of one that needs no padding keeps its buffers.
+ * aspects of the batch. A batch of one that needs no padding keeps its tensors.
  */
-export function collate(plan: ModelPlan, items: readonly Prepared[]): ModelBatch {
+export function collate(plan: ModelPlan, items: readonly Prepared[], pool: BufferPool): ModelBatch {
   const [width, height] = batchSize(
     plan,
     items.map(({ meta }) => meta),
@@ -65,16 +66,16 @@ export function collate(plan: ModelPlan, items: readonly Prepared[]): ModelBatch
   if (only !== null && metas[0] === only.meta) return { tensors: only.tensors, metas };
   const { inputName, padValue } = plan;
   const length = 3 * width * height;
-  const isFloat = plan.output === "float32";
-  const data = isFloat ? new Float32Array(items.length * length) : new Uint8Array(items.length * length);
+  const data = pool.take(plan.output, items.length * length);
   const isPadded = metas.some((meta, i) => meta !== items[i]!.meta);
-  if (isPadded && padValue !== 0) data.fill(padValue);
+  if (isPadded) data.fill(padValue);
   items.forEach(({ tensors, meta }, i) => {
     const from = tensors[inputName]!.data as Float32Array | Uint8Array;
     const to = data.subarray(i * length, (i + 1) * length);
     if (metas[i] === meta) to.set(from);
     else place(from, meta, to, metas[i]!);
   });
+
   const stacked: Record<string, Tensor> = {
     [inputName]: { data, dims: [items.length, 3, height, width], layout: "NCHW" },
   };

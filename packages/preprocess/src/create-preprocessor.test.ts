@@ -131,6 +131,36 @@ describe("createPreprocessor", () => {
     expect(out).toEqual(fresh.sam.tensors["pixel_values"]!.data);
   });
 
+  test.each([0, 1])("released buffers serve the next picture, with %i workers", async (workers) => {
+    const pre = createPreprocessor(models, { config, workers });
+    const seen = new Set<ArrayBufferLike>();
+    for (const file of [...files, ...files]) {
+      const fresh = await createPreprocessor(models, { config }).run(file);
+      const out = await pre.run(file);
+      for (const model of models) {
+        for (const [name, tensor] of Object.entries(fresh[model].tensors)) {
+          expect(bytes(out[model].tensors[name]!).equals(bytes(tensor)), `${file} ${model} ${name}`).toBe(true);
+        }
+        if (workers === 0) for (const { data } of Object.values(out[model].tensors)) seen.add(data.buffer);
+      }
+      pre.release(...models.map((model) => out[model]));
+    }
+    // Ten pictures, five models, one mask each for Grounding DINO.
+    if (workers === 0) expect(seen.size).toBeLessThanOrEqual(models.length + 10);
+    await pre.close();
+  });
+
+  test("batches of models that share buffers stay right", async () => {
+    const pair = ["sam", "mobile_sam"] as const;
+    const pre = createPreprocessor(pair, { config, shareBuffers: true });
+    for await (const { models: got } of pre.batches(files, { batchSize: 2 })) {
+      expect(bytes(got.sam!.tensors["pixel_values"]!).equals(bytes(got.mobile_sam!.tensors["pixel_values"]!))).toBe(
+        true,
+      );
+      pre.release(got.sam, got.mobile_sam);
+    }
+  });
+
   test("uint8 output keeps the letterbox bytes and is refused where mean and std are needed", async () => {
     const runtime = { workers: 0, output: "uint8" } as const;
     const pre = createPreprocessor(["yolov8"], { config: { models: { yolov8: { imageSize: 64 } }, runtime } });

@@ -1,4 +1,5 @@
 import { availableParallelism } from "node:os";
+import { type BufferPool, createBufferPool } from "./buffer-pool.js";
 import { collate, type ModelBatch } from "./collate.js";
 import { checkModelKeys, type PreprocessConfig, type PreprocessConfigInput, parseConfig } from "./config.js";
 import { configHash } from "./config-hash.js";
@@ -94,6 +95,11 @@ export interface Preprocessor<K extends ModelKey, E extends OnError> {
     items: Iterable<string | BatchItem> | AsyncIterable<string | BatchItem>,
     options: BatchOptions,
   ): AsyncGenerator<PreparedBatch<K>, void, undefined>;
+  /**
+   * Gives the buffers of results back, so that later pictures need no new memory (a third of the time of a small picture). Their tensors
+   * must not be used afterwards.
+   */
+  release(...results: readonly (Prepared | ModelBatch | null)[]): void;
   /** Ends the worker threads. */
   close(): Promise<void>;
 }
@@ -140,16 +146,18 @@ export function createPreprocessor<K extends ModelKey, E extends OnError = "thro
     ...config.decode,
     ...(datasetOrientation === undefined ? {} : { datasetOrientation }),
   };
+  const buffers = createBufferPool();
   let pool: WorkerPool | null = null;
   const poolOf = (size: number): WorkerPool => {
-    pool ??= createWorkerPool({ config, models, shareBuffers }, size);
+    pool ??= createWorkerPool({ config, models, shareBuffers }, size, buffers);
     return pool;
   };
   const jobOf = ({ source, expectedSize }: BatchItem): Job => ({
     source,
     decode: expectedSize === undefined ? decode : { ...decode, expectedSize },
   });
-  const here = (job: Job, out: RunOptions["out"] = {}): Promise<JobResult> => runJob(job, plans, { shareBuffers, out });
+  const here = (job: Job, out: RunOptions["out"] = {}): Promise<JobResult> =>
+    runJob(job, plans, { shareBuffers, out, pool: buffers });
 
   return {
     models,
@@ -189,7 +197,7 @@ export function createPreprocessor<K extends ModelKey, E extends OnError = "thro
           if (ready.length === batchSize) {
             const full = ready;
             ready = [];
-            yield stack(plans, full, onError);
+            yield stack(plans, full, onError, buffers);
           }
         }
       }
@@ -198,10 +206,18 @@ export function createPreprocessor<K extends ModelKey, E extends OnError = "thro
         if (ready.length === batchSize || pending.length === 0) {
           const full = ready;
           ready = [];
-          yield stack(plans, full, onError);
+          yield stack(plans, full, onError, buffers);
         }
       }
-      if (ready.length > 0) yield stack(plans, ready, onError);
+      if (ready.length > 0) yield stack(plans, ready, onError, buffers);
+    },
+    release(...results) {
+      for (const result of results) {
+        for (const { data, layout } of Object.values(result?.tensors ?? {})) {
+          // Masks are small; pixels are what is worth keeping.
+          if (layout === "NCHW") buffers.give(data.buffer as ArrayBuffer);
+        }
+      }
     },
     async close() {
       await pool?.close();
@@ -273,6 +289,7 @@ function stack<K extends ModelKey>(
   plans: readonly ModelPlan[],
   ready: readonly { item: BatchItem; outcome: Outcome }[],
   onError: OnError,
+  buffers: BufferPool,
 ): PreparedBatch<K> {
   const failures: { item: number; error: PreprocessError }[] = [];
   const warnings: { item: number; warnings: readonly DecodeWarning[] }[] = [];
@@ -296,10 +313,18 @@ function stack<K extends ModelKey>(
       const batch = collate(
         plan,
         rows.map(({ prepared }) => prepared),
+        buffers,
       );
       return [plan.model, { ...batch, rows: rows.map(({ row }) => row) }];
     }),
   );
+  // Only now: models that share buffers have all been read.
+  for (const { model, inputName } of plans) {
+    const batch = (models as PreparedBatch<ModelKey>["models"])[model];
+    for (const { prepared } of good.get(model)!) {
+      if (prepared.tensors !== batch?.tensors) buffers.give(prepared.tensors[inputName]!.data.buffer as ArrayBuffer);
+    }
+  }
   return {
     items: ready.map(({ item }) => item),
     models: models as PreparedBatch<K>["models"],

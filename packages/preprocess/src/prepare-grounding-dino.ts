@@ -1,4 +1,5 @@
 import type { Box, RgbImage } from "@seg/coco-dataset";
+import { uninitialisedFloats } from "./buffer-pool.js";
 import { fillBorder } from "./canvas.js";
 import { normaliseTable, type Triple } from "./chw.js";
 import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
@@ -61,7 +62,7 @@ export function prepareGroundingDino(image: RgbImage, options: GroundingDinoOpti
   checkImage(image);
   const { mean = IMAGENET_MEAN, std = IMAGENET_STD } = options;
   const geometry = groundingDinoGeometry(image, options);
-  const data = new Float32Array(3 * geometry.netW * geometry.netH);
+  const data = uninitialisedFloats(3 * geometry.netW * geometry.netH);
   fillBorder({ out: data, geometry, value: 0 });
   resampleToChw({ image, kernel: "pillow-bilinear", geometry, table: unitTable(mean, std), out: data });
   return { data, geometry };

@@ -1,4 +1,5 @@
 import type { RgbImage } from "@seg/coco-dataset";
+import type { BufferPool } from "./buffer-pool.js";
 import { fillBorder } from "./canvas.js";
 import { writeChw } from "./chw.js";
 import type { DecodedImage } from "./decode-image.js";
@@ -47,6 +48,8 @@ export interface PrepareModelsOptions {
   readonly shareBuffers: boolean;
   /** Buffers to fill, used where their type and length fit. */
   readonly out: Readonly<Partial<Record<ModelKey, Float32Array | Uint8Array>>>;
+  /** Where other buffers come from. */
+  readonly pool: BufferPool;
 }
 
 /** Two models whose pixels are the same in every bit. */
@@ -62,7 +65,7 @@ const pixelKey = ({ settings, resampler, output }: ModelPlan): string => {
 export async function prepareModels(
   image: DecodedImage,
   plans: readonly ModelPlan[],
-  { shareBuffers, out }: PrepareModelsOptions,
+  { shareBuffers, out, pool }: PrepareModelsOptions,
 ): Promise<Map<ModelKey, Prepared | PreprocessError>> {
   const results = new Map<ModelKey, Prepared | PreprocessError>();
   const placed = new Map<ModelPlan, Geometry>();
@@ -89,7 +92,8 @@ export async function prepareModels(
       let data: Float32Array | Uint8Array;
       if (same !== undefined && shareBuffers) data = same;
       else {
-        data = buffer(out[plan.model], plan.output, length);
+        const given = out[plan.model];
+        data = isUsable(given, plan.output, length) ? given : pool.take(plan.output, length);
         if (same !== undefined) data.set(same);
         else await fill(plan, geometry, image, data, resized, uses);
       }
@@ -103,14 +107,12 @@ export async function prepareModels(
   return results;
 }
 
-function buffer(
+function isUsable(
   given: Float32Array | Uint8Array | undefined,
   type: ModelPlan["output"],
   length: number,
-): Float32Array | Uint8Array {
-  const isFloat = type === "float32";
-  if (given !== undefined && given.length === length && given instanceof Float32Array === isFloat) return given;
-  return isFloat ? new Float32Array(length) : new Uint8Array(length);
+): given is Float32Array | Uint8Array {
+  return given?.length === length && given instanceof Float32Array === (type === "float32");
 }
 
 const resizeKey = ({ kernel, resampler }: ModelPlan, { contentW, contentH }: Geometry): string =>

@@ -1,4 +1,5 @@
 import type { RgbImage } from "@seg/coco-dataset";
+import { uninitialisedFloats } from "./buffer-pool.js";
 import { fillBorder } from "./canvas.js";
 import { normaliseTable, type Triple } from "./chw.js";
 import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
@@ -44,7 +45,7 @@ export function prepareSam(image: RgbImage, options: SamOptions = {}): PreparedI
   checkImage(image);
   const { mean = SAM_MEAN, std = SAM_STD } = options;
   const geometry = samGeometry(image, options);
-  const data = new Float32Array(3 * geometry.netW * geometry.netH);
+  const data = uninitialisedFloats(3 * geometry.netW * geometry.netH);
   fillBorder({ out: data, geometry, value: 0 });
   resampleToChw({ image, kernel: "pillow-bilinear", geometry, table: normaliseTable(mean, std), out: data });
   return { data, geometry };

@@ -1,4 +1,5 @@
 import type { RgbImage } from "@seg/coco-dataset";
+import { uninitialisedFloats } from "./buffer-pool.js";
 import type { Triple } from "./chw.js";
 import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
 import type { PreparedImage } from "./prepare-yolo.js";
@@ -49,7 +50,7 @@ export function prepareSam2(image: RgbImage, options: Sam2Options = {}): Prepare
   const { size = 1024, mean = IMAGENET_MEAN, std = IMAGENET_STD, out } = options;
   const geometry = sam2Geometry(image, options);
   const length = 3 * size * size;
-  const data = out?.length === length ? out : new Float32Array(length);
+  const data = out?.length === length ? out : uninitialisedFloats(length);
   resizeFloatAntialias({ image, width: size, height: size, mean, std, out: data });
   return { data, geometry };
 }

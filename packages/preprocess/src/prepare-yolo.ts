@@ -1,4 +1,5 @@
 import type { RgbImage } from "@seg/coco-dataset";
+import { uninitialisedFloats } from "./buffer-pool.js";
 import { fillBorder } from "./canvas.js";
 import { normaliseTable } from "./chw.js";
 import type { Geometry } from "./geometry.js";
@@ -28,7 +29,7 @@ export function prepareYolo(
   const geometry = letterboxGeometry(image.width, image.height, options, image);
   const table = normaliseTable([0, 0, 0], [255, 255, 255]);
   const length = 3 * geometry.netW * geometry.netH;
-  const data = out?.length === length ? out : new Float32Array(length);
+  const data = out?.length === length ? out : uninitialisedFloats(length);
   fillBorder({ out: data, geometry, value: table[padValue]! });
   resampleToChw({ image, kernel: "cv2-linear", geometry, table, out: data });
   return { data, geometry };

@@ -1,9 +1,8 @@
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
+import type { BufferPool } from "./buffer-pool.js";
 import { PreprocessError } from "./errors.js";
 import type { WorkerAnswer, WorkerSetup } from "./prepare-worker.js";
-import { fromPlainError, fromPlainResult, type Job, type JobResult } from "./worker-protocol.js";
+import { fromPlainError, fromPlainResult, type Job, type JobMessage, type JobResult } from "./worker-protocol.js";
 
 interface Waiting {
   readonly job: Job;
@@ -27,15 +26,12 @@ export interface WorkerPool {
 function startWorker(setup: WorkerSetup): Worker {
   const here = import.meta.url;
   if (!here.endsWith(".ts")) return new Worker(new URL("./prepare-worker.js", here), { workerData: setup });
-  // Unbuilt, in this repository: Node 20 runs `--import` in the main thread only, so the thread registers the loader itself.
-  const api = pathToFileURL(createRequire(here).resolve("tsx/esm/api")).href;
-  const entry = new URL("./prepare-worker.ts", here).href;
-  const program = `import(${JSON.stringify(api)}).then(({ register }) => (register(), import(${JSON.stringify(entry)})));`;
-  return new Worker(program, { eval: true, workerData: setup, execArgv: ["--conditions=@seg/source"] });
+  const execArgv = ["--conditions=@seg/source"];
+  return new Worker(new URL("./prepare-worker-unbuilt.mjs", here), { workerData: setup, execArgv });
 }
 
-/** A pool of at most `size` threads. */
-export function createWorkerPool(setup: WorkerSetup, size: number): WorkerPool {
+/** A pool of at most `size` threads; what `buffers` holds is handed to them with the jobs. */
+export function createWorkerPool(setup: WorkerSetup, size: number, buffers: BufferPool): WorkerPool {
   const threads: Thread[] = [];
   const queue: Waiting[] = [];
   let closed = false;
@@ -49,7 +45,9 @@ export function createWorkerPool(setup: WorkerSetup, size: number): WorkerPool {
       return;
     }
     thread.worker.ref();
-    thread.worker.postMessage(waiting.job);
+    const spare = buffers.drain(setup.models.length);
+    const message: JobMessage = { job: waiting.job, spare };
+    thread.worker.postMessage(message, spare);
   };
 
   const start = (): void => {

@@ -9,6 +9,12 @@ export interface Job {
   readonly decode: DecodeOptions;
 }
 
+/** A job on its way to a thread, with buffers to use. */
+export interface JobMessage {
+  readonly job: Job;
+  readonly spare: readonly ArrayBuffer[];
+}
+
 /** What became of a job: an entry for every model, in the requested order. */
 export interface JobResult {
   readonly entries: readonly (readonly [ModelKey, Prepared | PreprocessError])[];
