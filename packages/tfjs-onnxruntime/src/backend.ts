@@ -3,6 +3,7 @@ import { EngineError } from "./errors.js";
 import { flushValues, flushValuesLater } from "./flush.js";
 import { collect, type HostData, hostValue, type Value } from "./graph.js";
 import { loadRuntime } from "./runtime.js";
+import { engineConfig } from "./settings.js";
 import { engineBrand, engineState } from "./state.js";
 import type { TraceScope } from "./trace-scope.js";
 
@@ -133,8 +134,14 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** A new dataId (one reference) for a graph value. */
   register(value: Value): DataId {
-    return this.#add({ kind: "numbers", value });
+    const dataId = this.#add({ kind: "numbers", value });
+    const recorded = engineState.nextNodeId - this.#flushedAt;
+    if (recorded > engineConfig().maxPendingNodes && this.scope === null && loadRuntime().sync) this.flush();
+    return dataId;
   }
+
+  /** Number of the next node when everything pending last ran. */
+  #flushedAt = engineState.nextNodeId;
 
   /** A new dataId (one reference) for complex numbers of two float32 graph values. */
   registerComplex(real: Value, imag: Value): DataId {
@@ -193,6 +200,7 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** Runs everything that live tensors wait for, as one graph. */
   flush(): void {
+    this.#flushedAt = engineState.nextNodeId;
     if (this.#pending.size === 0) return;
     flushValues(pendingOf(this.#pending));
     for (const entry of this.#pending) this.#settle(entry);
@@ -221,7 +229,10 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   #host(value: Value): HostData {
     if (this.scope !== null && !this.scope.isConstant(value)) throw this.scope.dataDependent();
-    if (value.host === null) this.flush();
+    if (value.host === null) {
+      if (engineConfig().flushScope === "all") this.flush();
+      else flushValues([value]);
+    }
     return value.host as HostData;
   }
 
@@ -263,7 +274,11 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   /** What tfjs's `tf.memory()` shows beside its own counts of tensors. */
   override memory(): EngineMemory {
-    for (const entry of this.#pending) this.#count(entry);
+    // Some may have been computed one by one (flushScope needed).
+    for (const entry of this.#pending) {
+      if (pendingOf([entry]).length === 0) this.#settle(entry);
+      else this.#count(entry);
+    }
     let sessionBytes = 0;
     for (const { bytes } of engineState.order) sessionBytes += bytes;
     return {

@@ -24,6 +24,8 @@ const checks: Record<keyof EngineConfig, Check> = {
   cacheSize: positive,
   cacheBytes: positive,
   memoryLimit: limit,
+  flushScope: oneOf("all", "needed"),
+  maxPendingNodes: positive,
   maxGraphNodes: positive,
   maxGraphBytes: positive,
   optimization: oneOf("disabled", "basic", "extended", "all"),

@@ -58,6 +58,37 @@ describe("tf.memory()", () => {
   });
 });
 
+describe("pending work", () => {
+  test("runs by itself after maxPendingNodes kernels: a loop that reads nothing does not grow", () => {
+    configure({ maxPendingNodes: 50 });
+    const before = engineInfo().runs;
+    let sum: tf.Tensor = tf.scalar(0);
+    for (let i = 0; i < 500; i++) {
+      const next = tf.add(sum, 1);
+      sum.dispose();
+      sum = next;
+      expect(memory().pendingNodes).toBeLessThanOrEqual(51);
+    }
+    expect(engineInfo().runs - before).toBe(9);
+    expect(sum.dataSync()[0]).toBe(500);
+    sum.dispose();
+    configure({ maxPendingNodes: 50_000 });
+  });
+
+  test("flushScope needed computes what is read and nothing else", () => {
+    configure({ flushScope: "needed" });
+    const x = tf.tensor1d([1, 2]);
+    const y = tf.mul(x, 2);
+    const z = tf.add(y, 1);
+    expect(Array.from(y.dataSync())).toEqual([2, 4]);
+    expect(memory().pendingNodes).toBe(1);
+    expect(Array.from(z.dataSync())).toEqual([3, 5]);
+    expect(memory().pendingNodes).toBe(0);
+    tf.dispose([x, y, z]);
+    configure({ flushScope: "all" });
+  });
+});
+
 describe("sessions", () => {
   test("stay within cacheSize while compiled functions are alive; a dropped one compiles again when it is called", () => {
     configure({ cacheSize: 2 });

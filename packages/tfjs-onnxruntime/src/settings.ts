@@ -21,6 +21,13 @@ export interface EngineConfig {
   cacheBytes: number;
   /** Estimated peak bytes of one graph (inputs, intermediates, outputs) above which it is refused. @defaultValue no limit */
   memoryLimit: number;
+  /**
+   * What a read computes: `all` that live tensors wait for (later reads then share the work), or only the value `needed` (right where
+   * many live tensors are never read; whoever reads them later computes shared parts again). @defaultValue "all"
+   */
+  flushScope: "all" | "needed";
+  /** Kernels recorded since the last run after which everything pending runs, so that a loop without reads does not grow for ever. @defaultValue 50000 */
+  maxPendingNodes: number;
   /** Recorded kernels in one graph, at most. @defaultValue 200000 */
   maxGraphNodes: number;
   /** Bytes of one serialised graph; frozen weights beyond go to a file beside it. @defaultValue 2 GiB - 1, protobuf's limit */
@@ -43,6 +50,8 @@ const defaults: EngineConfig = {
   cacheSize: 32,
   cacheBytes: Math.floor(0.4 * totalmem()),
   memoryLimit: Number.POSITIVE_INFINITY,
+  flushScope: "all",
+  maxPendingNodes: 50_000,
   maxGraphNodes: 200_000,
   maxGraphBytes: 0x7fffffff,
   optimization: "extended",
