@@ -3,14 +3,14 @@ import { createClassMapping } from "../class-mapping.js";
 import type { CocoDataset, CocoImage } from "../document.js";
 import { annotationsOf } from "../instances.js";
 import { loadSharp } from "../load-sharp.js";
-import type { ClassMapping } from "../types.js";
+import type { ClassMapping, RgbImage } from "../types.js";
 import { annotationInstances } from "./annotation-instances.js";
 import { chooseImages } from "./choose-images.js";
 import { classColor, PALETTE_SIZE } from "./class-color.js";
 import { PreviewError } from "./errors.js";
 import { escapeMarkup } from "./escape-markup.js";
 import { readImage } from "./read-image.js";
-import { renderOverlay } from "./render-overlay.js";
+import { drawOverlay } from "./render-overlay.js";
 import { fitMiddle, fitText, textWidth } from "./text-width.js";
 
 /** One picture of a contact sheet. */
@@ -49,8 +49,7 @@ const MUTED = "#5b6673";
 const MAX_LEGEND_ROWS = 4;
 
 interface Tile {
-  readonly picture: Uint8Array | null;
-  readonly width: number;
+  readonly picture: RgbImage | null;
   readonly height: number;
   readonly title: string;
   readonly caption: string;
@@ -102,7 +101,13 @@ export async function contactSheet({
     row.forEach((tile, column) => {
       const left = GAP + column * (TILE.width + GAP);
       if (tile.picture !== null) {
-        layers.push({ input: Buffer.from(tile.picture), left: left + Math.floor((TILE.width - tile.width) / 2), top });
+        const { width: w, height: h, data } = tile.picture;
+        layers.push({
+          input: Buffer.from(data.buffer, data.byteOffset, data.byteLength),
+          raw: { width: w, height: h, channels: 3 },
+          left: left + Math.floor((TILE.width - w) / 2),
+          top,
+        });
       }
       layers.push({ input: Buffer.from(captionLayer(tile)), left, top: top + height });
     });
@@ -111,7 +116,7 @@ export async function contactSheet({
   const canvas = sharp({ create: { width, height: top, channels: 3, background: "#fff" } }).composite(layers);
   const encoded = await (format === "png"
     ? // The layers have an alpha channel; the sheet has none.
-      canvas.removeAlpha().png({ compressionLevel: 9 })
+      canvas.removeAlpha().png()
     : canvas.jpeg({ quality: 85, chromaSubsampling: "4:4:4" })
   ).toBuffer();
   return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
@@ -135,11 +140,11 @@ async function drawTile({
   if (image === undefined) return emptyTile(`image ${tile.imageId}`, "no such image in the document");
   const only = tile.annotationIds === undefined ? undefined : new Set(tile.annotationIds);
   const { instances, numUndrawable } = annotationInstances({ dataset, image, mapping, only, colors });
-  let picture: Uint8Array;
+  let picture: RgbImage;
   const scale = Math.min(TILE.width / image.width, TILE.height / image.height);
   try {
     const pixels = await readImage(imagesDir, image);
-    picture = await renderOverlay({
+    picture = await drawOverlay({
       image: pixels,
       instances,
       maxSide: Math.max(image.width, image.height) * scale,
@@ -150,16 +155,14 @@ async function drawTile({
     if (!(error instanceof PreviewError)) throw error;
     return emptyTile(image.file_name, error.message.replace(`${image.file_name} `, ""));
   }
-  const sharp = await loadSharp("Drawing previews");
-  const { width, height } = await sharp(picture).metadata();
   const objects =
     instances.length === 0 ? "no objects" : `${instances.length} ${instances.length === 1 ? "object" : "objects"}`;
   const broken = numUndrawable === 0 ? "" : `, ${numUndrawable} without drawable geometry`;
-  return { picture, width, height, title: image.file_name, caption: tile.caption ?? `${objects}${broken}` };
+  return { picture, height: picture.height, title: image.file_name, caption: tile.caption ?? `${objects}${broken}` };
 }
 
 function emptyTile(title: string, reason: string): Tile {
-  return { picture: null, width: TILE.width, height: 120, title, caption: `not shown: ${reason}` };
+  return { picture: null, height: 120, title, caption: `not shown: ${reason}` };
 }
 
 const CAPTION_HEIGHT = 54;

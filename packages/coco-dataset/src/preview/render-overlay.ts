@@ -47,14 +47,28 @@ const CONTOUR_OPACITY = 0.95;
  * @returns the encoded picture
  * @throws PreviewError when data does not fill the image or a mask has another size; SharpMissingError
  */
-export async function renderOverlay({
+export async function renderOverlay({ format = "png", ...options }: OverlayOptions): Promise<Uint8Array> {
+  const { width, height, data } = await drawOverlay(options);
+  const sharp = await loadSharp("Drawing previews");
+  const picture = sharp(data, { raw: { width, height, channels: 3 } });
+  const encoded =
+    format === "png"
+      ? await picture.png({ compressionLevel: 9 }).toBuffer()
+      : await picture.jpeg({ quality: 85, chromaSubsampling: "4:4:4" }).toBuffer();
+  return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+}
+
+/**
+ * The pixels of {@link renderOverlay}, not encoded.
+ * @throws PreviewError when data does not fill the image or a mask has another size; SharpMissingError
+ */
+export async function drawOverlay({
   image,
   instances,
   maxSide = 960,
   minWidth = MIN_WIDTH,
   hasLegend = false,
-  format = "png",
-}: OverlayOptions): Promise<Uint8Array> {
+}: Omit<OverlayOptions, "format">): Promise<RgbImage> {
   checkInput(image, instances, maxSide);
   const sharp = await loadSharp("Drawing previews");
   const wanted = Math.max(1, minWidth / image.width);
@@ -71,13 +85,13 @@ export async function renderOverlay({
   const layer = Buffer.from(
     vectorLayer({ instances, width, height, hasLegend, scaleX: width / image.width, scaleY: height / image.height }),
   );
-  const picture = sharp(pixels, { raw: { width, height, channels: 3 } }).composite([{ input: layer, left: 0, top: 0 }]);
-  const encoded =
-    format === "png"
-      ? // The SVG layer has an alpha channel; the result has none.
-        await picture.removeAlpha().png({ compressionLevel: 9 }).toBuffer()
-      : await picture.jpeg({ quality: 85, chromaSubsampling: "4:4:4" }).toBuffer();
-  return new Uint8Array(encoded.buffer, encoded.byteOffset, encoded.byteLength);
+  const data = await sharp(pixels, { raw: { width, height, channels: 3 } })
+    .composite([{ input: layer, left: 0, top: 0 }])
+    // The SVG layer has an alpha channel; the result has none.
+    .removeAlpha()
+    .raw()
+    .toBuffer();
+  return { width, height, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) };
 }
 
 function checkInput(image: RgbImage, instances: readonly OverlayInstance[], maxSide: number): void {
