@@ -172,7 +172,7 @@ const cases: Case[] = [
     name: "stridedSlice",
     fn: (x) => tf.stridedSlice(x!, [0, 3], [3, 0], [2, -1]),
     shapes: [[3, 4]],
-    forwardOnly: true,
+    numericOnly: true,
   },
   { name: "tile", fn: (x) => tf.tile(x!, [2, 3]), shapes: [[2, 3]] },
   { name: "broadcastTo", fn: (x) => tf.broadcastTo(x!, [3, 2, 4]), shapes: [[2, 1]], map: (x) => x },
@@ -221,7 +221,7 @@ const cases: Case[] = [
     shapes: [[2, 3, 4]],
     forwardOnly: true,
   },
-  { name: "topk", fn: (x) => tf.topk(x!, 2).values, shapes: [[3, 5]], forwardOnly: true },
+  { name: "topk values", fn: (x) => tf.topk(x!, 2).values, shapes: [[3, 5]], numericOnly: true },
   { name: "topkMask", fn: (x) => ops.topkMask(x!, 2), shapes: [[3, 5]], forwardOnly: true },
   { name: "oneHot", fn: (x) => tf.oneHot(tf.cast(x!, "int32"), 3), shapes: [[5]], forwardOnly: true },
   { name: "argMax", fn: (x) => tf.argMax(x!, 1), shapes: [[3, 5]], forwardOnly: true },
@@ -477,7 +477,7 @@ const more: Case[] = [
         ),
       ),
     shapes: [[3, 2, 2]],
-    forwardOnly: true,
+    numericOnly: true,
   },
   { name: "expandDims", fn: (x) => tf.mul(tf.expandDims(x!, 1), 2), shapes: [[3, 4]] },
   { name: "onesLike zerosLike", fn: (x) => tf.add(tf.mul(x!, tf.onesLike(x!)), tf.zerosLike(x!)), shapes: [[3, 4]] },
@@ -648,7 +648,7 @@ const structure: Case[] = [
       ),
     shapes: [[4, 2, 3, 2]],
   },
-  { name: "depthToSpace", fn: (x) => tf.depthToSpace(nhwc(x!), 2), shapes: [[2, 3, 2, 8]], forwardOnly: true },
+  { name: "depthToSpace", fn: (x) => tf.depthToSpace(nhwc(x!), 2), shapes: [[2, 3, 2, 8]], numericOnly: true },
   ...(["reflect", "symmetric"] as const).map((mode) => ({
     name: `mirrorPad ${mode}`,
     fn: ((x: tf.Tensor) =>
@@ -661,7 +661,7 @@ const structure: Case[] = [
         mode,
       )) as Fn,
     shapes: [[3, 4]],
-    forwardOnly: true,
+    numericOnly: true,
   })),
   ...[
     [false, false],
@@ -672,9 +672,9 @@ const structure: Case[] = [
     name: `cumprod ${exclusive} ${reverse}`,
     fn: ((x: tf.Tensor) => tf.cumprod(x, 1, exclusive, reverse)) as Fn,
     shapes: [[2, 7, 3]],
-    forwardOnly: true,
+    numericOnly: true,
   })),
-  { name: "flipLeftRight", fn: (x) => tf.image.flipLeftRight(nhwc(x!)), shapes: [[1, 2, 3, 2]], forwardOnly: true },
+  { name: "flipLeftRight", fn: (x) => tf.image.flipLeftRight(nhwc(x!)), shapes: [[1, 2, 3, 2]], numericOnly: true },
   { name: "lrn", fn: (x) => tf.localResponseNormalization(nhwc(x!), 2, 1.5, 0.7, 0.6), shapes: [[1, 3, 2, 7]] },
   {
     name: "dilation2d",
@@ -724,10 +724,39 @@ const floats = (x: tf.Tensor) => tf.cast(x, "float32");
 /** Scatter, counting, spectra, sums over named axes. */
 const scatters: Case[] = [
   {
+    name: "tensorScatterUpdate with duplicates",
+    fn: (x, u) => tf.tensorScatterUpdate(x!, tf.tensor2d([[1], [3], [1]], [3, 1], "int32"), u!),
+    shapes: [
+      [4, 2],
+      [3, 2],
+    ],
+    numericOnly: true,
+  },
+  ...(["squaredDifference", "maximum", "minimum"] as const).map((name) => ({
+    name: `${name} of broadcast operands`,
+    fn: ((a: tf.Tensor, b: tf.Tensor) => tf[name](a, b)) as Fn,
+    shapes: [
+      [2, 1, 3],
+      [4, 1],
+    ],
+    numericOnly: true,
+  })),
+  ...[
+    [false, false],
+    [true, false],
+    [false, true],
+    [true, true],
+  ].map(([ta, tb]) => ({
+    name: `matMul of broadcast batches ${ta} ${tb}`,
+    fn: ((a: tf.Tensor, b: tf.Tensor) => tf.matMul(a, b, ta, tb)) as Fn,
+    shapes: [ta ? [2, 1, 4, 3] : [2, 1, 3, 4], tb ? [3, 5, 4] : [3, 4, 5]],
+    numericOnly: true,
+  })),
+  {
     name: "scatterND adds duplicates",
     fn: (x) => tf.scatterND(tf.tensor2d([[1], [3], [1]], [3, 1], "int32"), x!, [5, 2]),
     shapes: [[3, 2]],
-    forwardOnly: true,
+    numericOnly: true,
   },
   {
     name: "tensorScatterUpdate",
@@ -745,7 +774,7 @@ const scatters: Case[] = [
         u!,
       ),
     shapes: [[4, 2], [2]],
-    forwardOnly: true,
+    numericOnly: true,
   },
   {
     name: "sparseToDense of a scalar",
@@ -806,7 +835,7 @@ const scatters: Case[] = [
       .split("->")[0]!
       .split(",")
       .map((term) => [...term].map((letter) => 2 + (letter.charCodeAt(0) % 4))),
-    forwardOnly: true,
+    numericOnly: true,
   })),
   ...[5, 8].map((n) => ({
     name: `fft ${n}`,
@@ -953,7 +982,10 @@ describe("gradients agree with central differences", () => {
   const step = 1e-2;
   test.each(
     all
-      .filter((c) => !c.forwardOnly && !/abs|relu|clip|max|min|where|sign|ceil|floor|round|step/.test(c.name))
+      .filter(
+        (c) =>
+          !c.forwardOnly && (c.numericOnly || !/abs|relu|clip|max|min|where|sign|ceil|floor|round|step/.test(c.name)),
+      )
       .map((c) => [c.name, c] as const),
   )("%s", async (_name, c) => {
     await tf.setBackend("onnxruntime");
@@ -965,14 +997,18 @@ describe("gradients agree with central differences", () => {
       const loss = (d: Float32Array[]) => tf.sum(tf.mul(c.fn(...make(d)), cotangent)).dataSync()[0]!;
       const grads = tf.grads((...x: tf.Tensor[]) => c.fn(...x))(make(data), cotangent);
       data.forEach((array, i) => {
-        const at = Math.floor(array.length / 2);
-        const shifted = (delta: number) =>
-          data.map((v, j) => (j === i ? v.map((q, n) => (n === at ? q + delta : q)) : v));
-        const numeric = (loss(shifted(step)) - loss(shifted(-step))) / (2 * step);
-        const analytic = grads[i]!.dataSync()[at]!;
-        expect(Math.abs(numeric - analytic), `input ${i}: numeric ${numeric}, analytic ${analytic}`).toBeLessThan(
-          2e-2 * (1 + Math.abs(numeric)),
-        );
+        const analytic = grads[i]!.dataSync();
+        // Both ends and two places between
+        const places = new Set([0, 0.3, 0.5, 1].map((share) => Math.floor(share * (array.length - 1))));
+        for (const at of places) {
+          const shifted = (delta: number) =>
+            data.map((v, j) => (j === i ? v.map((q, n) => (n === at ? q + delta : q)) : v));
+          const numeric = (loss(shifted(step)) - loss(shifted(-step))) / (2 * step);
+          const gap = Math.abs(numeric - analytic[at]!);
+          expect(gap, `input ${i}[${at}]: numeric ${numeric}, analytic ${analytic[at]}`).toBeLessThan(
+            2e-2 * (1 + Math.abs(numeric)),
+          );
+        }
       });
     });
   });
