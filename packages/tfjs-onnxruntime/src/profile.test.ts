@@ -40,13 +40,14 @@ describe("profile", () => {
     expect(taken.table).toContain("Conv");
   });
 
-  test("measures compiled functions, by their kernels", async () => {
+  test("measures compiled functions, by the lines that were recorded", async () => {
     const compiled = compile((images: tf.Tensor) => tf.relu(tf.mul(images, tf.scalar(3))));
     const call = () => tf.tidy(() => compiled(x).dataSync()[0]);
     expect(call()).toBe(3);
     const taken = await profile(call, { calls: 2 });
     expect(taken.runs).toBe(2);
     expect(taken.kernels.map((row) => row.name)).toEqual(expect.arrayContaining(["Multiply", "Relu"]));
+    expect(taken.lines.map((row) => row.name)).toEqual([expect.stringMatching(/profile\.test\.ts:\d+$/)]);
     // The session is dropped afterwards; the function compiles another.
     expect(call()).toBe(3);
     compiled.dispose();

@@ -1,6 +1,7 @@
 import * as tf from "@tensorflow/tfjs";
 import type { OnnxRuntimeBackend } from "./backend.js";
 import { type HostData, hostValue, type Value } from "./graph.js";
+import { rememberSources } from "./source.js";
 import { mapTensors, tensorsOf } from "./tensor-tree.js";
 import { TraceScope } from "./trace-scope.js";
 
@@ -75,7 +76,7 @@ export function recordCall<Args extends readonly unknown[], Result>({
       });
       backend.scope = scope;
       try {
-        return fn(...inputs) as tf.TensorContainer;
+        return rememberSources(() => fn(...inputs)) as tf.TensorContainer;
       } finally {
         backend.scope = null;
       }

@@ -9,9 +9,24 @@ const FRAMES = 60;
 /** `src` or `dist` of this package: its frames are not the user's. */
 const own = dirname(fileURLToPath(import.meta.url));
 
-/** Whether kernels remember the line that called them: `configure({ source: true })`, while profiling, or tfjs's DEBUG. */
+let remembering = false;
+
+/** Runs `fn` with {@link sourceEnabled}: for code that is recorded once and runs often. */
+export function rememberSources<T>(fn: () => T): T {
+  const before = remembering;
+  remembering = true;
+  try {
+    return fn();
+  } finally {
+    remembering = before;
+  }
+}
+
+/** Whether kernels remember the line that called them: `configure({ source: true })`, while profiling or compiling, or tfjs's DEBUG. */
 export function sourceEnabled(): boolean {
-  return engineState.config?.source === true || engineState.profiler !== null || tf.env().getBool("DEBUG");
+  return (
+    remembering || engineState.config?.source === true || engineState.profiler !== null || tf.env().getBool("DEBUG")
+  );
 }
 
 /**
