@@ -70,7 +70,16 @@ describe("seg validate on other formats", () => {
       "converted   to yolo: 12 objects in 6 images; all 12 masks read back equal in every pixel",
     );
     const back = fresh();
-    const second = await runSeg("validate", "--data", join(output, "yolo"), "--output", back, "--json");
+    const second = await runSeg(
+      "validate",
+      "--data",
+      join(output, "yolo"),
+      "--output",
+      back,
+      "--preview",
+      "0",
+      "--json",
+    );
     const lines = second.stdout.trimEnd().split("\n");
     expect(JSON.parse(lines.at(-1)!)).toMatchObject({ type: "result", format: "yolo", ok: true });
     // The splits are those that the data declares: there is no lock, because nothing was drawn.
@@ -162,7 +171,7 @@ describe("refusals", () => {
       delete d.annotations[2]!["segmentation"];
     });
     const output = fresh();
-    const convert = ["validate", "--data", annotations, "--output", output, "--convert", "yolo"];
+    const convert = ["validate", "--data", annotations, "--output", output, "--convert", "yolo", "--preview", "0"];
     const line = failure(await runSeg(...convert));
     expect(line).toContain("--on-mixed box-polygon (rectangles) or --on-mixed boxes");
     expect(existsSync(join(output, "validation.json"))).toBe(true);

@@ -1,9 +1,11 @@
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
 import { grayImage, makeFolder } from "../../test/make-folder.js";
+import { SegError } from "../errors.js";
 import { mask } from "../mask/index.js";
 import { segmentationToRle } from "../segmentation.js";
 import { detectFormat, topLevelKeys } from "./detect-format.js";
@@ -503,4 +505,70 @@ describe("COCO, LVIS and image folders", () => {
     });
     await expect(importDataset(bad)).rejects.toMatchObject({ issues: [{ line: 1 }, { line: 2 }] });
   });
+});
+
+describe("damaged files", () => {
+  const sound: Record<string, string> = {
+    "voc.xml": voc(vocObject("traffic light", [1, 2, 4, 6])),
+    "cvat.xml": cvat(
+      '<mask label="cat" rle="0, 4, 1, 1" left="4" top="2" width="3" height="2"/><box label="dog" xtl="1" ytl="2" xbr="4" ybr="6"/>',
+    ),
+    "labelme.json": JSON.stringify({
+      imageWidth: 20,
+      imageHeight: 16,
+      shapes: [
+        {
+          label: "a",
+          points: [
+            [0, 0],
+            [4, 0],
+            [4, 4],
+          ],
+          group_id: 1,
+        },
+        {
+          label: "m",
+          points: [
+            [0, 0],
+            [1, 1],
+          ],
+          shape_type: "mask",
+          mask: "iVBORw0KGgo=",
+        },
+      ],
+    }),
+    "data.yaml": "path: .\ntrain: images\nnames: {0: a, 1: b}\nkpt_shape: [2, 3]\n",
+    "metadata.jsonl": '{"file_name": "a.png", "objects": {"bbox": [[0, 1, 2, 3]], "categories": [2]}}',
+    "coco.json": JSON.stringify({ ...COCO, images: [{ id: 1, width: 2, height: 2, file_name: "a" }] }),
+  };
+
+  test.each(Object.keys(sound))(
+    "%s with edits is read or refused with a typed error, never anything else",
+    async (name) => {
+      const text = sound[name]!;
+      const edit = fc.record({
+        at: fc.nat(text.length),
+        cut: fc.nat(12),
+        put: fc.oneof(
+          fc.constantFrom("", "<", ">", "&x;", "]]>", "{", "]", '"', "-1", "1e999", "null", ": &a *a", "\u0000"),
+          fc.string(),
+        ),
+      });
+      const folder = await makeFolder({ "images/a.png": await grayImage(20, 16) });
+      await fc.assert(
+        fc.asyncProperty(fc.array(edit, { minLength: 1, maxLength: 3 }), async (edits) => {
+          let damaged = text;
+          for (const { at, cut, put } of edits) damaged = damaged.slice(0, at) + put + damaged.slice(at + cut);
+          await writeFile(join(folder, name), damaged);
+          try {
+            const { dataset } = await importDataset(join(folder, name));
+            for (const annotation of dataset.annotations) expect(Number.isInteger(annotation.category_id)).toBe(true);
+          } catch (error) {
+            if (!SegError.isInstance(error)) throw error;
+          }
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
 });

@@ -21,6 +21,8 @@ const SPLIT_KEYS: readonly (readonly [key: string, name: string])[] = [
 ];
 /** Aliases that a document may expand: far above any real file, far below a "billion laughs". */
 const MAX_ALIASES = 100;
+/** Warnings are not printed: what is wrong is returned. */
+const PARSE = { maxAliasCount: MAX_ALIASES, logLevel: "error" } as const;
 
 /**
  * Reads a data.yaml.
@@ -29,7 +31,7 @@ const MAX_ALIASES = 100;
 export function parseDataYaml(text: string): YoloConfig | string {
   let value: unknown;
   try {
-    value = parse(text, { maxAliasCount: MAX_ALIASES });
+    value = parse(text, PARSE);
   } catch (error) {
     return `is not YAML: ${(error as Error).message.split("\n")[0]}`;
   }
@@ -69,7 +71,7 @@ export function parseDataYaml(text: string): YoloConfig | string {
 /** Whether a text is the configuration of a YOLO dataset: a mapping with `names` and a split. */
 export function looksLikeDataYaml(text: string): boolean {
   try {
-    const value: unknown = parse(text, { maxAliasCount: MAX_ALIASES });
+    const value: unknown = parse(text, PARSE);
     if (typeof value !== "object" || value === null) return false;
     return "names" in value && SPLIT_KEYS.some(([key]) => key in value);
   } catch {

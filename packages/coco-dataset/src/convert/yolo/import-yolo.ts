@@ -22,6 +22,9 @@ export const NAME_FILES = ["classes.txt", "obj.names", "names.txt", "classes.nam
 /** Folders that name a split where there is no data.yaml. */
 const SPLIT_FOLDERS: Readonly<Record<string, string>> = { train: "train", val: "val", valid: "val", test: "test" };
 
+/** Codes of a path that cannot exist or does not. */
+const NO_SUCH_PATH = new Set(["ENOENT", "ENOTDIR", "ENAMETOOLONG", "ERR_INVALID_ARG_VALUE"]);
+
 interface Source {
   /** Absolute. */
   readonly root: string;
@@ -165,8 +168,7 @@ async function imagesOf(entry: string, home: string, base: string | null, file: 
       const files = await listFiles(candidate);
       return files.filter(isImageName).map((name) => join(candidate, name));
     } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== "ENOENT" && code !== "ENOTDIR") throw error;
+      if (!NO_SUCH_PATH.has((error as NodeJS.ErrnoException).code ?? "")) throw error;
     }
   }
   throw new FormatError({
