@@ -183,7 +183,7 @@ function emitRow(row: number, count: number, clip: readonly [number, number, num
     let bx = x1[k]!;
     let by = y1[k]!;
     // Behind the horizon: no source.
-    if (ax !== ax || bx !== bx) continue;
+    if (Number.isNaN(ax) || Number.isNaN(bx)) continue;
     if (isClipped) {
       if ((ax < minU && bx < minU) || (ax > maxU && bx > maxU)) continue;
       if ((ay < minV && by < minV) || (ay > maxV && by > maxV)) continue;

@@ -1,3 +1,4 @@
+import { compactNumbers, expandNumbers } from "../core/compact-numbers.js";
 import { hashOf } from "../core/hash.js";
 import { AsyncBackendError, AugmentConfigError, ReplayMismatchError } from "../errors.js";
 import { type Backend, chooseKernels } from "../kernels/choose-kernels.js";
@@ -124,7 +125,8 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
         plan,
         kernels: scope.kernels,
         ...at,
-        forced: record === null ? null : new Map(record.applied.map(({ path, params }) => [path, params])),
+        forced:
+          record === null ? null : new Map(record.applied.map(({ path, params }) => [path, expandNumbers(params)])),
       });
       const state = yield* runner.run(sample);
       const { width, height, channels } = state.image;
@@ -161,7 +163,7 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
           epoch: at.epoch,
           index: at.index,
           backend: kernels.name,
-          applied: state.applied,
+          applied: compactNumbers(state.applied),
         },
       };
     } finally {

@@ -1,6 +1,7 @@
 import type { Box } from "@seg/coco-dataset";
 import { mosaicIsOpen } from "../augment-sample.js";
 import { bitmapFromPolygons, eraseRects } from "../core/bitmap.js";
+import { canonicalJson } from "../core/hash.js";
 import { compose, type Homography, IDENTITY3, project } from "../core/homography.js";
 import { type AnyTransform, f, type ImageContext, type SampleContext } from "../core/transform.js";
 import { AsyncBackendError, MissingDonorError } from "../errors.js";
@@ -153,7 +154,9 @@ export class Runner {
       session.skip(path, type, "needs masks, the sample has none");
       return;
     }
-    yield* session.apply({ path, type, transform, random, params, recorded: recorded ?? null });
+    // The record leaves out what the plan says anyway.
+    const restored = recorded === undefined ? null : { ...params, ...recorded };
+    yield* session.apply({ path, type, transform, random, params, recorded: restored });
   }
 
   *#donorSamples(path: string, n: number, session: Session, type: string): Run<readonly PipelineSample[]> {
@@ -357,9 +360,17 @@ class Session {
     this.#trace.push({ path, type, params: null, fused: false, notes: [note] });
   }
 
-  #record(path: string, type: string, params: Params, fused: boolean, notes: readonly string[]): void {
-    this.#trace.push({ path, type, params, fused, ...(notes.length === 0 ? {} : { notes }) });
-    this.#applied.push({ path, type, params });
+  #record(
+    path: string,
+    type: string,
+    sampled: Params,
+    fused: boolean,
+    notes: readonly string[],
+    params: Params = {},
+  ): void {
+    this.#trace.push({ path, type, params: sampled, fused, ...(notes.length === 0 ? {} : { notes }) });
+    const drawn = Object.entries(sampled).filter(([key, value]) => canonicalJson(value) !== canonicalJson(params[key]));
+    this.#applied.push({ path, type, params: Object.fromEntries(drawn) });
   }
 
   /** Boxes of the instances, pending maps included. */
@@ -541,7 +552,7 @@ class Session {
         pending: compose(scene.pending, matrix),
         flips: scene.flips + (transform.isFlip === true ? 1 : 0),
       };
-      this.#record(path, type, sampled, true, notes);
+      this.#record(path, type, sampled, true, notes, params);
       return;
     }
     if (transform.kind === "field") {
@@ -552,7 +563,7 @@ class Session {
         return;
       }
       this.#flushGeometry(transform.field(sampled, { width, height, random: this.#keyed }));
-      this.#record(path, type, sampled, true, notes);
+      this.#record(path, type, sampled, true, notes, params);
       return;
     }
     if (transform.kind === "image" && transform.needsColor === true && this.#input.image.channels !== 3) {
@@ -568,7 +579,7 @@ class Session {
         return;
       }
       this.#curves.push(transform.curve(sampled));
-      this.#record(path, type, sampled, true, notes);
+      this.#record(path, type, sampled, true, notes, params);
       return;
     }
     this.#flushCurves();
@@ -585,7 +596,7 @@ class Session {
     const promise = transform.applyAsync?.(image, sampled, imageContext) ?? null;
     if (promise === null) transform.apply(image, sampled, imageContext);
     else yield { promise, path };
-    this.#record(path, type, sampled, false, notes);
+    this.#record(path, type, sampled, false, notes, params);
   }
 
   /** Keypoints under the rectangles become hidden; with `erase` masks lose them, with `visibleBoxes` boxes without a mask shrink. */

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Range, range } from "../core/schemas.js";
-import { draw, type ImageTransform, type SampleContext } from "../core/transform.js";
+import { draw, f, type ImageTransform, type SampleContext } from "../core/transform.js";
 import { AugmentConfigError } from "../errors.js";
 import type { WorkImage } from "../kernels/work-image.js";
 
@@ -52,7 +52,7 @@ export const GaussianBlur: ImageTransform<GaussianParams, GaussianSampled> = {
     backend: z.enum(["kernels", "sharp"]).default("kernels"),
   }),
   keys: ["sigma", "backend"],
-  sample: (random, { sigma, backend }, { size }) => ({ sigma: (draw(random, sigma) * size) / 640, backend }),
+  sample: (random, { sigma, backend }, { size }) => ({ sigma: f((draw(random, sigma) * size) / 640), backend }),
   apply(image, { sigma }, { kernels }) {
     // Below a tenth of a pixel all weight stays in the centre.
     if (sigma >= 0.1) kernels.separable(image, gaussianWeights(sigma));
