@@ -184,6 +184,21 @@ export class EvalInputError extends CocoError {
   }
 }
 
+/** A check or threshold that does not exist was asked for. */
+export class CheckNameError extends CocoError {
+  override readonly name = "CheckNameError";
+  readonly code = "coco/check-name";
+  readonly unknown: readonly string[];
+  constructor({
+    what,
+    unknown,
+    known,
+  }: { what: "check" | "threshold"; unknown: readonly string[]; known: readonly string[] }) {
+    super(`Unknown ${what} ${unknown.map((item) => JSON.stringify(item)).join(", ")}. Known: ${known.join(", ")}.`);
+    this.unknown = unknown;
+  }
+}
+
 /** Validation found problems of severity error; see {@link CocoUnusableError.codes}. */
 export class CocoUnusableError extends CocoError {
   override readonly name = "CocoUnusableError";

@@ -6,7 +6,18 @@ export type FindingLayer = "structural" | "geometry" | "images" | "distribution"
 
 /** How a finding can be repaired; `safe` fixes lose nothing that a person meant. */
 export interface FindingFix {
-  readonly kind: "drop-annotation" | "drop-part" | "clip-box" | "flip-box" | "set-iscrowd-0";
+  readonly kind:
+    | "drop-annotation"
+    | "drop-part"
+    | "drop-category"
+    | "clip-box"
+    | "flip-box"
+    | "set-iscrowd-0"
+    | "recompute-box"
+    | "recompute-area"
+    | "box-from-corners"
+    | "box-from-center"
+    | "box-from-normalised";
   readonly safe: boolean;
 }
 

@@ -28,7 +28,9 @@ export type {
   CocoRleUncompressed,
   CocoSegmentation,
 } from "./document.js";
+export type { DuplicateReport } from "./duplicates/duplicate-findings.js";
 export {
+  CheckNameError,
   CocoError,
   CocoFileNotFoundError,
   CocoParseError,
@@ -93,8 +95,12 @@ export {
 } from "./split/split-dataset.js";
 export type { UnitOptions } from "./split/units.js";
 export type { Box, BoxXywh, ClassMapping, Instance, RgbImage, Rle } from "./types.js";
+export { CHECK_CODES, type CheckCode } from "./validate/check-codes.js";
 export { fixDataset, type PatchEntry } from "./validate/fix-dataset.js";
-export type { ProbeImage } from "./validate/images.js";
+export { createImageProbe } from "./validate/image-probe.js";
+export type { ImageProbe, ProbeImage } from "./validate/images.js";
+export { resultFindings } from "./validate/result-findings.js";
+export { DEFAULT_THRESHOLDS, type HealthThresholds } from "./validate/thresholds.js";
 export {
   assertUsable,
   type ValidateOptions,

@@ -102,13 +102,10 @@ export function structuralFindings(
   );
   const used = new Set(annotations.map((a) => a.category_id));
   const dummies = categories.filter((c) => c.id === 0 && c.supercategory === "none" && !used.has(0)).map((c) => c.id);
-  soft(
-    "dummy_category",
-    "warn",
-    "A placeholder category without annotations counts as a class; remove it",
-    dummies,
-    category,
-  );
+  soft("dummy_category", "warn", "A placeholder category without annotations counts as a class; remove it", dummies, {
+    ...category,
+    fix: { kind: "drop-category", safe: false },
+  });
   const zero = categories.filter((c) => c.id === 0 && !dummies.includes(0)).map((c) => c.id);
   soft("category_id_zero", "info", "Category id 0 is legal here; CVAT and detectron2 do not accept it", zero, category);
   if (dataset["seg_string_ids"] !== undefined) {
