@@ -18,6 +18,36 @@ afterAll(() => rm(dir, { recursive: true, force: true }));
 const rgb = syn(30, 20);
 const raw = { raw: { width: 30, height: 20, channels: 3 as const } };
 
+/** A gray TIFF of 32-bit floats (sample format 3), which sharp reads and does not write. */
+function floatTiff(width: number, height: number): Buffer {
+  const tags = [
+    [256, 4, width],
+    [257, 4, height],
+    [258, 3, 32],
+    [259, 3, 1],
+    [262, 3, 1],
+    [273, 4, 8 + 2 + 10 * 12 + 4],
+    [277, 3, 1],
+    [278, 4, height],
+    [279, 4, width * height * 4],
+    [339, 3, 3],
+  ] as const;
+  const file = Buffer.alloc(8 + 2 + tags.length * 12 + 4 + width * height * 4);
+  file.write("II*\0", 0, "latin1");
+  file.writeUInt32LE(8, 4);
+  file.writeUInt16LE(tags.length, 8);
+  tags.forEach(([tag, type, value], i) => {
+    const at = 10 + i * 12;
+    file.writeUInt16LE(tag, at);
+    file.writeUInt16LE(type, at + 2);
+    file.writeUInt32LE(1, at + 4);
+    if (type === 3) file.writeUInt16LE(value, at + 8);
+    else file.writeUInt32LE(value, at + 8);
+  });
+  for (let i = 0; i < width * height; i++) file.writeFloatLE(i * 100, 8 + 2 + tags.length * 12 + 4 + i * 4);
+  return file;
+}
+
 describe("decodeImage", () => {
   test("expands gray, gray with alpha and palette, drops alpha without blending", async () => {
     const gray = Uint8Array.from({ length: 600 }, (_, i) => i & 255);
@@ -65,6 +95,80 @@ describe("decodeImage", () => {
     expect((await sharp(png).metadata()).depth).toBe("ushort");
     const { data } = await decodeImage(png);
     for (let i = 0; i < 600; i++) expect(data[i * 3]).toBe((i * 109) >> 8);
+  });
+
+  test("clips 16-bit gray as Pillow does, on request, and nothing else", async () => {
+    const words = Uint16Array.from({ length: 600 }, (_, i) => (i * 3) % 600);
+    const gray = await sharp(words, { raw: { width: 30, height: 20, channels: 1 } })
+      .toColourspace("grey16")
+      .png()
+      .toBuffer();
+    const { data } = await decodeImage(gray, { sixteenBit: "clip" });
+    for (let i = 0; i < 1800; i++) expect(data[i]).toBe(Math.min(255, words[Math.floor(i / 3)]!));
+    const colour = await sharp(
+      Uint16Array.from({ length: 1800 }, (_, i) => i * 36),
+      {
+        raw: { width: 30, height: 20, channels: 3 },
+      },
+    )
+      .toColourspace("rgb16")
+      .png()
+      .toBuffer();
+    expect((await sharp(colour).metadata()).depth).toBe("ushort");
+    const clipped = await decodeImage(colour, { sixteenBit: "clip" });
+    expect(clipped.data).toEqual((await decodeImage(colour)).data);
+    for (let i = 0; i < 1800; i++) expect(clipped.data[i]).toBe((i * 36) >> 8);
+  });
+
+  test("takes the first page of an animation and says so", async () => {
+    const red = Buffer.alloc(30 * 20 * 3, Buffer.from([250, 0, 0]));
+    const green = Buffer.alloc(30 * 20 * 3, Buffer.from([0, 250, 0]));
+    const pages = Buffer.concat([red, green]);
+    const gif = await sharp(pages, { raw: { width: 30, height: 40, channels: 3, pageHeight: 20 } })
+      .gif({ delay: [100, 100] })
+      .toBuffer();
+    expect((await sharp(gif).metadata()).pages).toBe(2);
+    const image = await decodeImage(gif);
+    expect([image.width, image.height, image.warnings]).toEqual([30, 20, ["first_page_only"]]);
+    for (const [i, value] of [250, 0, 0].entries()) expect(Math.abs(image.data[i]! - value)).toBeLessThanOrEqual(8);
+  });
+
+  test("refuses pixels without a range, and URLs", async () => {
+    const float = floatTiff(4, 3);
+    expect((await sharp(float).metadata()).depth).toBe("float");
+    await expect(decodeImage(float)).rejects.toMatchObject({ code: "unsupported_mode" });
+    await expect(decodeImage("https://example.org/a.jpg")).rejects.toMatchObject({
+      code: "decode_failed",
+      message: expect.stringContaining("URL"),
+    });
+  });
+
+  test("decodes one pixel, and every subsampling to the size of the picture", async () => {
+    const one = await sharp(Uint8Array.of(9, 8, 7), { raw: { width: 1, height: 1, channels: 3 } })
+      .png()
+      .toBuffer();
+    expect([...(await decodeImage(one)).data]).toEqual([9, 8, 7]);
+    for (const chromaSubsampling of ["4:4:4", "4:2:0"]) {
+      for (const progressive of [false, true]) {
+        const jpeg = await sharp(syn(31, 19).data, { raw: { width: 31, height: 19, channels: 3 } })
+          .jpeg({ chromaSubsampling, progressive, quality: 100 })
+          .toBuffer();
+        const image = await decodeImage(jpeg);
+        expect([image.width, image.height, image.data.length]).toEqual([31, 19, 31 * 19 * 3]);
+      }
+    }
+  });
+
+  test("a truncated PNG keeps the rows that it has", async () => {
+    const whole = await sharp(syn(300, 200).data, { raw: { width: 300, height: 200, channels: 3 } })
+      .png({ compressionLevel: 0 })
+      .toBuffer();
+    const half = whole.subarray(0, Math.floor(whole.length / 2));
+    await expect(decodeImage(half)).rejects.toMatchObject({ code: "decode_failed", source: "<bytes>" });
+    const image = await decodeImage(half, { allowTruncated: true });
+    expect(image.warnings).toEqual(["truncated"]);
+    expect(image.data.subarray(0, 300 * 3 * 80)).toEqual(syn(300, 200).data.subarray(0, 300 * 3 * 80));
+    expect((await decodeImage(whole, { allowTruncated: true })).warnings).toEqual([]);
   });
 
   test("ignores an embedded colour profile", async () => {
