@@ -36,6 +36,14 @@ export {
 export { flipHorizontal, flipVertical } from "./flip.js";
 export { applyHsvGains, type HsvRange, hsvJitter } from "./hsv-jitter.js";
 export { clipInstances, type InstanceRules, transformBox, transformInstances } from "./instances.js";
+export {
+  createDataLoader,
+  type DataLoader,
+  type DataLoaderOptions,
+  type LoadedSample,
+} from "./loader/data-loader.js";
+export type { SourceModule } from "./loader/load-task.js";
+export { type ClassIndex, donorsFrom, type SampleSource } from "./loader/sample-source.js";
 export { type AffineRange, affineSample, type CanvasOptions, mosaic } from "./mosaic.js";
 export { CounterRandom, fnv1a32, philox4x32, type RandomKey } from "./philox.js";
 export type { Pipeline, PipelineInfo, PipelineOptions } from "./pipeline/pipeline.js";
