@@ -43,14 +43,17 @@ function topologyOf({ annotation, image }: Item): MaskTopology {
   return { components: segmentation.length, holes: read().holes };
 }
 
+/** Whether a vertex may occur twice, not in a row; equal keys of different vertices only cost a closer look. */
 function repeatsVertex(part: readonly number[]): boolean {
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   // Closed rings repeat the first vertex at the end.
   const isClosed = part[0] === part.at(-2) && part[1] === part.at(-1);
-  for (let i = 0; i < part.length - (isClosed ? 2 : 0); i += 2) {
-    const key = `${part[i]},${part[i + 1]}`;
+  const end = part.length - (isClosed ? 2 : 0);
+  for (let i = 0; i < end; i += 2) {
     // A vertex written twice in a row is no bridge.
-    if (seen.has(key) && !(part[i] === part[i - 2] && part[i + 1] === part[i - 1])) return true;
+    if (i > 0 && part[i] === part[i - 2] && part[i + 1] === part[i - 1]) continue;
+    const key = part[i]! * 65_537 + part[i + 1]!;
+    if (seen.has(key)) return true;
     seen.add(key);
   }
   return false;
