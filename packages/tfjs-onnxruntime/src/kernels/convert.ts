@@ -8,25 +8,33 @@ const elementType: Readonly<Record<string, number>> = {
   bool: DataType.BOOL,
 };
 
-/** 2^63: from here on a float is a multiple of 2^32, hence 0 as an int32. */
-const INT64_LIMIT = 2 ** 63;
+/** Magnitudes from here on do not go through int64; as multiples of 2^10 at least they are rounded anyway, and count as 0. */
+const INT64_LIMIT = 2 ** 62;
 
 /**
- * float32 to int32 as JavaScript's ToInt32: truncated, modulo 2^32, NaN and infinities 0. ONNX Runtime's own Cast saturates, so it
- * goes through int64, whose low half is the result.
+ * ToInt32 of JavaScript: truncated, modulo 2^32, NaN and infinities 0. ONNX Runtime's Cast saturates instead, so the number goes
+ * through int64, of which the low half is kept. The divisor is a constant: this integer Mod cannot trap.
+ *
+ * @param limit - {@link INT64_LIMIT} in the type of x @param zero - 0 in the type of x
  */
-export function floatToInt(c: LowerContext, x: string): string {
-  const representable = c.emit("Less", [c.emit("Abs", [x]), c.float([INT64_LIMIT], [])]);
-  const safe = c.emit("Where", [representable, x, c.float([0], [])]);
-  return c.emit("Cast", [c.emit("Cast", [safe], { to: DataType.INT64 })], { to: DataType.INT32 });
+function toInt32(c: LowerContext, x: string, limit: string, zero: string): string {
+  const safe = c.emit("Where", [c.emit("Less", [c.emit("Abs", [x]), limit]), x, zero]);
+  const whole = c.emit("Cast", [safe], { to: DataType.INT64 });
+  const half = c.int64([2 ** 31], true);
+  const low = c.emit("Mod", [c.emit("Add", [whole, half]), c.int64([2 ** 32], true)]);
+  return c.emit("Cast", [c.emit("Sub", [low, half])], { to: DataType.INT32 });
 }
 
-/** The same from float64. */
+/** {@link toInt32} of float32. */
+export function floatToInt(c: LowerContext, x: string): string {
+  return toInt32(c, x, c.float([INT64_LIMIT], []), c.float([0], []));
+}
+
+export const toDouble = (c: LowerContext, x: string): string => c.emit("Cast", [x], { to: DataType.DOUBLE });
+
+/** {@link toInt32} of float64. */
 export function doubleToInt(c: LowerContext, x: string): string {
-  const double = (value: number) => c.emit("Cast", [c.float([value], [])], { to: DataType.DOUBLE });
-  const representable = c.emit("Less", [c.emit("Abs", [x]), double(INT64_LIMIT)]);
-  const safe = c.emit("Where", [representable, x, double(0)]);
-  return c.emit("Cast", [c.emit("Cast", [safe], { to: DataType.INT64 })], { to: DataType.INT32 });
+  return toInt32(c, x, toDouble(c, c.float([INT64_LIMIT], [])), toDouble(c, c.float([0], [])));
 }
 
 /** `x` of dtype `from` as `to`, by tfjs's rules of cast: NaN is true; float32 to int32 is {@link floatToInt}. */
@@ -36,4 +44,10 @@ export function convert(c: LowerContext, x: string, from: string, to: string): s
   return c.emit("Cast", [x], { to: elementType[to]! });
 }
 
-export const toDouble = (c: LowerContext, x: string): string => c.emit("Cast", [x], { to: DataType.DOUBLE });
+/**
+ * A computed `x` put into a tensor of dtype `to`, as tfjs stores numbers into typed arrays: a boolean is its whole part, so 0.9 and NaN
+ * are false.
+ */
+export function store(c: LowerContext, x: string, from: string, to: string): string {
+  return from === "float32" && to === "bool" ? convert(c, floatToInt(c, x), "int32", "bool") : convert(c, x, from, to);
+}

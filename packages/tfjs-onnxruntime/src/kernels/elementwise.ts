@@ -2,7 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Value } from "../graph.js";
 import type { LowerContext } from "../lower/context.js";
 import { isComplex, type Parts } from "./complex.js";
-import { convert, doubleToInt, toDouble } from "./convert.js";
+import { convert, doubleToInt, store, toDouble } from "./convert.js";
 import { type Call, type KernelStatus, kernel, lowering } from "./define.js";
 
 /** Emits an expression over the base of a unary operand; the layout passes through. */
@@ -36,7 +36,7 @@ function unary(
     const y = expression(c, own ? x : convert(c, x, input.dtype, "float32"), own ? input.dtype : "float32");
     // A predicate's result is bool whatever it was computed from.
     const computed = dtype ?? (own ? input.dtype : "float32");
-    c.set(output, convert(c, y, computed, output.dtype), perm);
+    c.set(output, store(c, y, computed, output.dtype), perm);
   });
 }
 
@@ -169,7 +169,7 @@ function unaryWithScalars(
     const { name: x, perm } = c.preferred(input!);
     const names = fed.map((value) => c.plain(value));
     const y = expression(c, convert(c, x, input!.dtype, type), names, type);
-    c.set(node.outputs[0]!, convert(c, y, type, node.outputs[0]!.dtype), perm);
+    c.set(node.outputs[0]!, store(c, y, type, node.outputs[0]!.dtype), perm);
   });
 }
 

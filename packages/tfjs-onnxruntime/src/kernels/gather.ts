@@ -84,14 +84,15 @@ lowering("GatherNd", (c, node) => {
 });
 
 // Gradient of Gather: rows with equal ids add up; ids outside [0, n) go to an extra row that is cut off.
+// float32 whatever x is, as tfjs.
 kernel("UnsortedSegmentSum", (call) => {
   const x = call.inputs["x"]!;
   const ids = call.inputs["segmentIds"]!;
   const n = call.attrs["numSegments"] as number;
   const shape = [n, ...x.shape.slice(ids.shape.length)];
-  if (sizeOf(x.shape) === 0) return call.tensor(call.zeros(shape, x.dtype));
+  if (sizeOf(x.shape) === 0) return call.tensor(call.zeros(shape));
   return call.tensor(
-    call.record("UnsortedSegmentSum", [call.value(x), call.value(ids)], [{ shape, dtype: x.dtype }])[0]!,
+    call.record("UnsortedSegmentSum", [call.value(x), call.value(ids)], [{ shape, dtype: "float32" }])[0]!,
   );
 });
 lowering("UnsortedSegmentSum", (c, node) => {
@@ -105,12 +106,10 @@ lowering("UnsortedSegmentSum", (c, node) => {
   ]);
   const safe = c.emit("Where", [outside, c.int32([n!], []), flat]);
   const rows = c.emit("Reshape", [c.emit("Cast", [safe], { to: 7 }), c.int64([count, 1])]);
-  const type = x!.dtype === "bool" ? "int32" : x!.dtype;
-  const zeros = c.emit("Expand", [c.scalar(0, type), c.int64([n! + 1, ...inner])]);
-  const updates = c.emit("Reshape", [convert(c, c.plain(x!), x!.dtype, type), c.int64([count, ...inner])]);
+  const zeros = c.emit("Expand", [c.scalar(0, "float32"), c.int64([n! + 1, ...inner])]);
+  const updates = c.emit("Reshape", [convert(c, c.plain(x!), x!.dtype, "float32"), c.int64([count, ...inner])]);
   const summed = c.emit("ScatterND", [zeros, rows, updates], { reduction: "add" });
-  const cut = c.emit("Slice", [summed, c.int64([0]), c.int64([n!]), c.int64([0])]);
-  c.set(node.outputs[0]!, convert(c, cut, type, x!.dtype));
+  c.set(node.outputs[0]!, c.emit("Slice", [summed, c.int64([0]), c.int64([n!]), c.int64([0])]));
 });
 
 kernel("OneHot", (call) => {

@@ -45,7 +45,7 @@ function reduce(
         return call.tensor(call.record("Cast", [call.value(x)], [{ shape, dtype }])[0]!);
       }
       if (sizeOf(x.shape) === 0) {
-        const scalar = call.scalar(empty, dtype === "int32" ? "int32" : "float32");
+        const scalar = call.scalar(empty, dtype === "float32" ? "float32" : "int32");
         return call.tensor(call.record("Fill", [scalar], [{ shape, dtype }])[0]!);
       }
       return call.tensor(call.record(name, [call.value(x)], [{ shape, dtype }], { axes, keepDims })[0]!);
@@ -71,8 +71,8 @@ reduce("Sum", {
   emit: (c, x, axes, keepdims) => c.emit("ReduceSum", [x, c.int64(axes)], { keepdims }),
 });
 reduce("Mean", {
-  // The mean of nothing: 0 / 0
-  empty: Number.NaN,
+  // tfjs sums a quotient of nothing
+  empty: 0,
   computed: () => "float32",
   emit: (c, x, axes, keepdims) => c.emit("ReduceMean", [x], { axes, keepdims }),
 });
