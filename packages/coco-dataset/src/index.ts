@@ -29,6 +29,7 @@ export type {
   CocoSegmentation,
 } from "./document.js";
 export type { DuplicateReport } from "./duplicates/duplicate-findings.js";
+export { DuplicateOptionsError, findDuplicates } from "./duplicates/find-duplicates.js";
 export {
   CheckNameError,
   CocoError,
