@@ -35,6 +35,14 @@ export const commands: Readonly<Record<string, Command>> = {
       return { options: validateOptions, run: validate };
     },
   },
+  "augment-preview": {
+    summary: "show what augmentation does to a dataset",
+    isStoppable: true,
+    load: async () => {
+      const { augmentPreview, augmentPreviewOptions } = await import("./commands/augment-preview.js");
+      return { options: augmentPreviewOptions, run: augmentPreview };
+    },
+  },
   "train-teacher": {
     summary: "adapt the teachers with LoRA",
     load: async () => {
