@@ -95,6 +95,13 @@ export {
   splitDataset,
 } from "./split/split-dataset.js";
 export type { UnitOptions } from "./split/units.js";
+export { type ChannelStatistics, channelStatistics } from "./statistics/channel-statistics.js";
+export {
+  type ClassStatistics,
+  computeStatistics,
+  type DatasetStatistics,
+  type Percentiles,
+} from "./statistics/compute-statistics.js";
 export type { Box, BoxXywh, ClassMapping, Instance, RgbImage, Rle } from "./types.js";
 export { CHECK_CODES, type CheckCode } from "./validate/check-codes.js";
 export { fixDataset, type PatchEntry } from "./validate/fix-dataset.js";
