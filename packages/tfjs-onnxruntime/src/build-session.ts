@@ -1,5 +1,6 @@
 import type { Model } from "@seg/onnx";
 import type { HostData, RecordedNode, Value } from "./graph.js";
+import { graphWork } from "./graph-work.js";
 import { assertWithinLimits } from "./limits.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
 import { peakBytes } from "./peak-bytes.js";
@@ -7,7 +8,11 @@ import { contribOperators } from "./providers.js";
 import { compileError } from "./run-error.js";
 import { createSession, type Session } from "./session.js";
 import { makeRoom } from "./session-cache.js";
+import { engineConfig } from "./settings.js";
 import { engineState } from "./state.js";
+
+/** Operations below which a graph runs on one thread: it takes less than a millisecond (measured: a second thread saves nothing). */
+const SMALL_GRAPH = 1e6;
 
 /** A recorded graph as ONNX. */
 export interface LoweredGraph {
@@ -82,7 +87,9 @@ export function buildSession(graph: {
   const lowered = lowerGraph(graph);
   let session: Session;
   try {
-    session = createSession(lowered.model);
+    // A pool per session: threads that a small graph never uses cost milliseconds and memory where there are many.
+    const threads = graphWork(graph.nodes) < SMALL_GRAPH ? 1 : engineConfig().threads;
+    session = createSession(lowered.model, threads);
   } catch (cause) {
     throw compileError(cause, graph.nodes);
   }

@@ -52,10 +52,10 @@ export class ProfiledSession {
     this.#native = native;
   }
 
-  static load(model: Model, providers: readonly ProviderRequest[]): ProfiledSession {
+  static load(model: Model, providers: readonly ProviderRequest[], threads: number): ProfiledSession {
     // The runtime appends a timestamp in milliseconds: two sessions may share it.
     const profilePrefix = join(tmpdir(), `seg-profile-${process.pid}-${files++}`);
-    const session = new ProfiledSession(loadSession({ model, providers, profilePrefix }));
+    const session = new ProfiledSession(loadSession({ model, providers, threads, profilePrefix }));
     engineState.profiler?.sessions.add(session);
     return session;
   }

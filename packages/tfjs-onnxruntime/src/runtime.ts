@@ -113,8 +113,8 @@ export function runtimeVersion(): string {
 }
 
 /** Session options of the engine; the binding ignores unknown keys silently, so all of them are spelled here and nowhere else. */
-function sessionOptions(providers: readonly ProviderRequest[], profilePrefix: string | null): object {
-  const { threads, spinning, optimization } = engineConfig();
+function sessionOptions(providers: readonly ProviderRequest[], threads: number, profilePrefix: string | null): object {
+  const { spinning, optimization } = engineConfig();
   return {
     executionProviders: providers,
     intraOpNumThreads: threads,
@@ -130,19 +130,22 @@ function sessionOptions(providers: readonly ProviderRequest[], profilePrefix: st
 /**
  * Loads a model into a native session. A model above `maxGraphBytes` goes through files in a temporary folder (weights as
  * external data, loaded by path), which are removed once the runtime has read them.
+ * @param threads - intra-operator threads @defaultValue as configured
  * @throws what the runtime throws; {@link EngineError} `ENGINE_GRAPH_TOO_LARGE` if the graph without its weights is above the limit
  */
 export function loadSession({
   model,
   providers,
+  threads = engineConfig().threads,
   profilePrefix = null,
 }: {
   model: Model;
   providers: readonly ProviderRequest[];
+  threads?: number;
   profilePrefix?: string | null;
 }): NativeSession {
   const { binding } = loadRuntime();
-  const options = sessionOptions(providers, profilePrefix);
+  const options = sessionOptions(providers, threads, profilePrefix);
   const session = new binding.InferenceSession();
   const bytes = encodeWithin(model, engineConfig().maxGraphBytes);
   if (bytes !== null) {
