@@ -112,8 +112,9 @@ function pillowBlocks(
   const chunkRows = chunkRowsOf(image);
   const arena = new Arena(kernels);
   const src = arena.take(chunkRows * srcStride + (horizontal?.pairs ?? 1) * 6);
-  // One row more: the last tap of an odd number is paired with a row whose weight is 0.
-  const window = arena.take((windowRowsOf(image.height, height, (vertical?.pairs ?? 1) * 2) + 1) * stride);
+  const reach = (vertical?.pairs ?? 1) * 2;
+  // `reach` rows more: an output near the bottom has fewer taps, the rest of its pairs read whatever follows, times 0.
+  const window = arena.take((windowRowsOf(image.height, height, reach) + reach) * stride);
   const out = arena.take(BLOCK_ROWS * stride);
   const starts = arena.take(horizontal?.starts.length ?? 0);
   const weights = arena.take(horizontal?.weights.length ?? 0);

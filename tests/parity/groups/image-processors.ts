@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
+  createPreprocessor,
   type DecodedImage,
   decodeImage,
   groundingDinoSize,
@@ -106,7 +107,7 @@ export async function run(dir: string, check: Check): Promise<void> {
     return null;
   };
   const fullEdges = compareSizes(dir, check);
-  compareFullSize(check, expected, images, parse, fullEdges);
+  await compareFullSize(dir, check, expected, parse, fullEdges);
   compareResizes(dir, check, expected, parse);
   compareSmall(dir, check, expected, parse);
 }
@@ -154,18 +155,18 @@ function prepare(kind: string, image: DecodedImage, samSide: number, edges: Edge
   return kind === "sam" ? prepareSam(image, { size: samSide }) : prepareGroundingDino(image, edges);
 }
 
-function compareFullSize(
+async function compareFullSize(
+  dir: string,
   check: Check,
   expected: Expected,
-  images: ReadonlyMap<string, DecodedImage>,
   parse: Parse,
   edges: Edges,
-): void {
+): Promise<void> {
   for (const [key, value] of Object.entries(expected.full_size ?? {})) {
     const parts = key.split(".");
     const exact = parts[1] === "slow";
     if (value.order !== undefined && value.valid_hw !== undefined) {
-      if (exact) compareBatch(check, key, value, expected, images);
+      if (exact) await compareBatch(dir, check, key, value, expected);
       continue;
     }
     const parsed = parse(key);
@@ -209,31 +210,43 @@ function compareFullSize(
   }
 }
 
-/** A padded batch: the shape is the largest content, the means include the zeros of the padding. */
-function compareBatch(
+/** A padded batch, by the preprocessor: shape of the largest content, means with the zeros of the padding, the mask on the content alone. */
+async function compareBatch(
+  dir: string,
   check: Check,
   key: string,
   value: FullSize,
   { gdino }: Expected,
-  images: ReadonlyMap<string, DecodedImage>,
-): void {
+): Promise<void> {
   const edges = { shortestEdge: gdino.shortest_edge, longestEdge: gdino.longest_edge };
-  const prepared = value.order!.map((name) => prepareGroundingDino(images.get(name)!, edges));
-  const netH = Math.max(...prepared.map(({ geometry }) => geometry.netH));
-  const netW = Math.max(...prepared.map(({ geometry }) => geometry.netW));
-  const shape = [prepared.length, 3, netH, netW];
-  check.ok(
-    `${key}: shape`,
-    shape.join() === value.pixel_values_shape.join(),
-    `[${shape}], expected [${value.pixel_values_shape}]`,
-  );
-  prepared.forEach(({ data, geometry }, i) => {
-    sameSize(check, `${key}: size of ${value.order![i]}`, [geometry.netW, geometry.netH], value.valid_hw![i]!);
-    const share = (geometry.netW * geometry.netH) / (netW * netH);
-    const means = planeMeans(data).map((mean) => mean * share);
-    const expected = (value.pixel_values_mean as number[][])[i]!;
-    compareArrays(check, `${key}: mean of ${value.order![i]}`, means, expected, TENSOR_MEAN_TOLERANCE);
+  const order = value.order!;
+  const pre = createPreprocessor(["grounding_dino"], {
+    config: { runtime: { workers: 0 }, models: { grounding_dino: edges } },
   });
+  const files = order.map((name) => join(dir, "images", name));
+  for await (const { models } of pre.batches(files, { batchSize: files.length })) {
+    const { tensors, metas } = models.grounding_dino!;
+    const pixels = tensors["pixel_values"]!;
+    const mask = tensors["pixel_mask"]!.data as Uint8Array;
+    check.ok(
+      `${key}: shape`,
+      pixels.dims.join() === value.pixel_values_shape.join(),
+      `[${pixels.dims}], expected [${value.pixel_values_shape}]`,
+    );
+    const length = pixels.data.length / order.length;
+    const plane = mask.length / order.length;
+    order.forEach((name, i) => {
+      const { contentW, contentH, netW } = metas[i]!;
+      const [height, width] = value.valid_hw![i]!;
+      sameSize(check, `${key}: size of ${name}`, [contentW, contentH], [height, width]);
+      const marks = mask.subarray(i * plane, (i + 1) * plane);
+      const isRight = marks.every((mark, at) => mark === (at % netW < width && at < height * netW ? 1 : 0));
+      check.ok(`${key}: mask of ${name}`, isRight, "marks other pixels than the content");
+      const means = planeMeans((pixels.data as Float32Array).subarray(i * length, (i + 1) * length));
+      const expected = (value.pixel_values_mean as number[][])[i]!;
+      compareArrays(check, `${key}: mean of ${name}`, means, expected, TENSOR_MEAN_TOLERANCE);
+    });
+  }
 }
 
 function compareResizes(dir: string, check: Check, expected: Expected, parse: Parse): void {
