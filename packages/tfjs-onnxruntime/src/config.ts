@@ -28,6 +28,7 @@ const checks: Record<keyof EngineConfig, Check> = {
   maxPendingNodes: positive,
   maxGraphNodes: positive,
   maxGraphBytes: positive,
+  nan: oneOf("exact", "fast"),
   optimization: oneOf("disabled", "basic", "extended", "all"),
   contrib: flag,
   source: flag,

@@ -32,6 +32,11 @@ export interface EngineConfig {
   maxGraphNodes: number;
   /** Bytes of one serialised graph; frozen weights beyond go to a file beside it. @defaultValue 2 GiB - 1, protobuf's limit */
   maxGraphBytes: number;
+  /**
+   * NaN in Max, Min, ArgMax and ArgMin: "exact" as tfjs has it, "fast" as ONNX Runtime has it (dropped or kept by position; Max up to
+   * three times as fast). @defaultValue "exact"
+   */
+  nan: "exact" | "fast";
   /** ONNX Runtime graph optimisation of recorded graphs. @defaultValue "extended" */
   optimization: "disabled" | "basic" | "extended" | "all";
   /** Operators of `com.microsoft` (FusedMatMul, QuickGelu, Gelu) in recorded graphs; traced graphs never have them. @defaultValue true */
@@ -54,6 +59,7 @@ const defaults: EngineConfig = {
   maxPendingNodes: 50_000,
   maxGraphNodes: 200_000,
   maxGraphBytes: 0x7fffffff,
+  nan: "exact",
   optimization: "extended",
   contrib: true,
   source: false,

@@ -15,11 +15,15 @@ lowering("SegSilu", (c, node) => {
 });
 
 /** dx = dy (s + y - y s) with s = sigmoid(x), y = x s: saves recomputing x (1 - s). */
-kernel("SegSiluGrad", (call) => {
-  const { dy, x, y } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
-  const values = [call.value(dy!), call.value(x!), call.value(y!)];
-  return call.tensor(call.record("SegSiluGrad", values, [{ shape: x!.shape, dtype: "float32" }])[0]!);
-});
+kernel(
+  "SegSiluGrad",
+  (call) => {
+    const { dy, x, y } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+    const values = [call.value(dy!), call.value(x!), call.value(y!)];
+    return call.tensor(call.record("SegSiluGrad", values, [{ shape: x!.shape, dtype: "float32" }])[0]!);
+  },
+  { status: "composed" },
+);
 lowering("SegSiluGrad", (c, node) => {
   const { names, perm } = c.align(node.inputs, node.outputs[0]!.shape);
   const [dy, x, y] = names;
@@ -48,12 +52,16 @@ lowering("SegGelu", (c, node) => {
 });
 
 /** dx = dy (Phi(x) + x phi(x)) */
-kernel("SegGeluGrad", (call) => {
-  const { dy, x } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
-  return call.tensor(
-    call.record("SegGeluGrad", [call.value(dy!), call.value(x!)], [{ shape: x!.shape, dtype: "float32" }])[0]!,
-  );
-});
+kernel(
+  "SegGeluGrad",
+  (call) => {
+    const { dy, x } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+    return call.tensor(
+      call.record("SegGeluGrad", [call.value(dy!), call.value(x!)], [{ shape: x!.shape, dtype: "float32" }])[0]!,
+    );
+  },
+  { status: "composed" },
+);
 lowering("SegGeluGrad", (c, node) => {
   const { names, perm } = c.align(node.inputs, node.outputs[0]!.shape);
   const [dy, x] = names;
@@ -64,11 +72,15 @@ lowering("SegGeluGrad", (c, node) => {
 });
 
 /** max(x, 0) - x t + log(1 + exp(-|x|)) */
-kernel("SegSigmoidCrossEntropy", (call) => {
-  const { x, t } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
-  const values = [call.value(x!), call.value(t!)];
-  return call.tensor(call.record("SegSigmoidCrossEntropy", values, [{ shape: x!.shape, dtype: "float32" }])[0]!);
-});
+kernel(
+  "SegSigmoidCrossEntropy",
+  (call) => {
+    const { x, t } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+    const values = [call.value(x!), call.value(t!)];
+    return call.tensor(call.record("SegSigmoidCrossEntropy", values, [{ shape: x!.shape, dtype: "float32" }])[0]!);
+  },
+  { status: "composed" },
+);
 // log(1 + exp(-|x|)) = -log(sigmoid(|x|)): both have vector forms, the runtime's Softplus computes two branches of scalar ones.
 lowering("SegSigmoidCrossEntropy", (c, node) => {
   const { names, perm } = c.align(node.inputs, node.outputs[0]!.shape);

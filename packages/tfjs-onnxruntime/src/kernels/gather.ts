@@ -85,16 +85,20 @@ lowering("GatherNd", (c, node) => {
 
 // Gradient of Gather: rows with equal ids add up; ids outside [0, n) go to an extra row that is cut off.
 // float32 whatever x is, as tfjs.
-kernel("UnsortedSegmentSum", (call) => {
-  const x = call.inputs["x"]!;
-  const ids = call.inputs["segmentIds"]!;
-  const n = call.attrs["numSegments"] as number;
-  const shape = [n, ...x.shape.slice(ids.shape.length)];
-  if (sizeOf(x.shape) === 0) return call.tensor(call.zeros(shape));
-  return call.tensor(
-    call.record("UnsortedSegmentSum", [call.value(x), call.value(ids)], [{ shape, dtype: "float32" }])[0]!,
-  );
-});
+kernel(
+  "UnsortedSegmentSum",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const ids = call.inputs["segmentIds"]!;
+    const n = call.attrs["numSegments"] as number;
+    const shape = [n, ...x.shape.slice(ids.shape.length)];
+    if (sizeOf(x.shape) === 0) return call.tensor(call.zeros(shape));
+    return call.tensor(
+      call.record("UnsortedSegmentSum", [call.value(x), call.value(ids)], [{ shape, dtype: "float32" }])[0]!,
+    );
+  },
+  { status: "composed" },
+);
 lowering("UnsortedSegmentSum", (c, node) => {
   const [x, ids] = node.inputs;
   const [n, ...inner] = node.outputs[0]!.shape;
@@ -112,14 +116,18 @@ lowering("UnsortedSegmentSum", (c, node) => {
   c.set(node.outputs[0]!, c.emit("Slice", [summed, c.int64([0]), c.int64([n!]), c.int64([0])]));
 });
 
-kernel("OneHot", (call) => {
-  const indices = call.inputs["indices"]!;
-  const { depth, onValue, offValue } = call.attrs as { depth: number; onValue: number; offValue: number };
-  const dtype = (call.attrs["dtype"] as tf.DataType | undefined) ?? "int32";
-  const inputs = [call.value(indices), call.scalar(onValue), call.scalar(offValue)];
-  const shape = [...indices.shape, depth];
-  return call.tensor(call.record("OneHot", inputs, [{ shape, dtype }], { depth })[0]!);
-});
+kernel(
+  "OneHot",
+  (call) => {
+    const indices = call.inputs["indices"]!;
+    const { depth, onValue, offValue } = call.attrs as { depth: number; onValue: number; offValue: number };
+    const dtype = (call.attrs["dtype"] as tf.DataType | undefined) ?? "int32";
+    const inputs = [call.value(indices), call.scalar(onValue), call.scalar(offValue)];
+    const shape = [...indices.shape, depth];
+    return call.tensor(call.record("OneHot", inputs, [{ shape, dtype }], { depth })[0]!);
+  },
+  { status: "composed" },
+);
 // tfjs: an index outside [0, depth) gives an all-off row; ONNX would wrap negative ones. Compare with a ramp instead.
 lowering("OneHot", (c, node) => {
   const [indices, on, off] = node.inputs;

@@ -34,18 +34,22 @@ lowering("BatchNormGeneral", (c, node) => {
 });
 
 /** Batch normalisation with batch statistics over all axes but the last; x is [N, H, W, C]. Outputs y, mean, variance. */
-kernel("SegBatchNormTrain", (call) => {
-  const { x, scale, offset } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
-  const channels = x!.shape[3]!;
-  const statistics = { shape: [channels], dtype: "float32" as const };
-  const outputs = call.record(
-    "SegBatchNormTrain",
-    [call.value(x!), call.value(scale!), call.value(offset!)],
-    [{ shape: x!.shape, dtype: "float32" }, statistics, statistics],
-    { epsilon: call.attrs["eps"] as number },
-  );
-  return outputs.map((v) => call.tensor(v));
-});
+kernel(
+  "SegBatchNormTrain",
+  (call) => {
+    const { x, scale, offset } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+    const channels = x!.shape[3]!;
+    const statistics = { shape: [channels], dtype: "float32" as const };
+    const outputs = call.record(
+      "SegBatchNormTrain",
+      [call.value(x!), call.value(scale!), call.value(offset!)],
+      [{ shape: x!.shape, dtype: "float32" }, statistics, statistics],
+      { epsilon: call.attrs["eps"] as number },
+    );
+    return outputs.map((v) => call.tensor(v));
+  },
+  { status: "composed" },
+);
 lowering("SegBatchNormTrain", (c, node) => {
   // The runtime aliases outputs 1 and 2 to inputs 3 and 4 and writes over them, initializers included: shared ones would mix up
   // layers, private ones would keep a NaN for ever. So they are computed per layer and run; with momentum 0 any finite value
@@ -66,17 +70,21 @@ lowering("SegBatchNormTrain", (c, node) => {
 });
 
 /** Inputs dy, x, scale, mean, variance; outputs dx, dscale, doffset. */
-kernel("SegBatchNormTrainGrad", (call) => {
-  const { dy, x, scale, mean, variance } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
-  const vector = { shape: scale!.shape, dtype: "float32" as const };
-  const outputs = call.record(
-    "SegBatchNormTrainGrad",
-    [dy!, x!, scale!, mean!, variance!].map((t) => call.value(t)),
-    [{ shape: x!.shape, dtype: "float32" }, vector, vector],
-    { epsilon: call.attrs["eps"] as number },
-  );
-  return outputs.map((v) => call.tensor(v));
-});
+kernel(
+  "SegBatchNormTrainGrad",
+  (call) => {
+    const { dy, x, scale, mean, variance } = call.inputs as Record<string, NonNullable<(typeof call.inputs)[string]>>;
+    const vector = { shape: scale!.shape, dtype: "float32" as const };
+    const outputs = call.record(
+      "SegBatchNormTrainGrad",
+      [dy!, x!, scale!, mean!, variance!].map((t) => call.value(t)),
+      [{ shape: x!.shape, dtype: "float32" }, vector, vector],
+      { epsilon: call.attrs["eps"] as number },
+    );
+    return outputs.map((v) => call.tensor(v));
+  },
+  { status: "composed" },
+);
 // With m = N H W, r = 1/sqrt(var + eps), xhat = (x - mean) r:
 //   doffset = sum dy, dscale = sum dy xhat = r (sum dy x - mean sum dy), dx = scale r (dy - doffset/m - xhat dscale/m)
 // The last two terms are a normalisation of x with other parameters: one pass. The factor scale r stays open, see setScaled.

@@ -5,7 +5,7 @@ import { convert } from "./convert.js";
 import { type KernelStatus, kernel, lowering, sizeOf } from "./define.js";
 
 /** `nan: "fast"`: NaN in Max, Min, ArgMax and ArgMin as ONNX Runtime has it, not as tfjs. */
-const fastNan = () => (engineConfig() as { nan?: string }).nan === "fast";
+const fastNan = () => engineConfig().nan === "fast";
 
 /** Layout of a reduction's result: the remaining base axes keep their order. */
 function reducedPerm(perm: readonly number[], axes: readonly number[], keepDims: boolean): number[] {
@@ -163,13 +163,17 @@ lowering("TopK", (c, node) => {
   c.set(node.outputs[1]!, c.emit("Cast", [indices!], { to: 6 }));
 });
 
-kernel("SegTopkMask", (call) => {
-  const x = call.inputs["x"]!;
-  const [y] = call.record("SegTopkMask", [call.value(x)], [{ shape: x.shape, dtype: "float32" }], {
-    k: call.attrs["k"] as number,
-  });
-  return call.tensor(y!);
-});
+kernel(
+  "SegTopkMask",
+  (call) => {
+    const x = call.inputs["x"]!;
+    const [y] = call.record("SegTopkMask", [call.value(x)], [{ shape: x.shape, dtype: "float32" }], {
+      k: call.attrs["k"] as number,
+    });
+    return call.tensor(y!);
+  },
+  { status: "composed" },
+);
 lowering("SegTopkMask", (c, node) => {
   const shape = node.inputs[0]!.shape;
   const k = node.attrs["k"] as number;

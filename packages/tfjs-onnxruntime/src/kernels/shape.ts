@@ -282,23 +282,27 @@ kernel(
   },
   { status: "composed", anyDtype: true },
 );
-kernel("Unpack", (call) => {
-  const x = call.inputs["value"]!;
-  const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, x.shape);
-  const sizes = new Array<number>(x.shape[axis!]!).fill(1);
-  const piece = x.shape.map((d, i) => (i === axis ? 1 : d));
-  const shape = x.shape.filter((_, i) => i !== axis);
-  const parts =
-    sizes.length === 1
-      ? [call.value(x)]
-      : call.record(
-          "SplitV",
-          [call.value(x)],
-          sizes.map(() => ({ shape: piece, dtype: x.dtype })),
-          { axis: axis!, sizes },
-        );
-  return parts.map((part) => call.tensor(call.record("Reshape", [part], [{ shape, dtype: x.dtype }])[0]!));
-});
+kernel(
+  "Unpack",
+  (call) => {
+    const x = call.inputs["value"]!;
+    const [axis] = tf.util.parseAxisParam(call.attrs["axis"] as number, x.shape);
+    const sizes = new Array<number>(x.shape[axis!]!).fill(1);
+    const piece = x.shape.map((d, i) => (i === axis ? 1 : d));
+    const shape = x.shape.filter((_, i) => i !== axis);
+    const parts =
+      sizes.length === 1
+        ? [call.value(x)]
+        : call.record(
+            "SplitV",
+            [call.value(x)],
+            sizes.map(() => ({ shape: piece, dtype: x.dtype })),
+            { axis: axis!, sizes },
+          );
+    return parts.map((part) => call.tensor(call.record("Reshape", [part], [{ shape, dtype: x.dtype }])[0]!));
+  },
+  { status: "composed" },
+);
 
 kernel("Reverse", (call) => {
   const x = call.inputs["x"]!;
