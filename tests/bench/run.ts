@@ -1,5 +1,6 @@
 // npm run bench -- NAME [--json] [--peer]
 import process from "node:process";
+import { augment } from "./augment.js";
 import { cocoEval } from "./coco-eval.js";
 import { infer } from "./infer.js";
 import { load } from "./load.js";
@@ -12,6 +13,7 @@ import { split } from "./split.js";
 import { trainStep } from "./train-step.js";
 
 const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
+  augment,
   "train-step": trainStep,
   infer,
   memory,
