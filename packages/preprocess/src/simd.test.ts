@@ -37,8 +37,8 @@ test("reads only its memory where the last output has fewer taps than the others
   // First in this file: the memory has just been made, and each picture makes it grow to what it says it needs.
   for (const height of [300, 700, 1500, 3100, 6300]) {
     const image = syn(40, height);
-    const fast = resizeSimd(image, { kernel: "pillow", filter: "lanczos", width: 39, height: 2 })!;
-    expect(sameBytes(fast.data, resizePillowScalar(image, 39, 2, "lanczos").data)).toBe(true);
+    const fast = resizeSimd(image, { kernel: "pillow", filter: "bilinear", width: 39, height: 4 })!;
+    expect(sameBytes(fast.data, resizePillowScalar(image, 39, 4, "bilinear").data)).toBe(true);
   }
 });
 
