@@ -1,0 +1,5 @@
+import { coco } from "./coco.js";
+import type { Fuzzer } from "./fuzzer.js";
+
+/** Fuzzers by name. */
+export const fuzzers: Readonly<Record<string, Fuzzer>> = { coco };
