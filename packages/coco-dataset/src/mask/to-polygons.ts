@@ -1,5 +1,5 @@
 import type { Rle } from "../types.js";
-import { decode } from "./rle.js";
+import { lengthError, runTotal, toBbox } from "./rle.js";
 
 /** Steps of the directed edges: right, down, left, up. */
 const STEP_X = [1, 0, -1, 0] as const;
@@ -17,14 +17,16 @@ interface Loop {
  * (foreground on the right, integer corners); where two edges leave a vertex the walk turns right, so each 4-connected component has one
  * outer ring. A hole joins its ring by a bridge that is walked in both directions and cancels in the even-odd fill.
  *
+ * @param options.simplify - largest distance in pixels by which Douglas-Peucker may move the outline; holes keep their bridges. Above 0
+ * the polygons are an approximation: rasterise and compare them (`mask.iou`). @defaultValue 0
  * @returns one flat `[x, y, ...]` per 4-connected component, top to bottom, left to right; empty for an empty mask
  * @throws RleError when the runs do not sum to height * width
  */
-export function toPolygons(rle: Rle): Float64Array[] {
-  const [height, width] = rle.size;
-  const pixels = decode(rle);
+export function toPolygons(rle: Rle, { simplify = 0 }: { simplify?: number } = {}): Float64Array[] {
+  const { pixels, left, top, height, width } = foreground(rle);
   const components = labelComponents(pixels, height, width);
   const loops = traceLoops(pixels, components, height, width);
+  if (simplify > 0) for (const loop of loops) loop.points = simplifyRing(loop.points, simplify);
   const holes = new Map<number, number[][]>();
   for (const loop of loops) {
     if (!loop.isHole) continue;
@@ -37,8 +39,39 @@ export function toPolygons(rle: Rle): Float64Array[] {
     .map((loop) => {
       let ring = loop.points;
       for (const hole of holes.get(loop.component) ?? []) ring = bridge(ring, hole);
-      return Float64Array.from(ring);
+      const part = Float64Array.from(ring);
+      for (let i = 0; i < part.length; i += 2) {
+        part[i]! += left;
+        part[i + 1]! += top;
+      }
+      return part;
     });
+}
+
+/** The pixels of the mask's box alone, row-major: most masks are a small part of their image. */
+function foreground(rle: Rle): { pixels: Uint8Array; left: number; top: number; height: number; width: number } {
+  const rows = rle.size[0];
+  const total = runTotal(rle);
+  if (total !== rows * rle.size[1]) throw lengthError(total, rows, rle.size[1]);
+  const [left, top, width, height] = toBbox(rle);
+  const pixels = new Uint8Array(width * height);
+  let position = 0;
+  for (let i = 0; i < rle.counts.length; i++) {
+    const end = position + rle.counts[i]!;
+    if ((i & 1) === 1) {
+      let x = Math.floor(position / rows);
+      let y = position - x * rows;
+      for (; position < end; position++) {
+        pixels[(y - top) * width + x - left] = 1;
+        if (++y === rows) {
+          y = 0;
+          x++;
+        }
+      }
+    }
+    position = end;
+  }
+  return { pixels, left, top, height, width };
 }
 
 /** Component number (from 1) of each foreground pixel under 4-connectivity, 0 elsewhere. */
@@ -53,16 +86,14 @@ function labelComponents(pixels: Uint8Array, height: number, width: number): Int
     stack.push(start);
     for (let at = stack.pop(); at !== undefined; at = stack.pop()) {
       const x = at % width;
-      const visit = (next: number) => {
-        if (pixels[next] !== 0 && labels[next] === 0) {
-          labels[next] = count;
-          stack.push(next);
-        }
-      };
-      if (x > 0) visit(at - 1);
-      if (x + 1 < width) visit(at + 1);
-      if (at >= width) visit(at - width);
-      if (at < (height - 1) * width) visit(at + width);
+      for (let side = 0; side < 4; side++) {
+        const isInside =
+          side === 0 ? x + 1 < width : side === 1 ? at < (height - 1) * width : side === 2 ? x > 0 : at >= width;
+        const next = at + STEP_X[side]! + STEP_Y[side]! * width;
+        if (!isInside || pixels[next] === 0 || labels[next] !== 0) continue;
+        labels[next] = count;
+        stack.push(next);
+      }
     }
   }
   return labels;

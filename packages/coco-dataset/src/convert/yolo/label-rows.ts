@@ -30,11 +30,11 @@ function snap(pixels: number): number {
 }
 
 /**
- * A pixel coordinate as YOLO writes it: divided by the side, to 15 significant digits, which is finer than 1e-10 px and hides the error of
- * the division, so that a file that is read and written again keeps its text.
+ * A pixel coordinate as YOLO writes it: divided by the side, to 15 decimals, which is finer than 1e-10 px and hides the error of the
+ * division, so that a file that is read and written again keeps its text.
  */
-export function toNormalised(pixels: number, side: number): string {
-  return String(Number((pixels / side).toPrecision(15)));
+export function toNormalised(pixels: number, side: number): number {
+  return Math.round((pixels / side) * 1e15) / 1e15;
 }
 
 /** `class cx cy w h` of an xywh pixel box. */

@@ -23,7 +23,7 @@ export function maskRing(segmentation: CocoSegmentation, mask: Rle): number[] | 
     const ring = joinRings(segmentation);
     const back = ring.map((value, index) => {
       const side = index % 2 === 0 ? width : height;
-      return toPixels(Number(toNormalised(value, side)), side);
+      return toPixels(toNormalised(value, side), side);
     });
     if (maskIou(fromPolygons([back], height, width), mask) === 1) return ring;
   }

