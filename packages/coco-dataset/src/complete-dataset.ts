@@ -1,7 +1,9 @@
-import type { CocoAnnotation, CocoDataset } from "./document.js";
+import type { CocoAnnotation, CocoDataset, CocoImage, CocoSegmentation } from "./document.js";
 import { CocoError } from "./errors.js";
 import { segmentationGeometry } from "./geometry.js";
+import { area as rleArea } from "./mask/rle.js";
 import { usableBbox, usableSegmentation } from "./presence.js";
+import { segmentationToRle } from "./segmentation.js";
 
 /** What completion filled in, per field and source. */
 export interface CompletionReport {
@@ -21,8 +23,13 @@ export interface CompletionReport {
  *
  * bbox: float min/max of the polygons, or the box of the run lengths. area: sum of |shoelace| of the parts, the pixel count of the run
  * lengths, or w * h of the box. id: from max + 1 in file order.
+ *
+ * @param options.areaMode - `mask`: areas of polygons are their pixel counts (3.6 px from the official ones in the median). @defaultValue "polygon"
  */
-export function completeDataset(dataset: CocoDataset): { dataset: CocoDataset; report: CompletionReport } {
+export function completeDataset(
+  dataset: CocoDataset,
+  { areaMode = "polygon" }: { areaMode?: "polygon" | "mask" } = {},
+): { dataset: CocoDataset; report: CompletionReport } {
   const images = new Map(dataset.images.map((image) => [image.id, image]));
   let nextId = 1;
   for (const { id } of dataset.annotations) if (Number.isInteger(id) && id >= nextId) nextId = id + 1;
@@ -66,7 +73,7 @@ export function completeDataset(dataset: CocoDataset): { dataset: CocoDataset; r
           bbox[source]++;
         }
         if (needsArea) {
-          filled.area = geometry.area;
+          filled.area = areaMode === "mask" ? pixelCount(segmentation!, image, geometry.area) : geometry.area;
           area[source]++;
         }
       } else if (box !== null) {
@@ -79,4 +86,9 @@ export function completeDataset(dataset: CocoDataset): { dataset: CocoDataset; r
     return { ...annotation, ...filled, seg_generated: [...new Set([...(annotation.seg_generated ?? []), ...names])] };
   });
   return { dataset: { ...dataset, annotations }, report: { bbox, area, ...counts, missingGeometry, unreadable } };
+}
+
+/** Pixels of a segmentation, or `fallback` where the image is unknown. */
+function pixelCount(segmentation: CocoSegmentation, image: CocoImage | undefined, fallback: number): number {
+  return image === undefined ? fallback : rleArea(segmentationToRle(segmentation, image.height, image.width));
 }

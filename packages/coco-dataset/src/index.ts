@@ -54,10 +54,12 @@ export {
 export { type DetectionErrorType, type ErrorBreakdown, errorBreakdown } from "./evaluate/error-breakdown.js";
 export {
   type ClassEval,
+  type EvalReport,
   type EvalResult,
   type EvaluateOptions,
   type EvalWarning,
   evaluate,
+  evaluationReport,
   formatEvaluation,
 } from "./evaluate/evaluate.js";
 export { evaluateSlices } from "./evaluate/evaluate-slices.js";

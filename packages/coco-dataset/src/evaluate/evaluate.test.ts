@@ -1,7 +1,8 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { diamond, goldenSet } from "../../test/golden-set.js";
 import type { CocoDataset, CocoResult } from "../document.js";
-import { evaluate, formatEvaluation } from "./evaluate.js";
+import { evaluate, evaluationReport, formatEvaluation } from "./evaluate.js";
 import { maskIoUMetrics } from "./mask-iou-metrics.js";
 
 type Truth = {
@@ -255,5 +256,151 @@ describe("maskIoUMetrics", () => {
       numMatched: 2,
       resolution: null,
     });
+  });
+});
+
+describe("evaluate, quirks of pycocotools", () => {
+  test("id 0 is ordinary unless its reading as unmatched is asked for", () => {
+    const ground = truths([{ bbox: [0, 0, 40, 40] }]);
+    const zero = { ...ground, annotations: ground.annotations.map((annotation) => ({ ...annotation, id: 0 })) };
+    const input = { groundTruth: zero, detections: [detection([0, 0, 40, 40])], iouType: "bbox" } as const;
+    expect(stat(evaluate(input), "AP")).toBeCloseTo(1, 12);
+    const reproduced = evaluate({ ...input, reproduceIdZero: true });
+    expect(stat(reproduced, "AP")).toBe(0);
+    expect(reproduced.warnings).toMatchObject([{ code: "ground_truth_id_zero", count: 1 }]);
+  });
+
+  test("ignore is overwritten by iscrowd, strict honours it", () => {
+    const ground = truths([{ bbox: [0, 0, 40, 40] }, { bbox: [100, 0, 40, 40] }]);
+    const [first, second] = ground.annotations;
+    const ignoring = { ...ground, annotations: [first!, { ...second!, ignore: 1 }] };
+    const input = { groundTruth: ignoring, detections: [detection([0, 0, 40, 40])], iouType: "bbox" } as const;
+    expect(evaluate(input).warnings).toMatchObject([{ code: "ignore_overwritten", count: 1 }]);
+    expect(evaluate(input).perClass[0]!.instances).toBe(2);
+    expect(evaluate({ ...input, compat: "strict" }).perClass[0]).toMatchObject({ instances: 1 });
+  });
+
+  test("a mask row with a box takes the box's area, strict the mask's", () => {
+    const triangle = [[0, 0, 40, 0, 0, 40]];
+    const ground = truths([{ bbox: [200, 200, 40, 40], segmentation: [[200, 200, 240, 200, 200, 240]], area: 800 }]);
+    const rows = [detection([0, 0, 40, 40], 0.9, { segmentation: triangle })];
+    const match = (compat: "pycocotools" | "strict") =>
+      evaluate({
+        groundTruth: ground,
+        detections: rows,
+        iouType: "segm",
+        compat,
+        matches: true,
+        params: { areaRanges: [{ label: "small", range: [0, 1024] }] },
+      }).matches!.find((cell) => cell.detectionRows.length > 0)!.detectionIgnored[0];
+    // 1600 is no small object, 780 is.
+    expect(match("pycocotools")).toEqual([true]);
+    expect(match("strict")).toEqual([false]);
+  });
+
+  test("per size, and as plain JSON", () => {
+    const result = bbox(truths([{ bbox: [0, 0, 40, 40] }]), [detection([0, 0, 40, 40])]);
+    expect(result.perClass[0]!.sizes.map(({ label, instances }) => [label, instances])).toEqual([
+      ["all", 1],
+      ["small", 0],
+      ["medium", 1],
+      ["large", 0],
+    ]);
+    const report = evaluationReport(result);
+    expect(JSON.parse(JSON.stringify(report))).toEqual(report);
+    expect(report.stats["APm"]).toBeCloseTo(1, 12);
+  });
+});
+
+describe("evaluate, invariances", () => {
+  /** Distinct scores: ties are resolved by order, which is what the transformations change. */
+  const scenes = fc
+    .record({
+      seed: fc.array(
+        fc.record({
+          x: fc.nat(80),
+          y: fc.nat(80),
+          w: fc.integer({ min: 3, max: 60 }),
+          h: fc.integer({ min: 3, max: 60 }),
+          c: fc.integer({ min: 1, max: 3 }),
+          image: fc.integer({ min: 1, max: 2 }),
+          crowd: fc.boolean(),
+        }),
+        { maxLength: 10 },
+      ),
+      found: fc.array(
+        fc.record({
+          x: fc.nat(80),
+          y: fc.nat(80),
+          w: fc.integer({ min: 3, max: 60 }),
+          h: fc.integer({ min: 3, max: 60 }),
+          c: fc.integer({ min: 1, max: 3 }),
+          image: fc.integer({ min: 1, max: 2 }),
+        }),
+        { maxLength: 14 },
+      ),
+    })
+    .map(({ seed, found }) => ({
+      groundTruth: truths(
+        seed.map(({ x, y, w, h, c, image, crowd }) => ({
+          bbox: [x, y, w, h],
+          category_id: c,
+          image_id: image,
+          iscrowd: crowd ? 1 : 0,
+        })),
+      ),
+      detections: found.map(({ x, y, w, h, c, image }, i) =>
+        detection([x, y, w, h], (i * 7 + 3) / 200, { category_id: c, image_id: image }),
+      ),
+    }));
+  const stats = (groundTruth: CocoDataset, detections: readonly CocoResult[]) =>
+    evaluate({ groundTruth, detections, iouType: "bbox" }).stats;
+
+  test("renaming and permuting images, order of rows, monotone scores and useless detections change nothing", () => {
+    fc.assert(
+      fc.property(scenes, ({ groundTruth, detections }) => {
+        const expected = stats(groundTruth, detections);
+        const renamed = <T extends { image_id: number }>(items: readonly T[]) =>
+          items.map((item) => ({ ...item, image_id: 10 - item.image_id }));
+        const other = {
+          ...groundTruth,
+          images: groundTruth.images.map((image) => ({ ...image, id: 10 - image.id })),
+          annotations: renamed(groundTruth.annotations),
+        };
+        closeTo(stats(other, renamed(detections)), expected);
+        expect(stats(groundTruth, detections.toReversed())).toEqual(expected);
+        const squared = detections.map((row) => ({ ...row, score: row.score ** 2 }));
+        expect(stats(groundTruth, squared)).toEqual(expected);
+        const used = new Set(groundTruth.annotations.map((annotation) => annotation.category_id));
+        const unused = [1, 2, 3].find((id) => !used.has(id));
+        if (unused !== undefined) {
+          expect(stats(groundTruth, [...detections, detection([0, 0, 9, 9], 0.999, { category_id: unused })])).toEqual(
+            expected,
+          );
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test("statistics lie in [0, 1], a perfect copy gives 1, a false alarm on top never helps", () => {
+    fc.assert(
+      fc.property(scenes, ({ groundTruth, detections }) => {
+        for (const value of stats(groundTruth, detections))
+          expect(value === -1 || (value >= 0 && value <= 1)).toBe(true);
+        const before = stats(groundTruth, detections)[0]!;
+        const alarms = [1, 2, 3].map((c) => detection([390, 390, 10, 10], 1, { category_id: c }));
+        expect(stats(groundTruth, [...detections, ...alarms])[0]!).toBeLessThanOrEqual(before + 1e-12);
+        const regular = groundTruth.annotations.filter((annotation) => annotation.iscrowd === 0);
+        const copy = regular.map(({ image_id, category_id, bbox: box }) => ({
+          image_id,
+          category_id,
+          bbox: box!,
+          score: 1,
+        }));
+        if (regular.length > 0) expect(stats(groundTruth, copy)[0]).toBeCloseTo(1, 12);
+      }),
+      { numRuns: 150 },
+    );
   });
 });

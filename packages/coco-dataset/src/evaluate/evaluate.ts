@@ -130,6 +130,27 @@ export function evaluate({
   };
 }
 
+/** Content of `eval.json`: what is worth keeping of a result, as plain JSON. */
+export interface EvalReport extends Pick<EvalResult, "iouType" | "compat" | "params" | "perClass" | "warnings"> {
+  readonly version: 1;
+  /** By name: `AP`, `AP50`, ... */
+  readonly stats: Readonly<Record<string, number>>;
+}
+
+/** The content of `eval.json`. */
+export function evaluationReport({
+  iouType,
+  compat,
+  params,
+  names,
+  stats,
+  perClass,
+  warnings,
+}: EvalResult): EvalReport {
+  const byName = Object.fromEntries(names.map((name, i) => [name, stats[i]!]));
+  return { version: 1, iouType, compat, params, stats: byName, perClass, warnings };
+}
+
 function classRows(input: {
   accumulated: Accumulated;
   params: ResolvedEvalParams;

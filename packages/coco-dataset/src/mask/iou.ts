@@ -37,6 +37,7 @@ export function bboxIou(
  * COCO's mask IoU of every detection with every ground truth. Only pairs whose boxes overlap are walked.
  *
  * @param crowd - per ground truth; missing entries mean false
+ * @param options.compat - `pycocotools`: -1 for two overlapping masks of different size, instead of an error. @defaultValue "strict"
  * @returns `detections.length x groundTruths.length`, row-major
  * @throws RleError (reason `size`) when two overlapping masks differ in size
  */
@@ -44,6 +45,7 @@ export function iou(
   detections: readonly Rle[],
   groundTruths: readonly Rle[],
   crowd: readonly (boolean | number)[] = [],
+  { compat = "strict" }: { compat?: "pycocotools" | "strict" } = {},
 ): Float64Array {
   const columns = groundTruths.length;
   const result = bboxIou(detections.map(toBbox), groundTruths.map(toBbox), crowd);
@@ -52,7 +54,9 @@ export function iou(
     for (let g = 0; g < columns; g++) {
       const at = d * columns + g;
       if (!(result[at]! > 0)) continue;
-      result[at] = pairIou(detection, groundTruths[g]!, Boolean(crowd[g]));
+      const truth = groundTruths[g]!;
+      const isSameSize = detection.size[0] === truth.size[0] && detection.size[1] === truth.size[1];
+      result[at] = !isSameSize && compat === "pycocotools" ? -1 : pairIou(detection, truth, Boolean(crowd[g]));
     }
   }
   return result;

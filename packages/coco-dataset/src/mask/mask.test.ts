@@ -119,6 +119,7 @@ describe("mask.iou, mask.merge, mask.bboxIou", () => {
 
   test("masks of different sizes are refused", () => {
     const other = mask.fromBbox([0, 0, 4, 4], 8, 9);
+    expect(mask.iou([a], [other], [], { compat: "pycocotools" })[0]).toBe(-1);
     expect(() => mask.iou([a], [other])).toThrow(expect.objectContaining({ code: "coco/rle", reason: "size" }));
     expect(() => mask.merge([a, other])).toThrow(expect.objectContaining({ code: "coco/rle", reason: "size" }));
   });
@@ -137,6 +138,19 @@ describe("mask.toPolygons", () => {
     expect(parts.map((part) => Array.from(part))).toEqual([
       [0, 0, 3, 0, 3, 3, 0, 3, 1, 2, 2, 2, 2, 1, 1, 1, 1, 2, 0, 3],
     ]);
+  });
+
+  test("simplified outlines stay within the tolerance and lose little", () => {
+    const pixels = Array.from({ length: 60 * 60 }, (_, i) =>
+      Number(Math.hypot((i % 60) - 30, Math.floor(i / 60) - 30) < 22),
+    );
+    const disc = mask.encode(pixels, 60, 60);
+    const [exact] = mask.toPolygons(disc);
+    const [rough] = mask.toPolygons(disc, { simplify: 1.5 });
+    expect(rough!.length).toBeLessThan(exact!.length / 3);
+    expect(mask.iou([mask.fromPolygons([rough!], 60, 60)], [disc])[0]).toBeGreaterThan(0.9);
+    // What would lose its area stays.
+    expect(mask.toPolygons(mask.encode([1], 1, 1), { simplify: 5 })[0]!.length).toBe(8);
   });
 
   test("pixels that touch at a corner are two parts", () => {

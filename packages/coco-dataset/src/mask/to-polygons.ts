@@ -1,5 +1,6 @@
 import type { Rle } from "../types.js";
 import { lengthError, runTotal, toBbox } from "./rle.js";
+import { simplifyRing } from "./simplify-ring.js";
 
 /** Steps of the directed edges: right, down, left, up. */
 const STEP_X = [1, 0, -1, 0] as const;
