@@ -129,6 +129,9 @@ interface ExpectedRun {
     imgIds: number[];
     areaRng: [number, number][];
     areaRngLbl: string[];
+    /** Absent: COCO's. */
+    iouThrs?: number[];
+    recThrs?: number[];
   };
   stats: number[];
   map_at_last_max_dets: number;
@@ -174,6 +177,8 @@ function compareEvaluations(dir: string, check: Check, fixtures: string): void {
     const { params } = expected;
     const tensors = run.startsWith("real-") ? `real.${type}.safetensors` : `${run}.${type}.safetensors`;
     const evalParams: EvalParams = {
+      ...(params.iouThrs === undefined ? {} : { iouThresholds: params.iouThrs }),
+      ...(params.recThrs === undefined ? {} : { recallThresholds: params.recThrs }),
       imageIds: params.imgIds,
       useCategories: params.useCats === 1,
       maxDetections: params.maxDets,
@@ -199,7 +204,7 @@ function compareEvaluations(dir: string, check: Check, fixtures: string): void {
         TOLERANCE,
       );
     }
-    for (const row of result.perClass) {
+    for (const [k, row] of result.perClass.entries()) {
       const want = expected.per_category[String(row.categoryId)];
       compareArrays(
         check,
@@ -208,6 +213,7 @@ function compareEvaluations(dir: string, check: Check, fixtures: string): void {
         want === undefined ? [] : [want.ap, want.ap50, want.ap75, want.ar],
         TOLERANCE,
       );
+      if (want !== undefined) compareThresholds(check, `${run} category ${row.categoryId}`, result, k, want);
     }
     check.ok(
       `${run} categories`,
@@ -218,6 +224,25 @@ function compareEvaluations(dir: string, check: Check, fixtures: string): void {
     const matches = join(dir, `${run}.${type}.images.json`);
     if (existsSync(matches)) compareMatches(check, run, result.matches ?? [], json(matches));
   }
+}
+
+/** AP and recall of one category at each IoU threshold, area "all", largest number of detections. */
+function compareThresholds(
+  check: Check,
+  name: string,
+  { precision, recall, shape }: EvalResult,
+  k: number,
+  want: ExpectedRun["per_category"][string],
+): void {
+  const [T, R, K, A, M] = shape;
+  const aps = Array.from({ length: T }, (_, t) => {
+    const values = Array.from({ length: R }, (_unused, r) => precision[(((t * R + r) * K + k) * A + 0) * M + M - 1]!);
+    const counted = values.filter((value) => value > -1);
+    return counted.length === 0 ? -1 : counted.reduce((sum, value) => sum + value, 0) / counted.length;
+  });
+  compareArrays(check, `${name} AP per IoU`, aps, want.ap_per_iou, TOLERANCE);
+  const recalls = Array.from({ length: T }, (_, t) => recall[((t * K + k) * A + 0) * M + M - 1]!);
+  compareArrays(check, `${name} recall per IoU`, recalls, want.recall_per_iou, TOLERANCE);
 }
 
 function compareTensors(check: Check, run: string, result: EvalResult, tensors: Record<string, FixtureTensor>): void {
