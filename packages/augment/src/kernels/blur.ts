@@ -1,4 +1,5 @@
 import type { Kernels } from "./kernels.js";
+import { clamped } from "./clamped.js";
 import { padInto } from "./pad.js";
 import type { WorkImage } from "./work-image.js";
 
@@ -26,30 +27,39 @@ export const boxBlur: Kernels["boxBlur"] = (image, k) => {
   const src = padded(image, radius);
   const stride = (width + 2 * radius) * channels;
   const sums = new Int32Array(stride);
-  for (let y = 0; y < k - 1; y++) for (let i = 0, p = y * stride; i < stride; i++, p++) sums[i]! += src[p]!;
+  for (let y = 0; y < k; y++) for (let i = 0, p = y * stride; i < stride; i++, p++) sums[i]! += src[p]!;
   const n = k * k;
   const half = n >> 1;
+  // One integer multiplication divides exactly while sum * n < 2^20; else a float one, whose epsilon keeps exact multiples from falling below.
+  const isSmall = (255 * n + half) * n < 1 << 20;
+  const whole = Math.ceil((1 << 20) / n);
   const factor = 1 / n;
+  const first = (k - 1) * channels;
   for (let y = 0, o = 0; y < height; y++) {
-    const add = (y + k - 1) * stride;
-    for (let i = 0; i < stride; i++) sums[i]! += src[add + i]!;
+    if (y > 0) {
+      const drop = (y - 1) * stride;
+      const add = drop + k * stride;
+      for (let i = 0; i < stride; i++) sums[i]! += src[add + i]! - src[drop + i]!;
+    }
+    const rowBytes = width * channels;
     for (let c = 0; c < channels; c++) {
       let sum = half;
-      for (let i = c; i < (k - 1) * channels; i += channels) sum += sums[i]!;
-      let head = c + (k - 1) * channels;
-      let tail = c;
-      for (let p = o + c, end = o + width * channels; p < end; p += channels) {
-        sum += sums[head]!;
-        // (sum + half) / n, floored; the epsilon keeps exact multiples from falling below.
-        data[p] = (sum * factor + 1e-6) | 0;
-        sum -= sums[tail]!;
-        head += channels;
-        tail += channels;
+      for (let i = c; i < first; i += channels) sum += sums[i]!;
+      if (isSmall) {
+        for (let i = c; i < rowBytes; i += channels) {
+          sum += sums[i + first]!;
+          data[o + i] = Math.imul(sum, whole) >>> 20;
+          sum -= sums[i]!;
+        }
+      } else {
+        for (let i = c; i < rowBytes; i += channels) {
+          sum += sums[i + first]!;
+          data[o + i] = (sum * factor + 1e-6) | 0;
+          sum -= sums[i]!;
+        }
       }
     }
-    o += width * channels;
-    const drop = y * stride;
-    for (let i = 0; i < stride; i++) sums[i]! -= src[drop + i]!;
+    o += rowBytes;
   }
 };
 
@@ -126,23 +136,35 @@ export const lineBlur: Kernels["lineBlur"] = (image, offsets) => {
   }
 };
 
-/** {@link Kernels.sharpen}: sum of nine by columns of three. */
+/** {@link Kernels.sharpen}: three column sums roll along each row, so every byte of the three rows is read once. */
 export const sharpen: Kernels["sharpen"] = (image, centre, side) => {
-  const { width, height, channels, data } = image;
+  const { width, height, channels } = image;
+  const data = clamped(image.data);
   const src = padded(image, 1);
   const stride = (width + 2) * channels;
-  const columns = new Int32Array(stride);
   const rowBytes = width * channels;
   for (let y = 0; y < height; y++) {
-    const top = y * stride;
-    const middle = top + stride;
-    const bottom = middle + stride;
-    for (let i = 0; i < stride; i++) columns[i] = src[top + i]! + src[middle + i]! + src[bottom + i]!;
-    const o = y * rowBytes;
-    for (let i = 0; i < rowBytes; i++) {
-      const box = columns[i]! + columns[i + channels]! + columns[i + 2 * channels]!;
-      const value = (src[middle + channels + i]! * centre - box * side + 2048) >> 12;
-      data[o + i] = value < 0 ? 0 : value > 255 ? 255 : value;
+    for (let c = 0; c < channels; c++) {
+      let p = y * stride + c;
+      let q = p + stride;
+      let r = q + stride;
+      let left = src[p]! + src[q]! + src[r]!;
+      p += channels;
+      q += channels;
+      r += channels;
+      let x = src[q]!;
+      let middle = src[p]! + x + src[r]!;
+      for (let o = y * rowBytes + c, end = (y + 1) * rowBytes; o < end; o += channels) {
+        p += channels;
+        q += channels;
+        r += channels;
+        const next = src[q]!;
+        const right = src[p]! + next + src[r]!;
+        data[o] = (x * centre - (left + middle + right) * side + 2048) >> 12;
+        left = middle;
+        middle = right;
+        x = next;
+      }
     }
   }
 };

@@ -1,3 +1,4 @@
+import { clamped } from "./clamped.js";
 import type { Kernels } from "./kernels.js";
 import { reflect101 } from "./pad.js";
 
@@ -12,6 +13,7 @@ let lumaPlane = new Uint8Array(0);
 export const clahe: Kernels["clahe"] = (image, clipLimit, columns, rows) => {
   const { width, height, channels, data } = image;
   const n = width * height;
+  const out = clamped(data);
   if (lumaPlane.length < n) lumaPlane = new Uint8Array(n);
   const luma = lumaPlane;
   if (channels === 3) {
@@ -42,10 +44,12 @@ export const clahe: Kernels["clahe"] = (image, clipLimit, columns, rows) => {
       const h = weight[x]!;
       const mapped = (rowTables[tileA[x]! + v]! * (256 - h) + rowTables[tileB[x]! + v]! * h + 32768) >> 16;
       const delta = mapped - v;
-      for (let c = 0; c < channels; c++, p++) {
-        const value = data[p]! + delta;
-        data[p] = value < 0 ? 0 : value > 255 ? 255 : value;
-      }
+      if (channels === 3) {
+        out[p] = out[p]! + delta;
+        out[p + 1] = out[p + 1]! + delta;
+        out[p + 2] = out[p + 2]! + delta;
+        p += 3;
+      } else for (let c = 0; c < channels; c++, p++) out[p] = out[p]! + delta;
     }
   }
 };

@@ -1,3 +1,4 @@
+import { clamped } from "./clamped.js";
 import type { Kernels } from "./kernels.js";
 import { NOISE_MASK, noiseTable } from "./noise-table.js";
 
@@ -18,7 +19,8 @@ export const lut: Kernels["lut"] = ({ data }, table) => {
 
 /** {@link Kernels.noise} */
 export const noise: Kernels["noise"] = (image, rowOffsets, scale, shift, isShared) => {
-  const { width, height, channels, data } = image;
+  const { width, height, channels } = image;
+  const data = clamped(image.data);
   const table = noiseTable();
   const half = 1 << (shift - 1);
   const rowBytes = width * channels;
@@ -31,22 +33,21 @@ export const noise: Kernels["noise"] = (image, rowOffsets, scale, shift, isShare
         const add = (table[at]! * scale + half) >> shift;
         at = (at + 1) & NOISE_MASK;
         for (let c = 0; c < channels; c++, i++) {
-          const value = data[i]! + add;
-          data[i] = value < 0 ? 0 : value > 255 ? 255 : value;
+          data[i] = data[i]! + add;
         }
       }
     } else {
       for (; i < end; i++) {
-        const value = data[i]! + ((table[at]! * scale + half) >> shift);
+        data[i] = data[i]! + ((table[at]! * scale + half) >> shift);
         at = (at + 1) & NOISE_MASK;
-        data[i] = value < 0 ? 0 : value > 255 ? 255 : value;
       }
     }
   }
 };
 
 /** {@link Kernels.colorMatrix} */
-export const colorMatrix: Kernels["colorMatrix"] = ({ data }, m) => {
+export const colorMatrix: Kernels["colorMatrix"] = (image, m) => {
+  const data = clamped(image.data);
   const [m00, m01, m02, o0, m10, m11, m12, o1, m20, m21, m22, o2] = m as unknown as number[] as [
     number,
     number,
@@ -68,9 +69,9 @@ export const colorMatrix: Kernels["colorMatrix"] = ({ data }, m) => {
     const x = (m00 * r + m01 * g + m02 * b + o0 + 2048) >> 12;
     const y = (m10 * r + m11 * g + m12 * b + o1 + 2048) >> 12;
     const z = (m20 * r + m21 * g + m22 * b + o2 + 2048) >> 12;
-    data[i] = x < 0 ? 0 : x > 255 ? 255 : x;
-    data[i + 1] = y < 0 ? 0 : y > 255 ? 255 : y;
-    data[i + 2] = z < 0 ? 0 : z > 255 ? 255 : z;
+    data[i] = x;
+    data[i + 1] = y;
+    data[i + 2] = z;
   }
 };
 

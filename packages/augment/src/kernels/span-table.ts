@@ -204,10 +204,10 @@ function emitRow(row: number, count: number, clip: readonly [number, number, num
     out[o] = row;
     out[o + 1] = from[k]!;
     out[o + 2] = to[k]!;
-    out[o + 3] = Math.round(ax * ONE);
-    out[o + 4] = Math.round(ay * ONE);
-    out[o + 5] = Math.round(du * ONE);
-    out[o + 6] = Math.round(dv * ONE);
+    out[o + 3] = Math.floor(ax * ONE + 0.5);
+    out[o + 4] = Math.floor(ay * ONE + 0.5);
+    out[o + 5] = Math.floor(du * ONE + 0.5);
+    out[o + 6] = Math.floor(dv * ONE + 0.5);
     out[o + 7] = interior ? 1 : 0;
     o += SPAN_STRIDE;
   }

@@ -53,6 +53,13 @@ export const warp: Kernels["warp"] = ({ target, source, table: { spans, count },
         // A whole-pixel shift (weights 0).
         const p = (v >> 16) * stride + (u >> 16) * channels;
         out.set(src.subarray(p, p + n * channels), o);
+      } else if (channels === 3 && dv === 0 && du === -65536 && (u & 0xffff) < 512 && (v & 0xffff) < 512) {
+        // A mirrored row.
+        for (let i = 0, p = (v >> 16) * stride + (u >> 16) * 3; i < n; i++, o += 3, p -= 3) {
+          out[o] = src[p]!;
+          out[o + 1] = src[p + 1]!;
+          out[o + 2] = src[p + 2]!;
+        }
       } else if (channels === 3) {
         for (let i = 0; i < n; i++, o += 3, u += du, v += dv) {
           const p = (v >> 16) * stride + (u >> 16) * 3;
