@@ -28,6 +28,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   dup_ann_id: "Give every annotation its own id.",
   dup_category_id: "Give every category its own id.",
   dup_category_name: "Give every category its own name.",
+  split_leakage: "Remove the copies, or let seg validate split again with --split, which keeps them together.",
   dup_file_name: "Merge the image entries or correct a file name.",
 };
 

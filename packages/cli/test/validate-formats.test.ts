@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, describe, expect, test } from "vitest";
@@ -132,6 +132,35 @@ describe("seg validate on other formats", () => {
       /holds data of several formats: .* Give the file or folder/,
     );
     expect((await runSeg("validate", "--data", join(folder, "a.json"))).stdout).toContain("format      LabelMe JSON");
+  });
+});
+
+describe("copies of an image", () => {
+  test("stay in one split; declared splits that share them are refused", async () => {
+    const { annotations, images, document } = await dataset((d) => {
+      d.images.push({ ...d.images[0]!, id: 70, file_name: "copy.jpg" });
+      d.annotations.push({ ...d.annotations[0]!, id: 700, image_id: 70 });
+    });
+    await copyFile(join(images, "scene-0.jpg"), join(images, "copy.jpg"));
+    const output = fresh();
+    const split = await runSeg("validate", "--data", annotations, "--output", output, ...SPLIT, "--preview", "0");
+    expect({ code: split.code, stderr: split.stderr }).toEqual({ code: 0, stderr: "" });
+    expect(split.stdout).toContain("exact_duplicate (2)");
+    const train = json(output, "train.json").images.map(({ id }: { id: number }) => id);
+    expect(train.includes(1)).toBe(train.includes(70));
+    expect(document.images).toHaveLength(7);
+
+    const folder = fresh();
+    for (const [name, file] of [
+      ["train", "scene-0.jpg"],
+      ["val", "copy.jpg"],
+    ] as const) {
+      await mkdir(join(folder, "images", name), { recursive: true });
+      await copyFile(join(images, "scene-0.jpg"), join(folder, "images", name, file));
+    }
+    await writeFile(join(folder, "data.yaml"), "train: images/train\nval: images/val\nnames: [x]\n");
+    const line = failure(await runSeg("validate", "--data", folder));
+    expect(line).toMatch(/Splits share pictures .* Remove the copies, or let seg validate split again with --split/);
   });
 });
 

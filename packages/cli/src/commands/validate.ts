@@ -4,6 +4,7 @@ import {
   type CocoDataset,
   type ConversionReport,
   convert,
+  findDuplicates,
   fixDataset,
   formatName,
   formatSummary,
@@ -52,6 +53,11 @@ export const validateOptions: OptionSpecs = {
     help: "seed of the split",
     aliases: ["seed"],
   },
+  "group-similar": {
+    type: "boolean",
+    fallback: false,
+    help: "keep images that are almost equal in one split; exact copies always are",
+  },
   convert: { type: "list", help: "also write the data as yolo (labels, images, data.yaml) or coco (one file)" },
   "allow-loss": { type: "boolean", fallback: false, help: "convert although something annotated is lost" },
   "on-mixed": {
@@ -81,14 +87,16 @@ export async function validate(options: OptionValues, output: Output, { signal }
   const source = imported.dataset;
   if (source.images.length === 0) throw emptyData(path);
   const imagesDir = options["skip-images"] === true ? undefined : await imagesOf(imported, imagesOption);
-  const checked = await validateDataset(
-    source,
-    imagesDir === undefined ? {} : { imagesDir, probeImage: createProbe(source, imagesDir) },
-  );
-  const report: ValidationReport = { ...checked.report, findings: [...imported.findings, ...checked.report.findings] };
+  const duplicates = imagesDir === undefined ? null : await findDuplicates(source, { imagesDir, signal });
+  const checked = await validateDataset(source, {
+    ...(imagesDir === undefined ? {} : { imagesDir, probeImage: await createProbe() }),
+    ...(duplicates === null ? {} : { duplicates }),
+    signal,
+  });
+  const found: ValidationReport = { ...checked.report, findings: [...imported.findings, ...checked.report.findings] };
   // Crowd flags are left to people: an official crowd of one component looks the same as an exporter mistake.
-  const codes = report.findings.map((f) => f.code).filter((code) => code !== "suspicious_iscrowd");
-  const { dataset, patchLog } = fixDataset(source, report, { codes });
+  const codes = found.findings.map((f) => f.code).filter((code) => code !== "suspicious_iscrowd");
+  const { dataset, patchLog } = fixDataset(source, found, { codes });
   const asked =
     options["split"] === undefined
       ? null
@@ -97,10 +105,17 @@ export async function validate(options: OptionValues, output: Output, { signal }
           seed: options["random-seed"] as number,
           stratify: options["stratify"] as boolean,
         };
-  const division = report.ok ? divide(dataset, asked, imported.splits) : null;
+  const clusters = (options["group-similar"] === true ? duplicates?.near : duplicates?.exact) ?? [];
+  const division = found.ok ? await divide({ dataset, asked, declared: imported.splits, clusters }) : null;
+  const isDivided = division === null || division.findings.every(({ severity }) => severity !== "error");
+  const report: ValidationReport = { ...found, ok: found.ok && isDivided };
   const isForeign = imported.format !== "coco";
   if (isForeign) output.line(`format      ${formatName(imported.format)}, read as COCO`);
   output.line(formatSummary(report, division === null ? {} : { split: division }));
+  const isSimilar = (duplicates?.near.length ?? 0) > (duplicates?.exact.length ?? 0);
+  if (division?.lock != null && isSimilar && options["group-similar"] !== true) {
+    output.line("note        almost equal images may lie in different splits; --group-similar keeps them together");
+  }
   const willRepair = directory !== undefined && report.ok && (division !== null || isForeign || targets.length > 0);
   sayRepairs({ output, source, patchLog, done: willRepair || division?.lock != null });
 
@@ -154,13 +169,14 @@ export async function validate(options: OptionValues, output: Output, { signal }
     command: "validate",
     ok: report.ok,
     format: imported.format,
-    findings: report.findings,
+    findings: [...report.findings, ...(division?.findings ?? [])],
     repairs: patchLog.length,
     split: division?.lock?.metrics ?? null,
     conversions,
   });
   if (!report.ok) {
-    throw unusableData({ path, errors: report.findings.filter((f) => f.severity === "error") });
+    const all = [...report.findings, ...(division?.findings ?? [])];
+    throw unusableData({ path, errors: all.filter(({ severity }) => severity === "error") });
   }
 }
 
@@ -228,6 +244,7 @@ function writeReport({
     source,
     repairs: patchLog,
     splits,
+    splitFindings: division?.findings ?? [],
     split: division?.lock ?? null,
   });
   if (patchLog.length > 0) {

@@ -6,6 +6,7 @@ import {
   type SplitLock,
   type SplitOptions,
   splitDataset,
+  validateDataset,
 } from "@seg/coco-dataset";
 
 /** Splits of a dataset and where they come from. */
@@ -17,21 +18,46 @@ export interface Division {
   readonly lock: SplitLock | null;
 }
 
+/** What can be wrong with splits; the data itself was looked at before. */
+const SPLIT_CHECKS = ["split_leakage", "class_missing_in_train", "only_in_val_test", "split_drift"];
+
 /**
  * The splits asked for, else the ones that the data declares (folders or lists of a YOLO or VOC dataset, subsets of CVAT), else null.
+ * Either way they are checked against each other.
  *
- * @param asked - null when no split was asked for
- * @param declared - image ids by split, as read
+ * @param input.asked - null when no split was asked for
+ * @param input.declared - image ids by split, as read
+ * @param input.clusters - ids of images that must not be divided
  */
-export function divide(
-  dataset: CocoDataset,
-  asked: SplitOptions | null,
-  declared: Readonly<Record<string, readonly number[]>>,
-): Division | null {
-  if (asked !== null) {
-    const { splits, lock, distribution, findings } = splitDataset(dataset, asked);
-    return { parts: splits, distribution, findings, lock };
-  }
+export async function divide({
+  dataset,
+  asked,
+  declared,
+  clusters,
+}: {
+  dataset: CocoDataset;
+  asked: SplitOptions | null;
+  declared: Readonly<Record<string, readonly number[]>>;
+  clusters: readonly (readonly number[])[];
+}): Promise<Division | null> {
+  const division =
+    asked === null ? declaredSplits(dataset, declared) : drawn(dataset, { ...asked, together: clusters });
+  if (division === null) return null;
+  const { report } = await validateDataset(dataset, {
+    splits: division.parts,
+    duplicates: { exact: clusters, near: clusters },
+    checks: SPLIT_CHECKS,
+  });
+  // The split itself already names classes that are too rare for every part.
+  return { ...division, findings: [...division.findings, ...report.findings] };
+}
+
+function drawn(dataset: CocoDataset, options: SplitOptions): Division {
+  const { splits, lock, distribution, findings } = splitDataset(dataset, options);
+  return { parts: splits, distribution, findings, lock };
+}
+
+function declaredSplits(dataset: CocoDataset, declared: Readonly<Record<string, readonly number[]>>): Division | null {
   const names = Object.keys(declared);
   if (names.length === 0) return null;
   const parts = Object.fromEntries(
