@@ -17,18 +17,7 @@ async function wasmModule() {
   const { default: asc } = await import("assemblyscript/asc");
   const outputs = new Map();
   const { error, stderr } = await asc.main(
-    [
-      "assembly/kernels.ts",
-      "--outFile",
-      "kernels.wasm",
-      "--runtime",
-      "stub",
-      "--enable",
-      "simd",
-      "-O3",
-      "--noAssert",
-      "--exportRuntime=false",
-    ].filter((flag) => flag !== "--exportRuntime=false"),
+    ["assembly/kernels.ts", "--outFile", "kernels.wasm", "--runtime", "stub", "--enable", "simd", "-O3", "--noAssert"],
     {
       readFile: (name, base) => {
         try {

@@ -1,5 +1,5 @@
-import type { Kernels } from "./kernels.js";
 import { clamped } from "./clamped.js";
+import type { Kernels } from "./kernels.js";
 import { padInto } from "./pad.js";
 import type { WorkImage } from "./work-image.js";
 

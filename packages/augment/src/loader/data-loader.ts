@@ -64,7 +64,11 @@ function startWorker(setup: LoadSetup): Worker {
     return new Worker(new URL("./load-worker.js", import.meta.url), { workerData: setup });
   }
   // Node does not let a loader of the main thread compile a worker's first module: a line of JavaScript registers it there and goes on.
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api").replace(/\.cjs$/, ".mjs")).href;
+  const tsx = pathToFileURL(
+    createRequire(import.meta.url)
+      .resolve("tsx/esm/api")
+      .replace(/\.cjs$/, ".mjs"),
+  ).href;
   const entry = new URL("./load-worker.ts", import.meta.url).href;
   const code = `import(${JSON.stringify(tsx)}).then(({ register }) => { register(); return import(${JSON.stringify(entry)}); });`;
   return new Worker(code, { eval: true, workerData: setup, execArgv: ["--conditions=@seg/source"] });
