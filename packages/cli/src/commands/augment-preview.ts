@@ -20,7 +20,14 @@ import {
   type RgbImage,
   type Rle,
 } from "@seg/coco-dataset";
-import { chooseImages, escapeMarkup, fitText, type OverlayInstance, renderOverlay } from "@seg/coco-dataset/preview";
+import {
+  chooseImages,
+  escapeMarkup,
+  fitText,
+  type OverlayInstance,
+  renderOverlay,
+  textWidth,
+} from "@seg/coco-dataset/preview";
 import { decodeImage } from "@seg/preprocess";
 import sharp, { type OverlayOptions } from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
@@ -59,8 +66,8 @@ export const augmentPreviewOptions: OptionSpecs = {
 const TILE = 320;
 const GAP = 10;
 const TITLE_HEIGHT = 56;
-/** Two lines of text. */
-const CAPTION_HEIGHT = 36;
+/** Three lines of text. */
+const CAPTION_HEIGHT = 50;
 const FONT = "DejaVu Sans, Verdana, Arial, Helvetica, sans-serif";
 
 function pipelineOf(options: OptionValues, text: string | null): Pipeline {
@@ -144,11 +151,18 @@ interface Tile {
   readonly lines: readonly string[];
 }
 
-/** "Affine, RandomGamma" over at most two lines; what was skipped is left out. */
+/** "Affine, RandomGamma" over at most two lines, then the objects; what was skipped is left out. */
 function captionOf({ trace, kept, dropped }: PipelineResult): string[] {
   const types = trace.filter(({ params }) => params !== null).map(({ type }) => type);
-  const line = types.length === 0 ? "unchanged" : types.join(", ");
-  return [line, `${kept.length} objects${dropped.length === 0 ? "" : `, ${dropped.length} dropped`}`];
+  const lines = [""];
+  for (const type of types) {
+    const last = lines.at(-1)!;
+    const longer = last === "" ? type : `${last}, ${type}`;
+    if (lines.length < 2 && last !== "" && textWidth(longer, 11) > TILE) lines.push(type);
+    else lines[lines.length - 1] = longer;
+  }
+  if (types.length === 0) lines[0] = "unchanged";
+  return [...lines, `${kept.length} objects${dropped.length === 0 ? "" : `, ${dropped.length} dropped`}`];
 }
 
 async function tileOf(
@@ -172,8 +186,9 @@ function svgText(lines: readonly string[], width: number, height: number, sizes:
   const texts = lines.map((line, i) => {
     const size = sizes[i] ?? sizes.at(-1)!;
     y += size + 3;
-    const weight = i === 0 ? "bold" : "normal";
-    return `<text x="0" y="${y}" font-size="${size}" font-weight="${weight}" fill="${i === 0 ? "#16202c" : "#5b6673"}">${escapeMarkup(fitText(line, size, width))}</text>`;
+    const isHeading = i === 0 || i < lines.length - 1;
+    const weight = isHeading ? "bold" : "normal";
+    return `<text x="0" y="${y}" font-size="${size}" font-weight="${weight}" fill="${isHeading ? "#16202c" : "#5b6673"}">${escapeMarkup(fitText(line, size, width))}</text>`;
   });
   return Buffer.from(
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" font-family="${FONT}">${texts.join("")}</svg>`,
