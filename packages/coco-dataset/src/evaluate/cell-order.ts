@@ -32,20 +32,22 @@ export function cellOrder(truths: TruthTable, detections: DetectionTable, params
   truthOrder = byRank(truthOrder, truths.imageRank, numImages);
   let detectionOrder = identityOrder(detections.count);
   if (isAgnostic) detectionOrder = byCategory(detectionOrder, detections.categoryRank);
-  detectionOrder = byFallingScore(detectionOrder, detections.score);
-  detectionOrder = byRank(detectionOrder, detections.imageRank, numImages);
+  // By falling score, ties in image order: the ranking of all; both orders below are stable re-groupings of it.
+  const ranked = byFallingScore(byRank(detectionOrder, detections.imageRank, numImages), detections.score);
+  detectionOrder = byRank(ranked, detections.imageRank, numImages);
   if (!isAgnostic) {
     truthOrder = byCategory(truthOrder, truths.categoryRank);
     detectionOrder = byCategory(detectionOrder, detections.categoryRank);
   }
   const { kept, positionInCell } = cutCells(detectionOrder, detections, params.maxDetections.at(-1)!, isAgnostic);
+  const place = new Int32Array(detections.count).fill(-1);
+  for (let i = 0; i < kept.length; i++) place[kept[i]!] = i;
+  const rankedByCategory = isAgnostic ? ranked : byCategory(ranked, detections.categoryRank);
   const numCells = isAgnostic ? 1 : numCategories;
-  const categoryOf = Int32Array.from(kept, (d) => (isAgnostic ? 0 : detections.categoryRank[d]!));
-  const scores = Float64Array.from(kept, (d) => detections.score[d]!);
   return {
     truths: truthOrder,
     detections: kept,
-    ranking: byRank(byFallingScore(identityOrder(kept.length), scores), categoryOf, numCells),
+    ranking: rankedByCategory.filter((d) => place[d]! >= 0).map((d) => place[d]!),
     positionInCell,
     truthStart: starts(truthOrder, (g) => (isAgnostic ? 0 : truths.categoryRank[g]!), numCells),
     detectionStart: starts(kept, (d) => (isAgnostic ? 0 : detections.categoryRank[d]!), numCells),

@@ -34,7 +34,11 @@ export class CellMatcher {
   #pairTruth = new Int32Array(64);
   #pairIou = new Float64Array(64);
   #ignored = new Uint8Array(64);
-  #taken = new Int32Array(64);
+  /** Of the area range at hand. */
+  #current: Assignment = { found: new Int32Array(640), taken: new Int32Array(640) };
+  /** When all ground truths are alike, regular or ignored: who matches whom is the same in all such ranges. */
+  #alike: Assignment = { found: new Int32Array(640), taken: new Int32Array(640) };
+  #isAlikeKnown = false;
 
   /**
    * @param unmatchedId - annotation id that a match with does not count (pycocotools writes 0 for "unmatched")
@@ -68,8 +72,9 @@ export class CellMatcher {
       this.#pairIou = new Float64Array(2 * numTruths * numDetections);
     }
     if (this.#ignored.length < numTruths) this.#ignored = new Uint8Array(2 * numTruths);
-    const size = numTruths * this.#thresholds.length;
-    if (this.#taken.length < size) this.#taken = new Int32Array(2 * size);
+    this.#current = withRoom(this.#current, numTruths, numDetections, this.#thresholds.length);
+    this.#alike = withRoom(this.#alike, numTruths, numDetections, this.#thresholds.length);
+    this.#isAlikeKnown = false;
     let count = 0;
     for (let d = 0; d < numDetections; d++) {
       this.#pairStart[d] = count;
@@ -101,36 +106,54 @@ export class CellMatcher {
       if (!isIgnored) numRegular++;
     }
     match?.truthIgnored.set(this.#ignored.subarray(0, numTruths));
-    this.#taken.fill(-1, 0, numTruths * numThresholds);
+    const isAlike = numRegular === 0 || numRegular === numTruths;
+    const assignment = isAlike ? this.#alike : this.#current;
+    if (!isAlike || !this.#isAlikeKnown) this.#assign(assignment);
+    if (isAlike) this.#isAlikeKnown = true;
+    const { found, taken } = assignment;
     for (let d = 0; d < detections.length; d++) {
       const area = this.#detections.area[detections[d]!]!;
       const isExcused = this.#detections.isIgnoredUnmatched?.[detections[d]!] === 1;
       const unmatched = isExcused || area < minimum || area > maximum ? IGNORED : 0;
-      const from = this.#pairStart[d]!;
-      const to = this.#pairStart[d + 1]!;
       const place = at + d * numThresholds;
-      if (from === to) {
+      if (this.#pairStart[d] === this.#pairStart[d + 1]) {
         statuses.fill(unmatched, place, place + numThresholds);
         continue;
       }
       for (let t = 0; t < numThresholds; t++) {
-        const g = this.#best(t, from, to);
+        const g = found[d * numThresholds + t]!;
         if (g < 0) {
           statuses[place + t] = unmatched;
           continue;
         }
-        this.#taken[t * numTruths + g] = d;
         const isLost = this.#unmatchedId !== null && this.#truths.annotations[truths[g]!]!.id === this.#unmatchedId;
         statuses[place + t] = (this.#ignored[g] === 1 ? IGNORED : 0) | (isLost ? unmatched : MATCHED);
         if (match !== undefined) match.detectionMatch[t * detections.length + d] = g;
       }
     }
-    match?.truthMatch.set(this.#taken.subarray(0, numTruths * numThresholds));
+    match?.truthMatch.set(taken.subarray(0, numTruths * numThresholds));
     return numRegular;
   }
 
+  /** Matches every detection that has a pair, at every threshold, under the present ignore flags. */
+  #assign({ found, taken }: Assignment): void {
+    const numTruths = this.#cell.truths.length;
+    const numThresholds = this.#thresholds.length;
+    taken.fill(-1, 0, numTruths * numThresholds);
+    for (let d = 0; d < this.#cell.detections.length; d++) {
+      const from = this.#pairStart[d]!;
+      const to = this.#pairStart[d + 1]!;
+      if (from === to) continue;
+      for (let t = 0; t < numThresholds; t++) {
+        const g = this.#best(taken, t, from, to);
+        found[d * numThresholds + t] = g;
+        if (g >= 0) taken[t * numTruths + g] = d;
+      }
+    }
+  }
+
   /** Regular ground truths first; ignored ones only when none of those fits. -1 when nothing does. */
-  #best(t: number, from: number, to: number): number {
+  #best(taken: Int32Array, t: number, from: number, to: number): number {
     const numTruths = this.#cell.truths.length;
     let best = this.#thresholds[t]!;
     let found = -1;
@@ -138,7 +161,7 @@ export class CellMatcher {
       for (let i = from; i < to; i++) {
         const g = this.#pairTruth[i]!;
         if (this.#ignored[g] !== pass) continue;
-        const isFree = this.#taken[t * numTruths + g]! < 0 || this.#truths.isCrowd[this.#cell.truths[g]!] === 1;
+        const isFree = taken[t * numTruths + g]! < 0 || this.#truths.isCrowd[this.#cell.truths[g]!] === 1;
         const iou = this.#pairIou[i]!;
         if (!isFree || iou < best) continue;
         best = iou;
@@ -147,4 +170,21 @@ export class CellMatcher {
     }
     return found;
   }
+}
+
+interface Assignment {
+  /** D x T: position of the ground truth in the cell, -1 unmatched; undefined for detections without any pair. */
+  readonly found: Int32Array;
+  /** T x G: position of the detection in the cell, -1 free. */
+  readonly taken: Int32Array;
+}
+
+function withRoom(assignment: Assignment, numTruths: number, numDetections: number, numThresholds: number): Assignment {
+  const { found, taken } = assignment;
+  const [foundSize, takenSize] = [numDetections * numThresholds, numTruths * numThresholds];
+  if (found.length >= foundSize && taken.length >= takenSize) return assignment;
+  return {
+    found: found.length >= foundSize ? found : new Int32Array(2 * foundSize),
+    taken: taken.length >= takenSize ? taken : new Int32Array(2 * takenSize),
+  };
 }
