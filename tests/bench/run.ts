@@ -2,6 +2,7 @@
 import process from "node:process";
 import { augment } from "./augment.js";
 import { cocoEval } from "./coco-eval.js";
+import { convertBench } from "./convert.js";
 import { infer } from "./infer.js";
 import { load } from "./load.js";
 import { memory } from "./memory.js";
@@ -20,6 +21,7 @@ const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchR
   ops,
   runtime,
   "coco-eval": cocoEval,
+  convert: convertBench,
   load,
   split,
   preprocess,

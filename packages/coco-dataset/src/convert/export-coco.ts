@@ -15,6 +15,8 @@ export interface CocoExportOptions {
   readonly splits?: Readonly<Record<string, readonly number[]>>;
   /** Form of the masks of non-crowd annotations. Both directions keep every pixel. @defaultValue "as-is" */
   readonly masks?: "as-is" | "polygon" | "rle";
+  /** With `polygon`: largest distance in pixels by which an outline may move. Above 0 masks change: lower `minIou`. @defaultValue 0 */
+  readonly simplify?: number;
   /** Number images, categories and annotations from 1, for tools that stumble over id 0. @defaultValue false */
   readonly renumber?: boolean;
   /** Decimals of boxes and polygons. @defaultValue none: numbers stay as they are */
@@ -45,7 +47,7 @@ const KEY_ORDER = [
  * @throws ConversionLossError when rounding changes masks, unless `allowLoss`
  */
 export function exportCoco(dataset: CocoDataset, options: CocoExportOptions = {}): Conversion {
-  const { masks = "as-is", renumber = false, decimals, allowLoss = false, minIou = 1, signal } = options;
+  const { masks = "as-is", renumber = false, simplify = 0, decimals, allowLoss = false, minIou = 1, signal } = options;
   const losses = new LossList();
   const auditor = new MaskAuditor({ minIou });
   const source = completeDataset(dataset).dataset;
@@ -53,7 +55,9 @@ export function exportCoco(dataset: CocoDataset, options: CocoExportOptions = {}
   const annotations = source.annotations.map((annotation) => {
     signal?.throwIfAborted();
     const image = images.get(annotation.image_id);
-    return ordered(image === undefined ? annotation : reshape({ annotation, image, masks, decimals, auditor }));
+    return ordered(
+      image === undefined ? annotation : reshape({ annotation, image, masks, simplify, decimals, auditor }),
+    );
   });
   for (const id of auditor.changedIds) {
     losses.add("mask_changed", id, `masks differ from the annotated ones (IoU below ${minIou})`, true);
@@ -94,12 +98,14 @@ function reshape({
   annotation,
   image,
   masks,
+  simplify,
   decimals,
   auditor,
 }: {
   annotation: CocoAnnotation;
   image: CocoImage;
   masks: "as-is" | "polygon" | "rle";
+  simplify: number;
   decimals: number | undefined;
   auditor: MaskAuditor;
 }): CocoAnnotation {
@@ -113,7 +119,8 @@ function reshape({
   if (segmentation === null || annotation.iscrowd === 1) return boxed;
   const before = () => segmentationToRle(segmentation, height, width, { annotationId: id });
   let after: CocoSegmentation = segmentation;
-  if (masks === "polygon" && !isPolygons(segmentation)) after = toPolygons(before()).map((part) => [...part]);
+  if (masks === "polygon" && !isPolygons(segmentation))
+    after = toPolygons(before(), { simplify }).map((part) => [...part]);
   if (masks === "rle" && (isPolygons(segmentation) || typeof segmentation.counts !== "string")) {
     after = { size: [height, width], counts: toCompressed(before()) };
   }

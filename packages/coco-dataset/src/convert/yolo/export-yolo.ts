@@ -26,6 +26,11 @@ export interface YoloExportOptions {
   readonly onMixed?: "box-polygon" | "boxes";
   /** Write in spite of losses. @defaultValue false */
   readonly allowLoss?: boolean;
+  /**
+   * Largest distance in pixels by which the outline of a traced mask (run lengths, parts that overlap) may move, for shorter rows. Above 0
+   * masks change: lower `minIou` to what is tolerable. @defaultValue 0
+   */
+  readonly simplify?: number;
   /** Masks that come back with a lower IoU are losses. @defaultValue 1 */
   readonly minIou?: number;
   readonly signal?: AbortSignal;
@@ -49,7 +54,7 @@ const ROUNDING = 1e-6;
  * @throws CocoSchemaError on file names that lead out of the dataset or share a label file
  */
 export function exportYolo(dataset: CocoDataset, options: YoloExportOptions = {}): Conversion {
-  const { onMixed, allowLoss = false, minIou = 1, signal } = options;
+  const { onMixed, allowLoss = false, minIou = 1, simplify = 0, signal } = options;
   const mapping = createClassMapping(dataset);
   const classOf = new Map(mapping.classes.map(({ categoryId, index }) => [categoryId, index]));
   const losses = new LossList();
@@ -70,7 +75,8 @@ export function exportYolo(dataset: CocoDataset, options: YoloExportOptions = {}
     const rows: { text: string; annotation: CocoAnnotation }[] = [];
     for (const annotation of annotationsOf(dataset, image.id)) {
       const classIndex = classOf.get(annotation.category_id);
-      const text = classIndex === undefined ? null : rowOf(annotation, image, classIndex, usesMasks, losses);
+      const text =
+        classIndex === undefined ? null : rowOf({ annotation, image, classIndex, usesMasks, simplify, losses });
       if (text !== null) rows.push({ text, annotation });
     }
     const text = rows.map((row) => `${row.text}\n`).join("");
@@ -167,13 +173,21 @@ function placeOf(
 }
 
 /** One row, or null for an annotation that YOLO does not hold. */
-function rowOf(
-  annotation: CocoAnnotation,
-  image: CocoImage,
-  classIndex: number,
-  usesMasks: boolean,
-  losses: LossList,
-): string | null {
+function rowOf({
+  annotation,
+  image,
+  classIndex,
+  usesMasks,
+  simplify,
+  losses,
+}: {
+  annotation: CocoAnnotation;
+  image: CocoImage;
+  classIndex: number;
+  usesMasks: boolean;
+  simplify: number;
+  losses: LossList;
+}): string | null {
   const { id } = annotation;
   if (annotation.iscrowd === 1) {
     losses.add("crowd_skipped", id, "crowd regions have no place in YOLO and are left out", false);
@@ -186,7 +200,8 @@ function rowOf(
   const segmentation = usableSegmentation(annotation);
   const { width, height } = image;
   if (segmentation !== null && usesMasks) {
-    const ring = maskRing(segmentation, segmentationToRle(segmentation, height, width, { annotationId: id }));
+    const mask = segmentationToRle(segmentation, height, width, { annotationId: id });
+    const ring = maskRing(segmentation, mask, simplify);
     if (ring !== null) return polygonRow(classIndex, ring, width, height);
     losses.add("empty_dropped", id, "annotations cover no pixel of their image and are left out", true);
     return null;

@@ -14,9 +14,10 @@ import { toNormalised, toPixels } from "./label-rows.js";
  * rasteriser's grid) and for run lengths the mask is traced along its pixels, whose whole-numbered corners always come back exactly.
  *
  * @param mask - the segmentation as run lengths of the image
+ * @param simplify - largest distance in pixels by which a traced outline may move; 0 keeps every pixel
  * @returns flat `[x, y, ...]` within the image; null for a mask without pixels
  */
-export function maskRing(segmentation: CocoSegmentation, mask: Rle): number[] | null {
+export function maskRing(segmentation: CocoSegmentation, mask: Rle, simplify = 0): number[] | null {
   if (area(mask) === 0) return null;
   const [height, width] = mask.size;
   if (isPolygons(segmentation) && segmentation.every((part) => isInside(part, width, height))) {
@@ -27,7 +28,7 @@ export function maskRing(segmentation: CocoSegmentation, mask: Rle): number[] | 
     });
     if (maskIou(fromPolygons([back], height, width), mask) === 1) return ring;
   }
-  return joinRings(toPolygons(mask));
+  return joinRings(toPolygons(mask, { simplify }));
 }
 
 function isInside(ring: readonly number[], width: number, height: number): boolean {

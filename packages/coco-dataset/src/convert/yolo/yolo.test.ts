@@ -169,6 +169,27 @@ describe("convert to YOLO", () => {
     expect(report.audit).toMatchObject({ numCompared: 4, numLossless: 4, minIou: 1, numRle: 1, numMultiPart: 2 });
   });
 
+  test("a simplified outline is shorter, and its IoU decides whether it is a loss", () => {
+    const disc = mask.encode(
+      Array.from({ length: WIDTH * HEIGHT }, (_, i) =>
+        Number(Math.hypot((i % WIDTH) - 18, Math.floor(i / WIDTH) - 11) < 9),
+      ),
+      HEIGHT,
+      WIDTH,
+    );
+    const source = dataset([{ segmentation: { size: [HEIGHT, WIDTH], counts: mask.toString(disc) } }]);
+    const length = (options: object) =>
+      convert(source, { to: "yolo", ...options })
+        .files.get("labels/train/a.txt")!
+        .toString()
+        .split(" ").length;
+    expect(() => length({ simplify: 1 })).toThrow(expect.objectContaining({ code: "coco/conversion-loss", ids: [1] }));
+    const { audit } = convert(source, { to: "yolo", simplify: 1, minIou: 0.8 }).report;
+    expect(audit.minIou).toBeGreaterThan(0.8);
+    expect(audit.minIou).toBeLessThan(1);
+    expect(length({ simplify: 1, minIou: 0.8 })).toBeLessThan(length({}) / 2);
+  });
+
   test("crowds are left out and counted, not refused; attributes are named", () => {
     const source = dataset([
       { bbox: [0, 0, 4, 4], occluded: 1 },
