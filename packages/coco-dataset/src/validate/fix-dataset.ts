@@ -3,6 +3,7 @@ import type { FindingFix } from "../findings.js";
 import { segmentationGeometry } from "../geometry.js";
 import { isGenerated, isUsablePart, usableBbox, usableSegmentation } from "../presence.js";
 import type { BoxXywh } from "../types.js";
+import { clipBox } from "./clip-box.js";
 import { type HealthThresholds, resolveThresholds } from "./thresholds.js";
 import { checkContent, type ValidationReport } from "./validate-dataset.js";
 
@@ -120,7 +121,9 @@ function applyFix(input: {
       const { bbox, area } = segmentationGeometry(segmentation, image.height, image.width, {
         annotationId: annotation.id,
       });
-      return kind === "recompute-box" ? set("bbox", bbox) : set("area", area);
+      if (kind === "recompute-area") return set("area", area);
+      const inside = clipBox(bbox, image);
+      return inside[2] > 0 && inside[3] > 0 ? set("bbox", inside) : drop();
     }
     case "flip-box":
     case "clip-box":
@@ -143,7 +146,7 @@ function applyFix(input: {
 
 const REPAIRS = {
   "flip-box": flipped,
-  "clip-box": clipped,
+  "clip-box": clipBox,
   "box-from-corners": ([x1, y1, x2, y2]: BoxXywh): BoxXywh => [x1, y1, x2 - x1, y2 - y1],
   "box-from-center": ([x, y, w, h]: BoxXywh): BoxXywh => [x - w / 2, y - h / 2, w, h],
   "box-from-normalised": ([x, y, w, h]: BoxXywh, { width, height }: CocoImage): BoxXywh => [
@@ -156,10 +159,4 @@ const REPAIRS = {
 
 function flipped([x, y, w, h]: BoxXywh): BoxXywh {
   return [w < 0 ? x + w : x, h < 0 ? y + h : y, Math.abs(w), Math.abs(h)];
-}
-
-function clipped([x, y, w, h]: BoxXywh, { width, height }: CocoImage): BoxXywh {
-  const left = Math.max(0, x);
-  const top = Math.max(0, y);
-  return [left, top, Math.min(width, x + w) - left, Math.min(height, y + h) - top];
 }

@@ -8,6 +8,7 @@ import { isGenerated, isPolygons, usableBbox, usableSegmentation } from "../pres
 import { segmentationToRle } from "../segmentation.js";
 import type { Box, BoxXywh } from "../types.js";
 import { formatFindings } from "./box-format.js";
+import { clipBox } from "./clip-box.js";
 import { shapeFindings } from "./mask-shape.js";
 import type { RawFinding } from "./raw-finding.js";
 import { hasSelfIntersection } from "./self-intersection.js";
@@ -135,9 +136,8 @@ function isBoxOutside({ box, image, isOwnBox }: Item, { boundsTolerance: slack }
 }
 
 /** IoU of a box with what lies inside its image. */
-function clippedIou(box: BoxXywh, { width, height }: CocoImage): number {
-  const [x1, y1, x2, y2] = xywhToXyxy(box);
-  return boxIou([x1, y1, x2, y2], [Math.max(0, x1), Math.max(0, y1), Math.min(width, x2), Math.min(height, y2)]);
+function clippedIou(box: BoxXywh, image: CocoImage): number {
+  return boxIou(xywhToXyxy(box), xywhToXyxy(clipBox(box, image)));
 }
 
 function partsOf({ annotation }: Item): readonly (readonly number[])[] {
@@ -153,11 +153,17 @@ function isPolygonOutside(item: Item, { boundsTolerance: slack }: HealthThreshol
 }
 
 /** Official crowd boxes and areas legitimately differ from their masks. */
-function isBoxOffMask({ annotation, box, mask, isOwnBox }: Item, limits: HealthThresholds): boolean {
+function isBoxOffMask({ annotation, image, box, mask, isOwnBox }: Item, limits: HealthThresholds): boolean {
   if (annotation.iscrowd === 1 || box === null || mask === null || !isOwnBox || mask.area === 0) return false;
-  const a = xywhToXyxy(box);
-  const b = xywhToXyxy(mask.bbox);
-  return boxIou(a, b) < limits.boxMaskMinIou || a.some((value, i) => Math.abs(value - b[i]!) > limits.boxMaskMaxPixels);
+  const own = xywhToXyxy(box);
+  // Of a polygon that leaves the image, a box that follows and one that ends at the border are both right.
+  return [mask.bbox, clipBox(mask.bbox, image)].every((derived) => {
+    const other = xywhToXyxy(derived);
+    return (
+      boxIou(own, other) < limits.boxMaskMinIou ||
+      own.some((value, i) => Math.abs(value - other[i]!) > limits.boxMaskMaxPixels)
+    );
+  });
 }
 
 function isAreaOff({ annotation, mask }: Item, { areaTolerance }: HealthThresholds): boolean {
