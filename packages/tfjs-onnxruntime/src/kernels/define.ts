@@ -23,38 +23,6 @@ export const kernelNames = (): string[] =>
 export const kernelStatuses = (): ReadonlyMap<string, KernelStatus> =>
   new Map([...statuses].sort(([a], [b]) => (a < b ? -1 : 1)));
 
-/** One kernel call as tfjs makes it. */
-export interface Call {
-  readonly inputs: tf.NamedTensorInfoMap;
-  readonly attrs: Record<string, unknown>;
-  readonly backend: OnnxRuntimeBackend;
-  /** The graph value of an input, in the shape of its tensor (views share data under another shape). */
-  value(info: tf.TensorInfo): Value;
-  /** Records a node and returns its values. */
-  record(
-    op: string,
-    inputs: readonly Value[],
-    outputs: readonly { shape: readonly number[]; dtype: tf.DataType }[],
-    attrs?: Attrs,
-  ): Value[];
-  /** A fed float32 scalar: for numbers that may change from call to call without a new compilation. */
-  scalar(value: number, dtype?: tf.DataType): Value;
-  /** A value of zeros; the scalar is fed. */
-  zeros(shape: readonly number[], dtype?: tf.DataType): Value;
-  /** Real and imaginary part of a complex64 tensor, in its shape. */
-  parts(info: tf.TensorInfo): [Value, Value];
-  /** The complex64 tensor of two float32 values. */
-  complex(real: Value, imag: Value): tf.TensorInfo;
-  /** Runs this call on tfjs's cpu backend instead, and counts it as delegated. */
-  onCpu(): tf.TensorInfo | tf.TensorInfo[];
-  /** The tensor of a value: a new data id. */
-  tensor(value: Value, shape?: readonly number[]): tf.TensorInfo;
-  /** A tensor that shares the data of `info` under another shape. */
-  view(info: tf.TensorInfo, shape: readonly number[]): tf.TensorInfo;
-}
-
-export type Kernel = (call: Call) => tf.TensorInfo | tf.TensorInfo[];
-
 /** The same value under another shape. While tracing, the view stays connected to the value that a later call replaces. */
 function reshaped(value: Value, shape: readonly number[], { tracing }: OnnxRuntimeBackend): Value {
   if (value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i])) return value;
@@ -62,53 +30,90 @@ function reshaped(value: Value, shape: readonly number[], { tracing }: OnnxRunti
   return record({ op: "Reshape", inputs: [value], outputs: [{ shape, dtype: value.dtype }] })[0]!;
 }
 
+const isEmpty = ({ shape }: { readonly shape: readonly number[] }): boolean => shape.includes(0);
+
 /** Host data of a tensor without elements. */
 function empty(dtype: tf.DataType): HostData {
   if (dtype === "float32") return new Float32Array(0);
   return dtype === "int32" ? new Int32Array(0) : new Uint8Array(0);
 }
 
-function makeCall(
-  kernelName: string,
-  backend: OnnxRuntimeBackend,
-  inputs: tf.NamedTensorInfoMap,
-  attrs: Record<string, unknown>,
-): Call {
-  const call: Call = {
-    inputs,
-    attrs,
-    backend,
-    value: (info) => reshaped(backend.value(info.dataId), info.shape, backend),
-    record(op, values, outputs, nodeAttrs) {
-      // Without elements there is nothing to compute; several operators refuse such shapes.
-      if (outputs.every(({ shape }) => shape.includes(0)))
-        return outputs.map(({ shape, dtype }) => hostValue(empty(dtype), shape, dtype));
-      return record({ op, inputs: values, outputs, ...(nodeAttrs === undefined ? {} : { attrs: nodeAttrs }) });
-    },
-    scalar: (value, dtype = "float32") =>
-      hostValue(dtype === "float32" ? Float32Array.of(value) : Int32Array.of(value), [], dtype),
-    zeros: (shape, dtype = "float32") =>
-      call.record("Fill", [call.scalar(0, dtype === "int32" ? "int32" : "float32")], [{ shape, dtype }])[0]!,
-    parts(info) {
-      const [real, imag] = backend.complexValues(info.dataId);
-      return [reshaped(real, info.shape, backend), reshaped(imag, info.shape, backend)];
-    },
-    complex: (real, imag) => ({
-      dataId: backend.registerComplex(real, imag),
-      shape: [...real.shape],
-      dtype: "complex64",
-    }),
-    onCpu: () => runOnCpu(kernelName, backend, inputs, attrs),
-    tensor(value, shape = value.shape) {
-      return { dataId: backend.register(value), shape: [...shape], dtype: value.dtype };
-    },
-    view(info, shape) {
-      backend.incRef(info.dataId);
-      return { dataId: info.dataId, shape: [...shape], dtype: info.dtype };
-    },
-  };
-  return call;
+/** One kernel call as tfjs makes it. A class, because one is made per call: its methods are not. */
+export class Call {
+  readonly inputs: tf.NamedTensorInfoMap;
+  readonly attrs: Record<string, unknown>;
+  readonly backend: OnnxRuntimeBackend;
+  readonly #kernelName: string;
+
+  constructor(
+    kernelName: string,
+    backend: OnnxRuntimeBackend,
+    inputs: tf.NamedTensorInfoMap,
+    attrs: Record<string, unknown>,
+  ) {
+    this.#kernelName = kernelName;
+    this.backend = backend;
+    this.inputs = inputs;
+    this.attrs = attrs;
+  }
+
+  /** The graph value of an input, in the shape of its tensor (views share data under another shape). */
+  value(info: tf.TensorInfo): Value {
+    return reshaped(this.backend.value(info.dataId), info.shape, this.backend);
+  }
+
+  /** Records a node and returns its values. */
+  record(
+    op: string,
+    inputs: readonly Value[],
+    outputs: readonly { shape: readonly number[]; dtype: tf.DataType }[],
+    attrs?: Attrs,
+  ): Value[] {
+    // Without elements there is nothing to compute; several operators refuse such shapes.
+    if (outputs.every(isEmpty)) return outputs.map(({ shape, dtype }) => hostValue(empty(dtype), shape, dtype));
+    return record(attrs === undefined ? { op, inputs, outputs } : { op, inputs, outputs, attrs });
+  }
+
+  /** A fed float32 scalar: for numbers that may change from call to call without a new compilation. */
+  scalar(value: number, dtype: tf.DataType = "float32"): Value {
+    return hostValue(dtype === "float32" ? Float32Array.of(value) : Int32Array.of(value), [], dtype);
+  }
+
+  /** A value of zeros; the scalar is fed. */
+  zeros(shape: readonly number[], dtype: tf.DataType = "float32"): Value {
+    const zero = this.scalar(0, dtype === "int32" ? "int32" : "float32");
+    return this.record("Fill", [zero], [{ shape, dtype }])[0]!;
+  }
+
+  /** Real and imaginary part of a complex64 tensor, in its shape. */
+  parts(info: tf.TensorInfo): [Value, Value] {
+    const [real, imag] = this.backend.complexValues(info.dataId);
+    return [reshaped(real, info.shape, this.backend), reshaped(imag, info.shape, this.backend)];
+  }
+
+  /** The complex64 tensor of two float32 values. */
+  complex(real: Value, imag: Value): tf.TensorInfo {
+    return { dataId: this.backend.registerComplex(real, imag), shape: [...real.shape], dtype: "complex64" };
+  }
+
+  /** Runs this call on tfjs's cpu backend instead, and counts it as delegated. */
+  onCpu(): tf.TensorInfo | tf.TensorInfo[] {
+    return runOnCpu(this.#kernelName, this.backend, this.inputs, this.attrs);
+  }
+
+  /** The tensor of a value: a new data id. */
+  tensor(value: Value, shape: readonly number[] = value.shape): tf.TensorInfo {
+    return { dataId: this.backend.register(value), shape: [...shape], dtype: value.dtype };
+  }
+
+  /** A tensor that shares the data of `info` under another shape. */
+  view(info: tf.TensorInfo, shape: readonly number[]): tf.TensorInfo {
+    this.backend.incRef(info.dataId);
+    return { dataId: info.dataId, shape: [...shape], dtype: info.dtype };
+  }
 }
+
+export type Kernel = (call: Call) => tf.TensorInfo | tf.TensorInfo[];
 
 /** Strings and complex numbers never enter a graph. */
 function hasForeignInput(inputs: tf.NamedTensorInfoMap): boolean {
@@ -140,7 +145,7 @@ export function kernel(
       const backend = call.backend as OnnxRuntimeBackend;
       try {
         if (!anyDtype && hasForeignInput(inputs)) return runOnCpu(kernelName, backend, inputs, attrs);
-        return run(makeCall(kernelName, backend, inputs, attrs));
+        return run(new Call(kernelName, backend, inputs, attrs));
       } catch (error) {
         throw operandError(error, kernelName, inputs);
       }
