@@ -40,7 +40,7 @@ export function toPolygons(rle: Rle, { simplify = 0 }: { simplify?: number } = {
     .map((loop) => {
       let ring = loop.points;
       for (const hole of holes.get(loop.component) ?? []) ring = bridge(ring, hole);
-      const part = Float64Array.from(ring);
+      const part = new Float64Array(ring);
       for (let i = 0; i < part.length; i += 2) {
         part[i]! += left;
         part[i + 1]! += top;
