@@ -3,6 +3,7 @@ import process from "node:process";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
 import { beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { OnnxRuntimeBackend } from "./backend.js";
 import { configure, delegatedKernels } from "./index.js";
 
 beforeAll(() => tf.ready());
@@ -154,6 +155,31 @@ describe("ownership", () => {
     }
     expect(Array.from(variable.dataSync())).toEqual([4, 5]);
     variable.dispose();
+    expect(tf.engine().backend.numDataIds()).toBe(before);
+  });
+
+  test("an application's own kernel makes and drops tensors of the backend", () => {
+    const before = tf.engine().backend.numDataIds();
+    tf.registerKernel({
+      kernelName: "TestTwice",
+      backendName: "onnxruntime",
+      kernelFunc: ({ inputs, backend }) => {
+        const own = backend as OnnxRuntimeBackend;
+        const scratch = own.makeTensorInfo([1], "float32", Float32Array.of(0));
+        own.disposeIntermediateTensorInfo(scratch);
+        const x = (inputs as tf.NamedTensorInfoMap)["x"]!;
+        const data = own.readSync(x.dataId) as Float32Array;
+        return own.makeTensorInfo(
+          x.shape,
+          "float32",
+          data.map((v) => 2 * v),
+        );
+      },
+    });
+    expect(read(() => tf.engine().runKernel("TestTwice", { x: tf.add(tf.tensor1d([1, 2]), 1) } as never))).toEqual([
+      4, 6,
+    ]);
+    tf.unregisterKernel("TestTwice", "onnxruntime");
     expect(tf.engine().backend.numDataIds()).toBe(before);
   });
 

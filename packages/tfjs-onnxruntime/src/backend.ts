@@ -290,6 +290,16 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     };
   }
 
+  /** For kernels that an application registers on this backend: a tensor of given values. */
+  makeTensorInfo(shape: number[], dtype: tf.DataType, values: BackendValues): tf.TensorInfo {
+    return { dataId: this.write(values, shape, dtype), shape, dtype };
+  }
+
+  /** Its counterpart for what a kernel does not return. */
+  disposeIntermediateTensorInfo({ dataId }: tf.TensorInfo): void {
+    this.disposeData(dataId);
+  }
+
   override readToGPU(): never {
     throw noDevice("readToGPU");
   }
