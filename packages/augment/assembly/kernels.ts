@@ -103,15 +103,22 @@ export function warp3(
   }
 }
 
+/** Rounds to the nearest whole number by adding 1.5 * 2^23: the mantissa's low bits are the number. Cheaper than a saturating conversion. */
+// @ts-ignore: decorator
+@inline
+function nearest(x: v128): v128 {
+  return i32x4.sub(f32x4.add(x, f32x4.splat(12582912)), i32x4.splat(0x4b400000));
+}
+
 /** floor((sum + half) / n) of eight 16-bit sums as bytes; exact, see blur.ts. */
-// @ts-expect-error: decorator
+// @ts-ignore: decorator
 @inline
 function mean8(sum: v128, factor: v128): v128 {
-  // An exact multiple of n must not fall below it.
-  const epsilon = f32x4.splat(0.001);
-  const low = f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(sum)), factor), epsilon);
-  const high = f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(sum)), factor), epsilon);
-  const words = i16x8.narrow_i32x4_u(i32x4.trunc_sat_f32x4_u(low), i32x4.trunc_sat_f32x4_u(high));
+  // floor(x) = nearest(x - 1/2), and 0.001 keeps exact multiples of n off the ties.
+  const offset = f32x4.splat(0.001 - 0.5);
+  const low = f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_low_i16x8_u(sum)), factor), offset);
+  const high = f32x4.add(f32x4.mul(f32x4.convert_i32x4_u(i32x4.extend_high_i16x8_u(sum)), factor), offset);
+  const words = i16x8.narrow_i32x4_u(nearest(low), nearest(high));
   return i8x16.narrow_i16x8_u(words, words);
 }
 
@@ -469,9 +476,9 @@ function storeChannel(p: usize, n: f32, h: v128, value: v128, chroma: v128): voi
   const six = f32x4.splat(6);
   let k = f32x4.add(h, f32x4.splat(n));
   k = f32x4.sub(k, v128.and(f32x4.ge(k, six), six));
-  const ramp = f32x4.max(f32x4.min(f32x4.min(k, f32x4.sub(f32x4.splat(4), k)), f32x4.splat(1)), f32x4.splat(0));
-  const out = f32x4.add(f32x4.sub(value, f32x4.mul(chroma, ramp)), f32x4.splat(0.5));
-  const words = i16x8.narrow_i32x4_s(i32x4.trunc_sat_f32x4_s(out), i32x4.trunc_sat_f32x4_s(out));
+  const ramp = f32x4.pmax(f32x4.pmin(f32x4.pmin(k, f32x4.sub(f32x4.splat(4), k)), f32x4.splat(1)), f32x4.splat(0));
+  const out = nearest(f32x4.sub(value, f32x4.mul(chroma, ramp)));
+  const words = i16x8.narrow_i32x4_s(out, out);
   v128.store32_lane(p, i8x16.narrow_i16x8_u(words, words), 0);
 }
 
@@ -498,8 +505,8 @@ export function hsvShift(data: usize, pixels: i32, hue: f32, saturation: f32, va
       const r = floats(scratch + q);
       const g = floats(scratch + q + 16);
       const blue = floats(scratch + q + 32);
-      const high = f32x4.max(r, f32x4.max(g, blue));
-      const low = f32x4.min(r, f32x4.min(g, blue));
+      const high = f32x4.pmax(r, f32x4.pmax(g, blue));
+      const low = f32x4.pmin(r, f32x4.pmin(g, blue));
       const span = f32x4.sub(high, low);
       const isGray = f32x4.eq(span, zero);
       const inverse = f32x4.div(one, v128.bitselect(one, span, isGray));
@@ -514,10 +521,10 @@ export function hsvShift(data: usize, pixels: i32, hue: f32, saturation: f32, va
       // Saturation and value are whole levels before and after the shift.
       const ratio = f32x4.div(f32x4.mul(span, full), v128.bitselect(one, high, f32x4.eq(high, zero)));
       let s = f32x4.add(f32x4.floor(f32x4.add(ratio, half)), ds);
-      s = f32x4.min(f32x4.max(f32x4.floor(f32x4.add(s, half)), zero), full);
+      s = f32x4.pmin(f32x4.pmax(f32x4.floor(f32x4.add(s, half)), zero), full);
       s = v128.bitselect(zero, s, isGray);
       let v = f32x4.floor(f32x4.add(f32x4.add(high, dv), half));
-      v = f32x4.min(f32x4.max(v, zero), full);
+      v = f32x4.pmin(f32x4.pmax(v, zero), full);
       const chroma = f32x4.mul(f32x4.mul(v, s), f32x4.splat(1.0 / 255.0));
       storeChannel(scratch + q, 5, h, v, chroma);
       storeChannel(scratch + q + 16, 3, h, v, chroma);
