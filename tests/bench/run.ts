@@ -2,6 +2,7 @@
 import process from "node:process";
 import { augment } from "./augment.js";
 import { cocoEval } from "./coco-eval.js";
+import { cocoMasks } from "./coco-masks.js";
 import { convertBench } from "./convert.js";
 import { infer } from "./infer.js";
 import { load } from "./load.js";
@@ -21,6 +22,7 @@ const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchR
   ops,
   runtime,
   "coco-eval": cocoEval,
+  "coco-masks": cocoMasks,
   convert: convertBench,
   load,
   split,

@@ -3,13 +3,17 @@ import type { Rle } from "../types.js";
 import { checkSize } from "./rle.js";
 import { RunBuffer } from "./run-buffer.js";
 
+/** Characters of one number: 32 bits and a sign in groups of five. */
+const MAX_CODES = 7;
+
 /**
  * pycocotools' printable counts: from the fourth run on the difference to the run two before, in groups of five bits with a
  * continuation bit, as characters 48..111 (`0`..`o`, backslash included).
  */
 export function toCompressed(rle: Rle): string {
   const { counts } = rle;
-  const codes: number[] = [];
+  const codes = Buffer.allocUnsafe(MAX_CODES * counts.length);
+  let length = 0;
   for (let i = 0; i < counts.length; i++) {
     let value = counts[i]!;
     if (i > 2) value -= counts[i - 2]!;
@@ -18,14 +22,11 @@ export function toCompressed(rle: Rle): string {
       value >>= 5;
       const more = (group & 16) !== 0 ? value !== -1 : value !== 0;
       if (more) group |= 32;
-      codes.push(group + 48);
+      codes[length++] = group + 48;
       if (!more) break;
     }
   }
-  let text = "";
-  // String.fromCharCode takes a bounded number of arguments.
-  for (let i = 0; i < codes.length; i += 8192) text += String.fromCharCode(...codes.slice(i, i + 8192));
-  return text;
+  return codes.toString("latin1", 0, length);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { RunBuffer } from "./run-buffer.js";
+import type { RasterScratch, RunBuffer } from "./run-buffer.js";
 
 /** Sub-pixel grid of pycocotools' rasteriser. */
 const SCALE = 5;
@@ -137,7 +137,7 @@ function columnPlaces(buffer: RunBuffer, numEdges: number, width: number): { fir
 }
 
 /** Puts a crossing into column c, rows ascending. */
-function insert(data: Uint32Array, { start, next }: RunBuffer["scratch"], c: number, position: number): void {
+function insert(data: Uint32Array, { start, next }: RasterScratch, c: number, position: number): void {
   const from = start[c]!;
   let at = next[c]!;
   next[c] = at + 1;
