@@ -654,7 +654,7 @@ export function claheMap3(
 ): void {
   const n = columns * 256;
   for (let y = 0; y < height; y++) {
-    const at = (<f64>y + 0.5) / <f64>tileHeight - 0.5;
+    const at = <f64>y / <f64>tileHeight - 0.5;
     const floor = Math.floor(at);
     const low = <i32>floor;
     const a = tables + <usize>(max(0, low) * n);

@@ -33,7 +33,7 @@ export const clahe: Kernels["clahe"] = (image, clipLimit, columns, rows) => {
   const rowTables = new Int32Array(columns * 256);
   const { tileA, tileB, weight } = tileWeights(width, columns);
   for (let y = 0, i = 0, p = 0; y < height; y++) {
-    const at = (y + 0.5) / tileHeight - 0.5;
+    const at = y / tileHeight - 0.5;
     const low = Math.floor(at);
     const a = Math.max(0, low) * columns * 256;
     const b = Math.min(rows - 1, low + 1) * columns * 256;
@@ -64,7 +64,7 @@ export function tileWeights(
   const tileB = new Int32Array(width);
   const weight = new Int32Array(width);
   for (let x = 0; x < width; x++) {
-    const at = (x + 0.5) / tileWidth - 0.5;
+    const at = x / tileWidth - 0.5;
     const low = Math.floor(at);
     tileA[x] = Math.max(0, low) * 256;
     tileB[x] = Math.min(columns - 1, low + 1) * 256;
