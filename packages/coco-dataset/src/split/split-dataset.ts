@@ -144,7 +144,7 @@ export function splitDataset(
 }
 
 /** The `groupBy` of a lock file. */
-export function groupName(groupBy: SplitOptions["groupBy"]): string | null {
+function groupName(groupBy: SplitOptions["groupBy"]): string | null {
   return groupBy === undefined ? null : typeof groupBy === "string" ? groupBy : "function";
 }
 

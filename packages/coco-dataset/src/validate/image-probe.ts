@@ -51,7 +51,7 @@ function modesOf({
 }
 
 /** Mean, standard deviation and variance of the Laplacian (4-neighbour, inside pixels) of row-major gray. */
-export function measureGray(data: Uint8Array, width: number, height: number): NonNullable<ImageProbe["gray"]> {
+function measureGray(data: Uint8Array, width: number, height: number): NonNullable<ImageProbe["gray"]> {
   let sum = 0;
   let squares = 0;
   for (const value of data) {

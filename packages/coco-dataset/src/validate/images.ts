@@ -111,7 +111,7 @@ export async function imageFindings(input: {
 type Add = (code: string, severity: RawFinding["severity"], message: string, images: readonly CocoImage[]) => void;
 
 /** Whose size the document states: that of the stored pixels, that after EXIF rotation, or neither. */
-export function statedSize(
+function statedSize(
   image: CocoImage,
   { width, height, orientation = 1 }: ImageProbe,
 ): "raw" | "oriented" | "both" | "neither" {

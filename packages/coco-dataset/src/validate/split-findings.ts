@@ -122,7 +122,7 @@ const aspectBins = (dataset: CocoDataset) =>
   );
 
 /** Jensen-Shannon divergence in bits: (KL(p, m) + KL(q, m)) / 2 with m = (p + q) / 2; 0 for an empty histogram. */
-export function jensenShannon(p: Histogram, q: Histogram): number {
+function jensenShannon(p: Histogram, q: Histogram): number {
   const total = (counts: Histogram) => [...counts.values()].reduce((sum, value) => sum + value, 0);
   const [totalP, totalQ] = [total(p), total(q)];
   if (totalP === 0 || totalQ === 0) return 0;
