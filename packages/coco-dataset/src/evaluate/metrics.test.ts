@@ -199,4 +199,38 @@ describe("lvisEvaluate", () => {
     expect(result.warnings).toMatchObject([{ code: "detections_beyond_max", count: 1 }]);
     expect(run([{}, {}], [...right, wrong], { maxDetections: -1 }).warnings).toEqual([]);
   });
+
+  test("equals lvis 0.5.3 on the golden set with checked and not exhaustive categories, three detections an image", () => {
+    // Recorded by LVISEval of the lvis package (iou_type bbox, max_dets 3); tolerance: order of additions.
+    const images = golden.groundTruth.images.map((image) => ({
+      ...image,
+      neg_category_ids: image.id % 2 === 1 ? [1, 2, 3] : [],
+      not_exhaustive_category_ids: image.id % 4 === 0 ? [1 + (image.id % 3)] : [],
+    }));
+    const classes = golden.groundTruth.categories.map((category, i) => ({ ...category, frequency: "rcf"[i] }));
+    const { metrics } = lvisEvaluate({
+      groundTruth: { ...golden.groundTruth, images, categories: classes },
+      detections: golden.detections,
+      iouType: "bbox",
+      maxDetections: 3,
+    });
+    const recorded = {
+      AP: 0.14595816189201224,
+      AP50: 0.26048150988223945,
+      AP75: 0.16259543247557834,
+      APs: 0.06905940594059407,
+      APm: 0.21886822015534882,
+      APl: -1,
+      APr: 0.03696369636963696,
+      APc: 0.2895190947666195,
+      APf: 0.11139169453978025,
+      AR: 0.2229740847387906,
+      ARs: 0.11904761904761904,
+      ARm: 0.29888888888888887,
+      ARl: -1,
+    };
+    for (const [name, value] of Object.entries(recorded)) {
+      expect(Math.abs(metrics[name as keyof typeof recorded] - value), name).toBeLessThan(1e-12);
+    }
+  });
 });

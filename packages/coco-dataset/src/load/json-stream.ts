@@ -3,7 +3,7 @@ import { CocoParseError } from "../errors.js";
 import { locateJsonError } from "./locate-json-error.js";
 
 /** A single array element or value may have this many bytes: more is not an annotation but a broken bracket (and must fit one string). */
-export const MAX_VALUE_BYTES = 64 * 2 ** 20;
+const MAX_VALUE_BYTES = 64 * 2 ** 20;
 
 /** One piece of a document: an array element (`index` >= 0), a whole value or the opening of an array (`index` -1, value `[]`). `key` is null in a top-level array. */
 export interface JsonPiece {
