@@ -17,10 +17,10 @@ export async function convertBench(): Promise<BenchResult[]> {
     images,
     annotations: groundTruth.annotations.filter((annotation) => kept.has(annotation.image_id)),
   };
-  let audit = convert(part, { to: "yolo" }).report.audit;
+  let audit = convert(part, { to: "yolo" }).lossReport.audit;
   const seconds = Array.from({ length: REPEATS }, () => {
     const cpu = process.cpuUsage();
-    audit = convert(part, { to: "yolo" }).report.audit;
+    audit = convert(part, { to: "yolo" }).lossReport.audit;
     const used = process.cpuUsage(cpu);
     return (used.user + used.system) / 1e6;
   });

@@ -29,7 +29,7 @@ export interface CommandContext {
 
 export const commands: Readonly<Record<string, Command>> = {
   validate: {
-    summary: "check a COCO file, repair, split",
+    summary: "check a dataset of any format, repair, convert, split",
     load: async () => {
       const { validate, validateOptions } = await import("./commands/validate.js");
       return { options: validateOptions, run: validate };

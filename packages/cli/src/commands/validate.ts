@@ -322,9 +322,9 @@ async function writeYolo({
     ...(imagesDir === undefined ? {} : { imagesDir }),
     signal,
   });
-  for (const line of describeConversion(conversion.report)) output.line(line);
+  for (const line of describeConversion(conversion.lossReport)) output.line(line);
   const copied = imagesDir === undefined ? "without the images (--skip-images)" : "with the images";
   output.line(`written     ${join(target, "data.yaml")} ${copied}`);
   for (const name of missingImages) output.line(`  note  the image ${name} is missing and was not copied`);
-  return conversion.report;
+  return conversion.lossReport;
 }

@@ -7,5 +7,5 @@ export interface Conversion {
   readonly files: ReadonlyMap<string, string | CocoDataset>;
   /** Pictures that the target expects beside the files; they are copied byte for byte, never encoded again. */
   readonly images: readonly { readonly fileName: string; readonly path: string }[];
-  readonly report: ConversionReport;
+  readonly lossReport: ConversionReport;
 }

@@ -4,7 +4,7 @@ import { type CocoExportOptions, exportCoco } from "./export-coco.js";
 import { exportYolo, type YoloExportOptions } from "./yolo/export-yolo.js";
 
 /**
- * Converts a dataset in memory. Nothing is lost silently: whatever the target does not hold is in `report.losses`, and what people
+ * Converts a dataset in memory. Nothing is lost silently: whatever the target does not hold is in `lossReport.losses`, and what people
  * annotated is given up only with `allowLoss`.
  *
  * @throws ConversionLossError `coco/conversion-loss`

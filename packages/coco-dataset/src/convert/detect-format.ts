@@ -20,6 +20,8 @@ export interface DetectedFormat {
 
 /** Bytes looked at to tell a file's kind: the top-level keys of COCO writers and the first tag stand well before this. */
 const HEAD_BYTES = 64 * 1024;
+/** A picture inside a LabelMe file stands before its shapes; beyond this it is none. */
+const MAX_LABELME_BYTES = 64 * 1024 * 1024;
 /** Files of one kind looked at in a folder: all alike beyond this, and the importer reads every one anyway. */
 const MAX_SAMPLED = 20;
 
@@ -202,9 +204,10 @@ async function kindOf(path: string): Promise<Kind> {
 async function jsonKind(path: string, head: string): Promise<Kind> {
   const early = keysKind(topLevelKeys(head));
   if (early !== "other") return early;
-  const size = (await stat(path)).size;
-  // COCO writers put a short key before the lists; a long embedded picture stands before `shapes` only in LabelMe files.
-  if (size <= HEAD_BYTES || size > 64 * 1024 * 1024) return early;
+  const { size } = await stat(path);
+  if (size <= HEAD_BYTES) return early;
+  // No LabelMe file is that large; if it is no COCO either, the loader says what is missing.
+  if (size > MAX_LABELME_BYTES) return "coco";
   return keysKind(topLevelKeys(await readFile(path, "utf8")));
 }
 

@@ -81,7 +81,7 @@ export function exportCoco(dataset: CocoDataset, options: CocoExportOptions = {}
       });
     }
   }
-  const report = {
+  const lossReport = {
     to: "coco",
     numImages: source.images.length,
     numAnnotations: source.annotations.length,
@@ -89,9 +89,9 @@ export function exportCoco(dataset: CocoDataset, options: CocoExportOptions = {}
     losses: losses.list(),
     audit: auditor.result(),
   } as const;
-  const refused = report.losses.filter((loss) => loss.needsConsent);
+  const refused = lossReport.losses.filter((loss) => loss.needsConsent);
   if (refused.length > 0 && !allowLoss) throw new ConversionLossError({ to: "COCO", losses: refused });
-  return { files, images: [], report };
+  return { files, images: [], lossReport };
 }
 
 function reshape({

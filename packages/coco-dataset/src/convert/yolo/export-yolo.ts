@@ -89,7 +89,7 @@ export function exportYolo(dataset: CocoDataset, options: YoloExportOptions = {}
   for (const id of auditor.changedIds) {
     losses.add("mask_changed", id, `masks differ from the annotated ones (IoU below ${minIou})`, true);
   }
-  const report = {
+  const lossReport = {
     to: "yolo",
     numImages: images.length,
     numAnnotations: dataset.annotations.length,
@@ -97,7 +97,7 @@ export function exportYolo(dataset: CocoDataset, options: YoloExportOptions = {}
     losses: losses.list(),
     audit: auditor.result(),
   } as const;
-  const refused = report.losses.filter((loss) => loss.needsConsent);
+  const refused = lossReport.losses.filter((loss) => loss.needsConsent);
   if (refused.length > 0 && !allowLoss) throw new ConversionLossError({ to: "YOLO", losses: refused });
   const folders = SPLITS.filter((split) => used.has(split)).map((split) => [split, `images/${split}`]);
   files.set(
@@ -105,7 +105,7 @@ export function exportYolo(dataset: CocoDataset, options: YoloExportOptions = {}
     formatDataYaml({ names: mapping.classes.map(({ name }) => name), splits: Object.fromEntries(folders) }),
   );
   files.set(CLASS_MAPPING_FILE, formatClassMapping(mapping));
-  return { files, images, report };
+  return { files, images, lossReport };
 }
 
 function refuseMixed(dataset: CocoDataset): void {

@@ -113,7 +113,7 @@ describe("joinRings", () => {
 describe("convert to YOLO", () => {
   test("boxes: rows, data.yaml, the class mapping, an empty file for a negative", () => {
     const source = dataset([{ bbox: [1, 2, 10, 5] }, { bbox: [0, 0, WIDTH, HEIGHT], category_id: 90 }]);
-    const { files, images, report } = convert(source, { to: "yolo", splits: { train: [7], val: [3] } });
+    const { files, images, lossReport } = convert(source, { to: "yolo", splits: { train: [7], val: [3] } });
     expect(Object.fromEntries(files)).toEqual({
       // 6 / 37, 4.5 / 23, 10 / 37, 5 / 23 to 15 decimals.
       "labels/train/a.txt": "0 0.162162162162162 0.195652173913044 0.27027027027027 0.217391304347826\n1 0.5 0.5 1 1\n",
@@ -135,7 +135,7 @@ describe("convert to YOLO", () => {
       { fileName: "a.png", path: "images/train/a.png" },
       { fileName: "sub/b.png", path: "images/val/sub/b.png" },
     ]);
-    expect(report).toMatchObject({ numWritten: 2, losses: [] });
+    expect(lossReport).toMatchObject({ numWritten: 2, losses: [] });
   });
 
   test("several parts, holes, run lengths and polygons beyond the image stay one row with every pixel", () => {
@@ -163,10 +163,10 @@ describe("convert to YOLO", () => {
       { segmentation: { size: [HEIGHT, WIDTH], counts: mask.toString(ring) } },
       { segmentation: [[-5, -5, 50, 3, 20, 40]] },
     ]);
-    const { files, report } = convert(source, { to: "yolo" });
+    const { files, lossReport } = convert(source, { to: "yolo" });
     expect(files.get("labels/train/a.txt")!.toString().trim().split("\n")).toHaveLength(4);
-    expect(report.losses).toEqual([]);
-    expect(report.audit).toMatchObject({ numCompared: 4, numLossless: 4, minIou: 1, numRle: 1, numMultiPart: 2 });
+    expect(lossReport.losses).toEqual([]);
+    expect(lossReport.audit).toMatchObject({ numCompared: 4, numLossless: 4, minIou: 1, numRle: 1, numMultiPart: 2 });
   });
 
   test("a simplified outline is shorter, and its IoU decides whether it is a loss", () => {
@@ -184,7 +184,7 @@ describe("convert to YOLO", () => {
         .toString()
         .split(" ").length;
     expect(() => length({ simplify: 1 })).toThrow(expect.objectContaining({ code: "coco/conversion-loss", ids: [1] }));
-    const { audit } = convert(source, { to: "yolo", simplify: 1, minIou: 0.8 }).report;
+    const { audit } = convert(source, { to: "yolo", simplify: 1, minIou: 0.8 }).lossReport;
     expect(audit.minIou).toBeGreaterThan(0.8);
     expect(audit.minIou).toBeLessThan(1);
     expect(length({ simplify: 1, minIou: 0.8 })).toBeLessThan(length({}) / 2);
@@ -195,9 +195,9 @@ describe("convert to YOLO", () => {
       { bbox: [0, 0, 4, 4], occluded: 1 },
       { bbox: [0, 0, 4, 4], iscrowd: 1 },
     ]);
-    const { report } = convert(source, { to: "yolo" });
-    expect(report.numWritten).toBe(1);
-    expect(report.losses.map(({ code, ids, needsConsent }) => [code, ids, needsConsent])).toEqual([
+    const { lossReport } = convert(source, { to: "yolo" });
+    expect(lossReport.numWritten).toBe(1);
+    expect(lossReport.losses.map(({ code, ids, needsConsent }) => [code, ids, needsConsent])).toEqual([
       ["attributes_dropped", [1], false],
       ["crowd_skipped", [2], false],
     ]);
@@ -220,7 +220,7 @@ describe("convert to YOLO", () => {
           losses: [expect.objectContaining({ code })],
         }),
       );
-      expect(convert(source, { to: "yolo", allowLoss: true }).report.losses).toMatchObject([{ code, count: 1 }]);
+      expect(convert(source, { to: "yolo", allowLoss: true }).lossReport.losses).toMatchObject([{ code, count: 1 }]);
     }
     const empty = dataset([{ segmentation: [[1, 1, 1, 1, 1, 1]] }]);
     expect(() => convert(empty, { to: "yolo" })).toThrow(
@@ -235,7 +235,7 @@ describe("convert to YOLO", () => {
     expect(() => convert(source, { to: "yolo", allowLoss: true })).toThrow(expect.objectContaining({ ids: [2] }));
     const polygons = convert(source, { to: "yolo", onMixed: "box-polygon" });
     expect(polygons.files.get("labels/train/a.txt")!.toString().split("\n")[1]!.split(" ")).toHaveLength(9);
-    expect(polygons.report.losses).toMatchObject([{ code: "box_as_polygon", ids: [2], needsConsent: false }]);
+    expect(polygons.lossReport.losses).toMatchObject([{ code: "box_as_polygon", ids: [2], needsConsent: false }]);
     expect(() => convert(source, { to: "yolo", onMixed: "boxes" })).toThrow("mask_dropped");
   });
 
@@ -395,18 +395,18 @@ describe("round trips", () => {
       fc.property(fc.array(polygon, { minLength: 1, maxLength: 4 }), (segmentation) => {
         const before = mask.fromPolygons(segmentation, HEIGHT, WIDTH);
         fc.pre(mask.area(before) > 0);
-        const { report } = convert(dataset([{ segmentation }]), { to: "yolo" });
-        expect(report.audit).toMatchObject({ numCompared: 1, numLossless: 1, minIou: 1 });
+        const { lossReport } = convert(dataset([{ segmentation }]), { to: "yolo" });
+        expect(lossReport.audit).toMatchObject({ numCompared: 1, numLossless: 1, minIou: 1 });
       }),
     );
   });
 
   test("a corner beside the rasteriser's grid keeps its pixels too", () => {
     const below = 0.1 - 2 ** -56;
-    const { report } = convert(dataset([{ segmentation: [[below, below, 9.1 - 2 ** -49, below, 5, 20]] }]), {
+    const { lossReport } = convert(dataset([{ segmentation: [[below, below, 9.1 - 2 ** -49, below, 5, 20]] }]), {
       to: "yolo",
     });
-    expect(report.audit).toMatchObject({ numLossless: 1 });
+    expect(lossReport.audit).toMatchObject({ numLossless: 1 });
   });
 
   test("COCO -> YOLO -> COCO keeps every pixel of any run lengths: specks, holes, islands in holes", () => {
@@ -415,7 +415,7 @@ describe("round trips", () => {
         fc.pre(pixels.includes(1));
         const counts = mask.toString(mask.encode(pixels, HEIGHT, WIDTH));
         const source = dataset([{ segmentation: { size: [HEIGHT, WIDTH], counts } }]);
-        expect(convert(source, { to: "yolo" }).report.audit).toMatchObject({ numRle: 1, numLossless: 1 });
+        expect(convert(source, { to: "yolo" }).lossReport.audit).toMatchObject({ numRle: 1, numLossless: 1 });
       }),
       { numRuns: 50 },
     );
@@ -460,7 +460,7 @@ describe("convert to COCO", () => {
           ],
         },
       ]);
-      const { files, report } = convert(source, { to: "coco", masks });
+      const { files, lossReport } = convert(source, { to: "coco", masks });
       const document = files.get("annotations.json") as CocoDataset;
       for (const annotation of document.annotations) {
         expect(Array.isArray(annotation.segmentation)).toBe(masks === "polygon");
@@ -470,7 +470,7 @@ describe("convert to COCO", () => {
         );
         expect(annotationPolygons(annotation, HEIGHT, WIDTH).length).toBeGreaterThan(0);
       }
-      expect(report.audit).toMatchObject({ numLossless: report.audit.numCompared, minIou: 1 });
+      expect(lossReport.audit).toMatchObject({ numLossless: lossReport.audit.numCompared, minIou: 1 });
     }
   });
 
@@ -478,12 +478,12 @@ describe("convert to COCO", () => {
     const source = dataset([{ segmentation: [[1.6, 1.4, 9.4, 1.4, 9.4, 9.7, 3.2, 9.7]] }]);
     const lossy = { to: "coco", decimals: 0 } as const;
     expect(() => convert(source, lossy)).toThrow(expect.objectContaining({ code: "coco/conversion-loss", ids: [1] }));
-    const { report } = convert(source, { ...lossy, allowLoss: true });
-    expect(report.audit.changed).toMatchObject([
+    const { lossReport } = convert(source, { ...lossy, allowLoss: true });
+    expect(lossReport.audit.changed).toMatchObject([
       { id: 1, pixelsBefore: expect.any(Number), pixelsAfter: expect.any(Number) },
     ]);
-    expect(report.audit.minIou).toBeLessThan(1);
-    expect(convert(source, { ...lossy, minIou: 0.5 }).report.losses).toEqual([]);
+    expect(lossReport.audit.minIou).toBeLessThan(1);
+    expect(convert(source, { ...lossy, minIou: 0.5 }).lossReport.losses).toEqual([]);
   });
 
   test("splits become documents; renumbering starts at 1 and keeps the class order", () => {
