@@ -128,7 +128,7 @@ export function yoloValSize(width: number, height: number, size = 640): Size {
 /**
  * Network size of one rectangular validation batch of YOLO: with a = height / width of the batch's images, the shape (height, width) is
  * (max a, 1) if all lie flat, (1, 1 / min a) if all stand, else (1, 1); each side is ceil(shape * S / stride + 0.5) * stride. The half
- * stride of slack is added to both sides, so the long one is S + stride (672 for 640): measured, docs/decisions.
+ * stride of slack is added to both sides, so the long one is S + stride (672 for 640): measured, docs/decisions/0009.
  *
  * @param sizes - [width, height] of the images
  * @example yoloBatchShape([[640, 480]]) // [672, 512]

@@ -22,7 +22,7 @@ function protoRange(
   proto: number,
 ): readonly [number, number] {
   if (before + after === 0) return [0, proto];
-  // The reference rounds the content in prototype space and centres that, docs/decisions; a top-left content starts at 0.
+  // The reference rounds the content in prototype space and centres that, docs/decisions/0009; a top-left content starts at 0.
   const content = Math.min(proto, Math.max(1, pyRound(orig * gain)));
   if (before === 0 && after > 1) return [0, content];
   const pad = (proto - content) / 2;
