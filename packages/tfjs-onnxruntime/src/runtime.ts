@@ -121,6 +121,9 @@ function sessionOptions(providers: readonly ProviderRequest[], threads: number, 
     interOpNumThreads: 1,
     graphOptimizationLevel: optimization,
     executionMode: "sequential",
+    // The planned block of all intermediates would be mapped, zeroed page by page and given back with every run: without it a training
+    // step takes 20 % less time and 25 % less memory (docs/decisions/0007).
+    enableMemPattern: false,
     logSeverityLevel: 4,
     ...(profilePrefix === null ? {} : { enableProfiling: true, profileFilePrefix: profilePrefix }),
     extra: { session: { intra_op: { allow_spinning: spinning ? "1" : "0" } } },
