@@ -66,8 +66,8 @@ export class ImageFiles {
   }
 
   /**
-   * The picture that an annotation file means: beside the file or from the root by the path it states, else the only one of that name,
-   * else the only one of that stem (some tools drop or change the extension).
+   * The picture that an annotation file means: beside the file or from the root by the path it states, else the only one of that name or
+   * of that path below some folder, else the only one of that stem (some tools drop or change the extension).
    *
    * @param stated - path or name in the annotation file; may have Windows separators
    * @param from - the annotation file, relative to the root
@@ -84,6 +84,9 @@ export class ImageFiles {
     for (const candidates of [this.#byName.get(name), this.#byStem.get(stem), this.#byStem.get(name)]) {
       if (candidates === undefined) continue;
       if (candidates.length === 1) return candidates[0]!;
+      // Exporters put the pictures below a folder that the stated path does not name.
+      const below = candidates.filter((path) => path.endsWith(`/${posix.normalize(wanted)}`));
+      if (below.length === 1) return below[0]!;
       return candidates.find((path) => posix.dirname(path) === near) ?? candidates;
     }
     return null;

@@ -388,6 +388,18 @@ describe("CVAT", () => {
     ]);
   });
 
+  test("pictures of one name in several folders are told apart by their path", async () => {
+    const element = (name: string) => `<image name="${name}" width="10" height="8"></image>`;
+    const folder = await makeFolder({
+      "annotations.xml": `<annotations>${element("1/a.png")}${element("2/a.png")}</annotations>`,
+      "images/1/a.png": "",
+      "images/2/a.png": "",
+    });
+    const { dataset, imagesDir } = await importDataset(folder);
+    expect(dataset.images.map(({ file_name }) => file_name)).toEqual(["1/a.png", "2/a.png"]);
+    expect(imagesDir).toBe(join(folder, "images"));
+  });
+
   test("a mask is row-major inside its crop and keeps its hole", async () => {
     // ###
     // #.#   at (4, 2)
