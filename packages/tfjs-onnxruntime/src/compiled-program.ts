@@ -2,6 +2,7 @@ import type { Model } from "@seg/onnx";
 import * as tf from "@tensorflow/tfjs";
 import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
+import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, hostValue, type RecordedNode, sizeOf, type Value } from "./graph.js";
 import { Promotion } from "./promotion.js";
@@ -135,7 +136,7 @@ export class CompiledProgram<Result> {
       const promoted = new Set(this.#sources.filter((_, position) => constants.has(position)));
       const constantOf = (value: Value): HostData | null => {
         const binding = this.#bind(value);
-        if (binding.kind === "constant") return value.host;
+        if (binding.kind === "constant") return engineConfig().passes.constants ? value.host : null;
         return promoted.has(value) ? hostOfBinding(binding) : null;
       };
       const graph = { nodes: this.#nodes, roots: this.#recording.roots, sources: this.#sources, constantOf };

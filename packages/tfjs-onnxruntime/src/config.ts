@@ -1,5 +1,6 @@
 import { EngineError } from "./errors.js";
 import { nearestName } from "./nearest-name.js";
+import { type Passes, passesProblem } from "./passes.js";
 import { providerProblem, requireProviders, resetProviders } from "./providers.js";
 import { clearCache } from "./session-cache.js";
 import { type EngineConfig, engineConfig } from "./settings.js";
@@ -31,15 +32,19 @@ const checks: Record<keyof EngineConfig, Check> = {
   nan: oneOf("exact", "fast"),
   optimization: oneOf("disabled", "basic", "extended", "all"),
   contrib: flag,
+  passes: passesProblem,
   source: flag,
 };
+
+/** Argument of {@link configure}; passes that are not named stay as they are. */
+export type EngineSettings = Partial<Omit<EngineConfig, "passes">> & { readonly passes?: Partial<Passes> };
 
 /**
  * Changes engine settings. Compiled sessions are dropped.
  * @throws {@link EngineError} `ENGINE_CONFIG` on an unknown key or a value out of range, `ENGINE_PROVIDER` if `strict` and a
  *   requested provider does not start; nothing is changed then
  */
-export function configure(settings: Partial<EngineConfig>): void {
+export function configure(settings: EngineSettings): void {
   for (const [key, value] of Object.entries(settings)) {
     if (!Object.hasOwn(checks, key)) {
       const known = Object.keys(checks);
@@ -58,11 +63,11 @@ export function configure(settings: Partial<EngineConfig>): void {
     }
   }
   const current = engineConfig() as EngineConfig;
-  const next = { ...current, ...settings };
+  const next = { ...current, ...settings, passes: { ...current.passes, ...settings.passes } };
   if (next.strict && (settings.strict !== undefined || settings.executionProviders !== undefined)) {
     requireProviders(next.executionProviders);
   }
-  Object.assign(current, settings);
+  Object.assign(current, next);
   if (settings.executionProviders !== undefined) resetProviders();
   clearCache();
 }

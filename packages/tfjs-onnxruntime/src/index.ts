@@ -26,15 +26,17 @@ export function flush(): void {
 
 export type { EngineMemory } from "./backend.js";
 export { type CompiledFunction, type CompileOptions, type CompileStats, compile } from "./compile.js";
-export { clearCache, configure, type EngineConfig } from "./config.js";
+export { clearCache, configure, type EngineConfig, type EngineSettings } from "./config.js";
 export { delegatedKernels } from "./delegate.js";
 export { effect } from "./effect.js";
 export { type EngineInfo, engineInfo } from "./engine-info.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export * as ops from "./ops/index.js";
+export type { Passes } from "./passes.js";
 export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
 export { freeze } from "./promotion.js";
 export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";
+export * as random from "./random.js";
 export { type EngineName, selectEngine } from "./select-engine.js";
 export type { TensorTree } from "./tensor-tree.js";
 export { type TraceInput, trace } from "./trace.js";

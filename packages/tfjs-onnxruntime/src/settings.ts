@@ -1,4 +1,5 @@
 import { availableParallelism, totalmem } from "node:os";
+import { ALL_PASSES, type Passes } from "./passes.js";
 import type { ProviderRequest } from "./providers.js";
 import { engineState } from "./state.js";
 
@@ -41,6 +42,8 @@ export interface EngineConfig {
   optimization: "disabled" | "basic" | "extended" | "all";
   /** Operators of `com.microsoft` (FusedMatMul, QuickGelu, Gelu) in recorded graphs; traced graphs never have them. @defaultValue true */
   contrib: boolean;
+  /** Rewrites of recorded graphs. @defaultValue all */
+  passes: Passes;
   /** Remember the source line of every kernel: errors name it. 5 to 20 microseconds a kernel. @defaultValue false */
   source: boolean;
 }
@@ -62,6 +65,7 @@ const defaults: EngineConfig = {
   nan: "exact",
   optimization: "extended",
   contrib: true,
+  passes: ALL_PASSES,
   source: false,
 };
 

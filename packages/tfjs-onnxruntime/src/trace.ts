@@ -76,9 +76,12 @@ export function trace(
       },
     });
     context.lower(collect(results.map((r) => r.value)));
+    /** Tensors that carry a public name by now, under the one they were emitted with. */
+    const renamed = new Map<string, string>();
     for (const { outputName, value, shape } of results) {
       const same = value.shape.length === shape.length && value.shape.every((d, i) => d === shape[i]);
-      const source = context.plain(value);
+      const plain = context.plain(value);
+      const source = renamed.get(plain) ?? plain;
       const produced = same ? source : context.emit("Reshape", [source, context.int64(shape)]);
       const producer = context.nodes.find((n) => n.outputs.includes(produced));
       if (producer === undefined || results.some((r) => r.outputName === produced)) {
@@ -92,6 +95,7 @@ export function trace(
         });
         continue;
       }
+      renamed.set(produced, outputName);
       // Give the tensor its public name wherever it is mentioned.
       for (const node of context.nodes) {
         node.inputs = node.inputs.map((n) => (n === produced ? outputName : n));

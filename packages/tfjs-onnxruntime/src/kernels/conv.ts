@@ -1,5 +1,6 @@
 import type { RecordedNode, Value } from "../graph.js";
 import { type LowerContext, NCHW, OIHW } from "../lower/context.js";
+import { engineConfig } from "../settings.js";
 import { type Convolution, convolution, cropped, type Geometry } from "./conv-geometry.js";
 import { type Call, kernel, lowering } from "./define.js";
 import { convEpilogue } from "./epilogue.js";
@@ -138,7 +139,8 @@ lowering("Conv2DBackpropFilter", (c, node: RecordedNode) => {
   const area = kh * kw;
   const unit = strides[0] === 1 && strides[1] === 1;
   // The sum over images moves N O K numbers, merging the axes N (O + K) P.
-  const merged = n > 1 && area * outChannels * inChannels >= (outChannels + (unit ? 1 : area) * inChannels) * pixels;
+  const worthwhile = area * outChannels * inChannels >= (outChannels + (unit ? 1 : area) * inChannels) * pixels;
+  const merged = n > 1 && worthwhile && engineConfig().passes.filterGradient;
   /** [N, C, ...] as [N, C, P], or [C, N P] */
   const rows = (map: string, channels: number) =>
     merged

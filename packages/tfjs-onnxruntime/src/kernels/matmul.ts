@@ -2,6 +2,7 @@ import * as tf from "@tensorflow/tfjs";
 import type { Value } from "../graph.js";
 import type { LowerContext } from "../lower/context.js";
 import { isIdentity } from "../lower/context.js";
+import { engineConfig } from "../settings.js";
 import { convert } from "./convert.js";
 import { type Call, kernel, lowering, sizeOf } from "./define.js";
 import { epilogue, type FusedAttrs } from "./epilogue.js";
@@ -62,7 +63,7 @@ function operand(c: LowerContext, value: Value): { name: string; transposed: boo
   }
   for (const layout of c.layouts(value)) {
     const swapped = layout.perm.every((p, i) => p === (i === rank - 1 ? rank - 2 : i === rank - 2 ? rank - 1 : i));
-    if (swapped) return { name: layout.name, transposed: true };
+    if (swapped && engineConfig().passes.matmulTransposes) return { name: layout.name, transposed: true };
   }
   return { name: c.plain(value), transposed: false };
 }
@@ -81,10 +82,11 @@ lowering("BatchMatMul", (c, node) => {
   const output = node.outputs[0]!;
   if (!transA && !transB) return c.set(output, c.emit("MatMul", [left.name, right.name]));
   // Gemm and FusedMatMul are float only.
-  if (type === "float32" && a!.shape.length === 2 && b!.shape.length === 2) {
+  const flags = type === "float32" && engineConfig().passes.matmulTransposes;
+  if (flags && a!.shape.length === 2 && b!.shape.length === 2) {
     return c.set(output, c.emit("Gemm", [left.name, right.name], { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }));
   }
-  if (type === "float32" && c.contrib.has("FusedMatMul") && a!.shape.length === b!.shape.length) {
+  if (flags && c.contrib.has("FusedMatMul") && a!.shape.length === b!.shape.length) {
     const attrs = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: 1 } };
     return c.set(output, c.emit("FusedMatMul", [left.name, right.name], attrs, "com.microsoft"));
   }

@@ -1,6 +1,7 @@
 import { type Attribute, DataType, type Model, type Node, type Tensor } from "@seg/onnx";
 import { EngineError } from "../errors.js";
 import { type HostData, type RecordedNode, sizeOf, type Value } from "../graph.js";
+import { engineConfig } from "../settings.js";
 import { lowerings } from "./registry.js";
 
 /**
@@ -63,6 +64,9 @@ export class LowerContext {
   /** Recorded kernel that is being emitted; null between kernels. */
   #kernel: number | null = null;
   #next = 0;
+  readonly #passes = engineConfig().passes;
+  /** Outputs of emitted nodes by operator, inputs and attributes. */
+  readonly #emitted = new Map<string, readonly string[]>();
 
   /**
    * @param bind - name of an existing graph input or initializer for a value without producer, or null: it becomes a feed
@@ -94,7 +98,13 @@ export class LowerContext {
     attrs: Record<string, AttrInput> = {},
     domain = "",
   ): string[] {
+    // Batch normalisation in training writes over its inputs: two of them must never become one.
+    const shared = this.#passes.commonSubexpressions && attrs["training_mode"] === undefined;
+    const key = shared ? `${domain}:${opType}(${inputs.join()})${JSON.stringify(attrs)}` : "";
+    const known = shared ? this.#emitted.get(key) : undefined;
+    if (known) return [...known];
     const outputs = Array.from({ length: outputCount }, () => this.name());
+    if (shared) this.#emitted.set(key, outputs);
     const attributes = Object.entries(attrs).map(([key, value]) => attribute(key, value));
     const name = this.#named ? `k${this.#kernel ?? "out"}_${this.nodes.length}` : "";
     this.nodes.push({ opType, domain, name, inputs: [...inputs], outputs, attributes });
@@ -156,8 +166,7 @@ export class LowerContext {
     if (list) return list;
     const scaled = this.#scaled.get(value);
     if (scaled) {
-      const column = this.emit("Reshape", [scaled.scale, this.int64([1, value.shape.at(-1)!, 1, 1])]);
-      this.set(value, this.emit("Mul", [scaled.name, column]), NCHW);
+      this.set(value, this.#perChannel(value, scaled.name, scaled.scale), NCHW);
       return this.layouts(value);
     }
     if (value.node !== null) {
@@ -209,7 +218,8 @@ export class LowerContext {
 
   /** Declares the emitted result of a node. */
   set(value: Value, name: string, perm: readonly number[] = identityPerm(value.shape.length)): void {
-    this.#layouts.set(value, [{ name, perm: [...perm] }]);
+    if (this.#passes.layout || isIdentity(perm)) this.#layouts.set(value, [{ name, perm: [...perm] }]);
+    else this.set(value, this.emit("Transpose", [name], { perm: [...perm] }));
   }
 
   /**
@@ -217,7 +227,12 @@ export class LowerContext {
    * for everyone else the product is emitted on first use.
    */
   setScaled(value: Value, name: string, scale: string): void {
-    this.#scaled.set(value, { name, scale });
+    if (this.#passes.channelScale) this.#scaled.set(value, { name, scale });
+    else this.set(value, this.#perChannel(value, name, scale), NCHW);
+  }
+
+  #perChannel(value: Value, name: string, scale: string): string {
+    return this.emit("Mul", [name, this.emit("Reshape", [scale, this.int64([1, value.shape.at(-1)!, 1, 1])])]);
   }
 
   /** A map in NCHW with a factor per channel [C] that is still to be applied, or null for none. */
