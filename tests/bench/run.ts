@@ -1,32 +1,24 @@
 // npm run bench -- NAME [--json] [--peer]
 import process from "node:process";
-import { augment } from "./augment.js";
-import { cocoEval } from "./coco-eval.js";
-import { cocoMasks } from "./coco-masks.js";
-import { convertBench } from "./convert.js";
-import { infer } from "./infer.js";
-import { load } from "./load.js";
-import { memory } from "./memory.js";
-import { ops } from "./ops.js";
-import { preprocess } from "./preprocess.js";
 import type { BenchResult } from "./result.js";
-import { runtime } from "./runtime.js";
-import { split } from "./split.js";
-import { trainStep } from "./train-step.js";
 
-const benches: Record<string, (options: { withPeer: boolean }) => Promise<BenchResult[]>> = {
-  augment,
-  "train-step": trainStep,
-  infer,
-  memory,
-  ops,
-  runtime,
-  "coco-eval": cocoEval,
-  "coco-masks": cocoMasks,
-  convert: convertBench,
-  load,
-  split,
-  preprocess,
+type Bench = (options: { withPeer: boolean }) => Promise<BenchResult[]>;
+
+/** Loaded when asked for: one benchmark must not need what another one does. */
+const benches: Record<string, () => Promise<Bench>> = {
+  augment: async () => (await import("./augment.js")).augment,
+  passes: async () => (await import("./passes.js")).passes,
+  "train-step": async () => (await import("./train-step.js")).trainStep,
+  infer: async () => (await import("./infer.js")).infer,
+  memory: async () => (await import("./memory.js")).memory,
+  ops: async () => (await import("./ops.js")).ops,
+  runtime: async () => (await import("./runtime.js")).runtime,
+  "coco-eval": async () => (await import("./coco-eval.js")).cocoEval,
+  "coco-masks": async () => (await import("./coco-masks.js")).cocoMasks,
+  convert: async () => (await import("./convert.js")).convertBench,
+  load: async () => (await import("./load.js")).load,
+  split: async () => (await import("./split.js")).split,
+  preprocess: async () => (await import("./preprocess.js")).preprocess,
 };
 
 const words = process.argv.slice(2);
@@ -34,11 +26,12 @@ const names = words.filter((w) => !w.startsWith("--"));
 const json = words.includes("--json");
 const wanted = names.length > 0 ? names : Object.keys(benches);
 for (const name of wanted) {
-  const bench = benches[name];
-  if (bench === undefined) {
+  const load = benches[name];
+  if (load === undefined) {
     process.stderr.write(`error: no benchmark "${name}". Known: ${Object.keys(benches).join(", ")}.\n`);
     process.exit(2);
   }
+  const bench = await load();
   for (const result of await bench({ withPeer: words.includes("--peer") })) {
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else {

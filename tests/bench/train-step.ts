@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import process from "node:process";
 import { configure, engineInfo, selectEngine } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
@@ -9,40 +10,101 @@ import { trainingCase } from "./training-case.js";
 const WARM_UP = 3;
 const STEPS = 9;
 
-/** PyTorch's time for the same network and batch, if python3 with torch and ultralytics is there; forward, backward and AdamW. */
-function peer(batch: number, size: number): number | null {
-  const program = `
-import torch, time, sys
-try:
-    from ultralytics.nn.tasks import SegmentationModel
-except Exception:
-    sys.exit(3)
-torch.set_num_threads(1)
-m = SegmentationModel("yolov8n-seg.yaml", nc=3, verbose=False).train()
-x = torch.rand(${batch}, 3, ${size}, ${size})
-o = torch.optim.AdamW(m.parameters(), lr=1e-3)
-t = []
-for i in range(${WARM_UP + STEPS}):
-    s = time.process_time()
-    y = m(x)
-    def flat(v):
-        return [v] if torch.is_tensor(v) else [w for u in (v.values() if isinstance(v, dict) else v) for w in flat(u)]
-    loss = sum((v.float() ** 2).mean() for v in flat(y) if v.requires_grad)
-    o.zero_grad(); loss.backward(); o.step()
-    t.append(time.process_time() - s)
-t = sorted(t[${WARM_UP}:])
-print(1000 * t[len(t) // 2] / ${batch})
-`;
-  const { status, stdout } = spawnSync(peerPython(), ["-c", program], { encoding: "utf8" });
-  return status === 0 ? Number(stdout.trim().split("\n").pop()) : null;
+/** Milliseconds per image, medians. */
+interface StepTime {
+  readonly cpu: number;
+  readonly wall: number;
 }
 
-/** CPU-milliseconds per image of a whole training step: forward, assignment, losses, backward, clipping, AdamW, EMA; one thread. */
+/**
+ * PyTorch's time for the same network, batch and number of boxes, if the peer's Python has torch and ultralytics: forward, assignment,
+ * losses, backward, clipping, AdamW; no moving average.
+ */
+function peer({
+  id,
+  batch,
+  size,
+  threads,
+}: {
+  id: string;
+  batch: number;
+  size: number;
+  threads: number;
+}): StepTime | null {
+  const segment = id.endsWith("-seg");
+  const program = `
+import sys, time
+from types import SimpleNamespace
+try:
+    import torch
+    from ultralytics.nn.tasks import DetectionModel, SegmentationModel
+except Exception:
+    sys.exit(3)
+torch.set_num_threads(${threads})
+torch.manual_seed(0)
+m = ${segment ? "SegmentationModel" : "DetectionModel"}("${id}.yaml", nc=3, verbose=False).train()
+m.args = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5, overlap_mask=False, mask_ratio=4)
+n = 4
+batch = {
+    "img": torch.rand(${batch}, 3, ${size}, ${size}),
+    "batch_idx": torch.arange(${batch}).repeat_interleave(n).float(),
+    "cls": torch.randint(0, 3, (${batch} * n, 1)).float(),
+    "bboxes": torch.rand(${batch} * n, 4) * 0.3 + torch.tensor([0.3, 0.3, 0.1, 0.1]),
+    "masks": (torch.rand(${batch} * n, ${size} // 4, ${size} // 4) > 0.5).float(),
+}
+o = torch.optim.AdamW(m.parameters(), lr=1e-4)
+cpu, wall = [], []
+for i in range(${WARM_UP + STEPS}):
+    c, w = time.process_time(), time.perf_counter()
+    loss, _ = m(batch)
+    o.zero_grad(); loss.sum().backward()
+    torch.nn.utils.clip_grad_norm_(m.parameters(), 10.0)
+    o.step()
+    cpu.append(time.process_time() - c); wall.append(time.perf_counter() - w)
+middle = lambda t: sorted(t[${WARM_UP}:])[${STEPS} // 2] * 1000 / ${batch}
+print(middle(cpu), middle(wall))
+`;
+  const { status, stdout } = spawnSync(peerPython(), ["-c", program], { encoding: "utf8" });
+  if (status !== 0) return null;
+  const [cpu, wall] = stdout.trim().split("\n").at(-1)!.split(" ").map(Number) as [number, number];
+  return { cpu, wall };
+}
+
+async function measure({ id, size, batch }: { id: "yolov8n" | "yolov8n-seg"; size: number; batch: number }) {
+  const training = trainingCase({ id, size, batch });
+  const cpu: number[] = [];
+  const wall: number[] = [];
+  let firstMs = 0;
+  for (let step = 0; step < WARM_UP + STEPS; step++) {
+    const cpuStart = process.cpuUsage();
+    const wallStart = performance.now();
+    await training.step();
+    const used = process.cpuUsage(cpuStart);
+    const elapsed = performance.now() - wallStart;
+    if (step === 0) firstMs = elapsed;
+    if (step < WARM_UP) continue;
+    cpu.push((used.user + used.system) / 1000 / batch);
+    wall.push(elapsed / batch);
+  }
+  const overheadMs = training.overheadMs();
+  training.dispose();
+  return {
+    cpu: median(cpu),
+    wall: median(wall),
+    spread: [Math.min(...cpu), Math.max(...cpu)] as const,
+    firstMs,
+    overheadMs,
+  };
+}
+
+/**
+ * Milliseconds per image of a whole training step: forward, assignment, losses, backward, clipping, AdamW, EMA. CPU time with one
+ * thread, wall time with all cores.
+ */
 export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<BenchResult[]> {
   const engine = await selectEngine();
   const runtime =
     engine === "onnxruntime" ? `onnxruntime ${engineInfo().version}` : `tfjs ${tf.version_core} ${engine}`;
-  configure({ threads: 1 });
   const results: BenchResult[] = [];
   const cases = [
     { id: "yolov8n-seg", size: 160, batch: 16 },
@@ -50,36 +112,31 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
     { id: "yolov8n-seg", size: 640, batch: 2 },
     { id: "yolov8n", size: 320, batch: 16 },
   ] as const;
-  for (const { id, size, batch } of cases) {
-    const training = trainingCase({ id, size, batch });
-    const cpu: number[] = [];
-    const wall: number[] = [];
-    for (let step = 0; step < WARM_UP + STEPS; step++) {
-      const cpuStart = process.cpuUsage();
-      const wallStart = performance.now();
-      await training.step();
-      const used = process.cpuUsage(cpuStart);
-      if (step < WARM_UP) continue;
-      cpu.push((used.user + used.system) / 1000 / batch);
-      wall.push((performance.now() - wallStart) / batch);
+  for (const threads of new Set([1, availableParallelism()])) {
+    configure({ threads });
+    for (const { id, size, batch } of cases) {
+      const { cpu, wall, spread, firstMs, overheadMs } = await measure({ id, size, batch });
+      const value = threads === 1 ? cpu : wall;
+      const other = withPeer ? peer({ id, batch, size, threads }) : null;
+      const notes = [
+        ...(withPeer && other === null ? ["peer not available (Python with torch and ultralytics)"] : []),
+        `${(1000 / value).toFixed(1)} images/s`,
+        threads === 1 ? `wall ${wall.toFixed(1)} ms/image` : `CPU ${cpu.toFixed(1)} ms/image`,
+        `CPU spread ${spread[0].toFixed(1)}-${spread[1].toFixed(1)}`,
+        `first step ${(firstMs / 1000).toFixed(1)} s`,
+        `JavaScript around the graph ${overheadMs.toFixed(1)} ms/step`,
+        runtime,
+      ];
+      const peerValue = other === null ? null : threads === 1 ? other.cpu : other.wall;
+      results.push({
+        bench: "train-step",
+        case: `${id} ${size} px batch ${batch}, ${threads} thread${threads === 1 ? "" : "s"}`,
+        value,
+        unit: threads === 1 ? "CPU-ms/image" : "ms/image",
+        note: notes.join(", "),
+        ...(peerValue === null ? {} : { peer: "torch", peerValue, ratio: value / peerValue }),
+      });
     }
-    training.dispose();
-    const value = median(cpu);
-    const other = withPeer && id === "yolov8n-seg" ? peer(batch, size) : null;
-    results.push({
-      bench: "train-step",
-      case: `${id} ${size} px batch ${batch}`,
-      value,
-      unit: "CPU-ms/image",
-      note: `${withPeer && other === null ? "peer not available (python3 with torch and ultralytics), " : ""}${(1000 / value).toFixed(1)} images/s per core, wall ${median(wall).toFixed(1)} ms/image, spread ${Math.min(...cpu).toFixed(1)}-${Math.max(...cpu).toFixed(1)}, ${runtime}`,
-      ...(other === null
-        ? {}
-        : {
-            peer: "torch (1 thread, forward + backward + AdamW, no detection loss)",
-            peerValue: other,
-            ratio: value / other,
-          }),
-    });
   }
   return results;
 }

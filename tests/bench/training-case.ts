@@ -6,6 +6,7 @@ import {
   studentLoss,
   targetArrays,
 } from "@seg/distill";
+import { engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, type BatchTensors, Ema, type LossFunction, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 
@@ -13,6 +14,8 @@ import * as tf from "@tensorflow/tfjs";
 export interface TrainingCase {
   /** A whole training step: forward, assignment, losses, backward, clipping, AdamW, EMA. */
   step(): Promise<void>;
+  /** Wall time of the latest step outside of the runtime and the optimiser: tracing when nothing is compiled, binding when it is. */
+  overheadMs(): number;
   dispose(): void;
 }
 
@@ -45,18 +48,34 @@ export function trainingCase({
 }): TrainingCase {
   const student = createStudent(id, { classes: 3, imgsz: size, seed: 0 });
   student.net.train();
+  /** Time in optimiser and average since it was last set to 0. */
+  let hostMs = 0;
+  const timed = <T>(work: () => T): T => {
+    const start = performance.now();
+    const result = work();
+    hostMs += performance.now() - start;
+    return result;
+  };
+  const optimizer = adamw({ weightDecay: 5e-4 });
+  class TimedEma extends Ema {
+    override update(): void {
+      timed(() => super.update());
+    }
+  }
   const manager = new TrainingManager({
     model: student.net,
-    optimizer: adamw({ weightDecay: 5e-4 }),
+    optimizer: { ...optimizer, update: (input) => timed(() => optimizer.update(input)) },
     groups: paramGroups(student.net),
     lr: 1e-4,
     clip: { maxNorm: 10 },
-    ema: new Ema(student.net),
+    ema: new TimedEma(student.net),
   });
   const { samples, pixels } = batchOf(batch, size);
   const anchors = modelAnchors(size, size);
   let loss: LossFunction | undefined;
+  let overhead = 0;
   return {
+    overheadMs: () => overhead,
     async step() {
       const images = tf.tensor4d(pixels, [batch, size, size, 3]);
       const { positives, ...targets } = buildTargets(targetArrays({ samples, size, segment: student.segment }));
@@ -71,7 +90,11 @@ export function trainingCase({
         return { total, parts: parts as Record<string, tf.Scalar> };
       };
       const inputs: BatchTensors = { images, ...targets };
+      const { runMs } = engineInfo();
+      const start = performance.now();
+      hostMs = 0;
       await manager.step(loss, inputs);
+      overhead = performance.now() - start - (engineInfo().runMs - runMs) - hostMs;
       tf.dispose({ ...inputs });
     },
     dispose() {
