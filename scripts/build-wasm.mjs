@@ -1,12 +1,13 @@
-// npm run build:wasm -- PACKAGE_FOLDER: compiles assembly/kernels.ts into src/kernels/wasm.ts, with `--check` only compares.
+// npm run build:wasm -- PACKAGE MODULE: compiles assembly/kernels.ts of a package folder into a TypeScript module of it. The tests of
+// each package compare the committed module with its source.
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import asc from "assemblyscript/asc";
 
-/** The module text for the WebAssembly of a package's assembly/kernels.ts. */
-export async function wasmModule(folder) {
+/** The WebAssembly of assembly/kernels.ts in a package folder. */
+export async function compileKernels(folder) {
   const source = readFileSync(join(folder, "assembly/kernels.ts"), "utf8");
   let binary = null;
   const { error, stderr } = await asc.main(
@@ -20,7 +21,12 @@ export async function wasmModule(folder) {
     },
   );
   if (error !== null || binary === null) throw new Error(`AssemblyScript: ${error?.message ?? ""}\n${stderr}`);
-  const lines = Buffer.from(binary)
+  return Buffer.from(binary);
+}
+
+/** A TypeScript module that exports it. */
+export function kernelsModule(binary) {
+  const lines = binary
     .toString("base64")
     .match(/.{1,110}/g)
     .map((line) => `  "${line}"`);
@@ -29,12 +35,12 @@ export async function wasmModule(folder) {
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
-  const [folder, flag] = process.argv.slice(2);
-  const file = join(folder, "src/kernels/wasm.ts");
-  const text = await wasmModule(folder);
-  if (flag !== "--check") writeFileSync(file, text);
-  else if (readFileSync(file, "utf8") !== text) {
-    process.stderr.write(`${file} is not what assembly/kernels.ts compiles to. Run npm run build:wasm -- ${folder}.\n`);
-    process.exit(1);
+  const [folder, module] = process.argv.slice(2);
+  if (!folder || !module) {
+    process.stderr.write(
+      "usage: npm run build:wasm -- PACKAGE MODULE, for example packages/train src/kernels/wasm.ts\n",
+    );
+    process.exit(2);
   }
+  writeFileSync(join(folder, module), kernelsModule(await compileKernels(folder)));
 }

@@ -7,7 +7,8 @@ import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
 import { trainingCase } from "./training-case.js";
 
-const WARM_UP = 3;
+/** V8 and the runtime's arena settle over the first steps. */
+const WARM_UP = 8;
 const STEPS = 9;
 
 /** Milliseconds per image, medians. */

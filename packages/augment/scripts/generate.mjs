@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
+import { compileKernels, kernelsModule } from "../../../scripts/build-wasm.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -13,31 +14,9 @@ function profileModule() {
   return `// Generated from profiles/default.yaml by scripts/generate.mjs. Do not edit.\nexport const DEFAULT_PROFILE: unknown = JSON.parse(\n  ${JSON.stringify(JSON.stringify(profile))},\n);\n`;
 }
 
-async function wasmModule() {
-  const { default: asc } = await import("assemblyscript/asc");
-  const outputs = new Map();
-  const { error, stderr } = await asc.main(
-    ["assembly/kernels.ts", "--outFile", "kernels.wasm", "--runtime", "stub", "--enable", "simd", "-O3", "--noAssert"],
-    {
-      readFile: (name, base) => {
-        try {
-          return readFileSync(join(root, base ?? "", name), "utf8");
-        } catch {
-          return null;
-        }
-      },
-      writeFile: (name, contents) => outputs.set(name, contents),
-      listFiles: () => [],
-    },
-  );
-  if (error) throw new Error(`${error.message}\n${stderr.toString()}`);
-  const bytes = Buffer.from(outputs.get("kernels.wasm"));
-  return `// Generated from assembly/kernels.ts by scripts/generate.mjs (AssemblyScript, ${bytes.length} bytes). Do not edit.\nexport const KERNELS_WASM =\n  "${bytes.toString("base64")}";\n`;
-}
-
 const files = {
   "src/generated/default-profile.ts": profileModule(),
-  "src/generated/kernels-wasm.ts": await wasmModule(),
+  "src/generated/kernels-wasm.ts": kernelsModule(await compileKernels(root)),
 };
 let stale = 0;
 for (const [name, text] of Object.entries(files)) {

@@ -1,3 +1,4 @@
+import { distance } from "fastest-levenshtein";
 import { UsageError } from "./errors.js";
 
 /** One option of a command. Names are as typed, without dashes. */
@@ -26,19 +27,6 @@ export interface NumberRange {
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 export type OptionValues = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
-
-/** Edit distance, for "did you mean". */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
-}
 
 /** "a whole number, at least 1". */
 function describeRange({ integer = false, min, max, above, below, multipleOf }: NumberRange): string {

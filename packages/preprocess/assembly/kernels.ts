@@ -1,4 +1,5 @@
-// AssemblyScript. Row kernels of the resamplers with 128-bit SIMD; `npm run build:kernels` compiles them into src/kernels-wasm.ts.
+// AssemblyScript. Row kernels of the resamplers with 128-bit SIMD; `npm run build:wasm -- packages/preprocess src/kernels-wasm.ts`
+// compiles them.
 // Every sum is the integer sum of the TypeScript kernels, so the bytes are equal. The caller lays out the memory; 16 bytes behind
 // every row must be readable, 16 behind every output writable.
 

@@ -1,4 +1,4 @@
-/** The compiled assembly/kernels.ts, base64; made by `npm run build:kernels`. */
+/** The compiled assembly/kernels.ts, base64; made by scripts/build-wasm.mjs. */
 export const KERNELS_WASM: string =
   "AGFzbQEAAAABKQRgCH9/f39/f39/AGAGf39/f39/AGAJf39/f39/f39/AGAFf39/f38AAwgHAAECAAIBAwUDAQAAB3oIEHBpbGxvd0hvcml6b2" +
   "50YWwAAg5waWxsb3dWZXJ0aWNhbAABDWN2Mkhvcml6b250YWwABgtjdjJWZXJ0aWNhbAAFCXRhYmxlUm93cwAAD2Zsb2F0SG9yaXpvbnRhbAAE" +

@@ -1,5 +1,5 @@
-// AssemblyScript. Updates of parameters with 128-bit SIMD; `npm run build:wasm -- packages/train` compiles them into
-// src/kernels/wasm.ts. Storage is float32, arithmetic float64 in the order of the TypeScript kernels, so the bits are equal. Counts
+// AssemblyScript. Updates of parameters with 128-bit SIMD; `npm run build:wasm -- packages/train src/kernels/wasm.ts`
+// compiles them. Storage is float32, arithmetic float64 in the order of the TypeScript kernels, so the bits are equal. Counts
 // are multiples of 4; the caller pads with zeros.
 
 // @ts-nocheck: types and intrinsics are AssemblyScript's.

@@ -1,3 +1,4 @@
+import { distance } from "fastest-levenshtein";
 import { ConfigError } from "./errors.js";
 
 /** Values that JSON can hold. Typed arrays and class instances are excluded on purpose. */
@@ -6,28 +7,15 @@ export type JsonValue = null | boolean | number | string | readonly JsonValue[] 
 /** A JSON object. */
 export type JsonObject = { readonly [key: string]: JsonValue };
 
-/** Levenshtein distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length]!;
-}
-
 /** The known name nearest to `name`; the first of equals, null if `known` is empty. */
 export function nearestName(name: string, known: readonly string[]): string | null {
   let best: string | null = null;
-  let bestDistance = Number.POSITIVE_INFINITY;
+  let fewest = Number.POSITIVE_INFINITY;
   for (const candidate of known) {
-    const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance) {
+    const edits = distance(name.toLowerCase(), candidate.toLowerCase());
+    if (edits < fewest) {
       best = candidate;
-      bestDistance = distance;
+      fewest = edits;
     }
   }
   return best;

@@ -1,2 +1,0 @@
-/** The WebAssembly module of assembly/kernels.ts. */
-export function compileKernels(): Promise<Buffer>;

@@ -1,0 +1,2 @@
+export function compileKernels(folder: string): Promise<Buffer>;
+export function kernelsModule(binary: Buffer): string;
