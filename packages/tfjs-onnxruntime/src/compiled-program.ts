@@ -4,10 +4,10 @@ import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
-import { collect, type HostData, hostValue, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import { collect, type HostData, hostValue, type RecordedNode, type Value } from "./graph.js";
 import { Promotion } from "./promotion.js";
 import { hostOf, type Recording } from "./record-call.js";
-import { assertSync, runSession } from "./run-session.js";
+import { assertSync, resultData, runSession } from "./run-session.js";
 import { ortTensor } from "./runtime.js";
 import { dropSession, touch } from "./session-cache.js";
 import type { Compiled } from "./state.js";
@@ -107,11 +107,7 @@ export class CompiledProgram<Result> {
       feeds[name] = ortTensor(value.dtype, hostOfBinding(binding), value.shape);
     }
     const results = runSession(loaded, feeds, this.#nodes);
-    return this.#recording.roots.map((root, i) => {
-      const data = results[loaded.outputs[i]!]!.data as HostData;
-      if (data.length !== sizeOf(root.shape)) throw shapeError(root, data.length);
-      return data;
-    });
+    return this.#recording.roots.map((root, i) => resultData(results, loaded.outputs[i]!, root));
   }
 
   /** The graph with standard operators only. */
@@ -207,13 +203,4 @@ export class CompiledProgram<Result> {
       hint: "Keep it with tf.keep, or pass it as an argument.",
     });
   }
-}
-
-function shapeError(root: Value, actual: number): EngineError {
-  return new EngineError({
-    code: "ENGINE_SHAPE",
-    op: root.node?.op ?? null,
-    source: root.node?.source ?? null,
-    message: `${root.node?.op} yielded ${actual} elements, inferred [${root.shape.join()}].`,
-  });
 }

@@ -1,9 +1,9 @@
 import { buildSession } from "./build-session.js";
 import { EngineError } from "./errors.js";
-import { type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
+import type { RecordedNode, Value } from "./graph.js";
 import { Promotion } from "./promotion.js";
 import { runError } from "./run-error.js";
-import { assertSync, runSession } from "./run-session.js";
+import { assertSync, resultData, runSession } from "./run-session.js";
 import { isPromise, ortTensor, type RunResult } from "./runtime.js";
 import { dropSession, touch } from "./session-cache.js";
 import { type CachedGraph, type EngineState, engineState } from "./state.js";
@@ -110,16 +110,7 @@ function start({ compiled, nodes, sources }: Job): RunResult {
 function store({ compiled, roots }: Job, results: RunResult): void {
   for (let i = 0; i < roots.length; i++) {
     const root = roots[i]!;
-    const data = results[compiled.outputs[i]!]!.data as HostData;
-    if (data.length !== sizeOf(root.shape)) {
-      throw new EngineError({
-        code: "ENGINE_SHAPE",
-        op: root.node?.op ?? null,
-        source: root.node?.source ?? null,
-        message: `${root.node?.op} yielded ${data.length} elements, inferred [${root.shape.join()}].`,
-      });
-    }
-    root.host = data;
+    root.host = resultData(results, compiled.outputs[i]!, root);
     root.node = null;
   }
 }

@@ -1,5 +1,5 @@
 import { EngineError } from "./errors.js";
-import type { RecordedNode } from "./graph.js";
+import { type HostData, type RecordedNode, sizeOf, type Value } from "./graph.js";
 import { runError } from "./run-error.js";
 import { loadRuntime, type ortTensor, type RunResult, runtimeVersion } from "./runtime.js";
 import type { Session } from "./session.js";
@@ -35,4 +35,19 @@ export function runSession(
   statistics.runMs += performance.now() - begin;
   statistics.runs++;
   return results;
+}
+
+/**
+ * Data that a run gave for a value.
+ * @throws {@link EngineError} `ENGINE_SHAPE` if it has another number of elements than was inferred
+ */
+export function resultData(results: RunResult, name: string, { node, shape }: Value): HostData {
+  const data = results[name]!.data as HostData;
+  if (data.length === sizeOf(shape)) return data;
+  throw new EngineError({
+    code: "ENGINE_SHAPE",
+    op: node?.op ?? null,
+    source: node?.source ?? null,
+    message: `${node?.op} yielded ${data.length} elements, inferred [${shape.join()}].`,
+  });
 }

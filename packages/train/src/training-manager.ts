@@ -15,13 +15,14 @@ export type BatchTensors = Readonly<Record<string, tf.Tensor>>;
 /** Builds the loss of one batch from tfjs operations. `parts` are the terms to log; they need not add up to `total`. */
 export type LossFunction = (inputs: BatchTensors) => { total: tf.Scalar; parts: Record<string, tf.Scalar> };
 
-/** What a compiled step computes. `mode` tells graphs apart that differ by switches of the model, not by shapes. */
+/** What a compiled step computes. */
 interface Differentiated {
   readonly [key: string]: tf.Tensor | { [name: string]: tf.Tensor };
   readonly loss: tf.Scalar;
   readonly parts: { [name: string]: tf.Tensor };
   readonly grads: { [name: string]: tf.Tensor };
 }
+/** `mode` tells graphs apart that differ by switches of the model, not by shapes. */
 type CompiledStep = CompiledFunction<
   [{ inputs: { [name: string]: tf.Tensor }; scale: tf.Scalar; mode: string }],
   Differentiated

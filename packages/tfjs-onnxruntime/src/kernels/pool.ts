@@ -41,14 +41,19 @@ const countMap = (window: PoolWindow, map: (count: number) => number) => ({
   dims: [1, 1, ...window.out],
 });
 
-// The kernel records the geometry, the lowering emits it: the operator pads less than a window; more is padded before it.
-for (const name of forms("MaxPool")) {
+/** Records the geometry of a pool. */
+function poolKernel(name: string): void {
   kernel(name, (call) => {
     const x = call.inputs["x"]!;
     const { shape, window } = poolWindow(x.shape, call.attrs);
     if (isIdentity(x.shape, shape, window)) return call.view(x, shape);
     return call.tensor(call.record(name, [call.value(x)], [{ shape, dtype: x.dtype }], { ...window })[0]!);
   });
+}
+
+// The lowering emits it: the operator pads less than a window; more is padded before it.
+for (const name of forms("MaxPool")) {
+  poolKernel(name);
   lowering(name, (c, node) => {
     const [input, output] = [node.inputs[0]!, node.outputs[0]!];
     const window = node.attrs as unknown as PoolWindow;
@@ -67,12 +72,7 @@ for (const name of forms("MaxPool")) {
   });
 }
 for (const name of forms("AvgPool")) {
-  kernel(name, (call) => {
-    const x = call.inputs["x"]!;
-    const { shape, window } = poolWindow(x.shape, call.attrs);
-    if (isIdentity(x.shape, shape, window)) return call.view(x, shape);
-    return call.tensor(call.record(name, [call.value(x)], [{ shape, dtype: x.dtype }], { ...window })[0]!);
-  });
+  poolKernel(name);
   // Padding does not count.
   lowering(name, (c, node) => {
     const [input, output] = [node.inputs[0]!, node.outputs[0]!];
