@@ -14,6 +14,7 @@ const LAYER = {
   train: 5,
   lora: 6,
   export: 7,
+  "model-hub": 7,
   teachers: 7,
   distill: 8,
   cli: 9,

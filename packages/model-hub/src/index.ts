@@ -1,0 +1,2 @@
+/** @module Models: find, fetch, store, version and serve. */
+export { HubError } from "./errors.js";
