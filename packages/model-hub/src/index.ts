@@ -1,2 +1,2 @@
 /** @module Models: find, fetch, store, version and serve. */
-export { HubError } from "./errors.js";
+export { HUB_ERROR_STATUS, HubError, type HubErrorCode } from "./errors.js";
