@@ -4,9 +4,11 @@
  */
 export { SafetensorsFormatError, SegError, StateDictError, type StateMismatch } from "./errors.js";
 export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
+export { type GridSampleOptions, gridSample } from "./functional/grid-sample.js";
 export { at, type InitContext, normal, uniform } from "./init.js";
 export { Conv2d, ConvTranspose2d } from "./layers/conv2d.js";
 export { Embedding } from "./layers/embedding.js";
+export { GroupNorm } from "./layers/group-norm.js";
 export { Linear } from "./layers/linear.js";
 export { BatchNorm2d, LayerNorm } from "./layers/norm.js";
 export { Buffer, Counter, Module, ModuleList, Parameter, type StateTensor } from "./module.js";

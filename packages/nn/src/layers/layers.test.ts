@@ -2,9 +2,11 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { gridSample } from "../functional/grid-sample.js";
 import type { Module, Parameter } from "../module.js";
 import { readSafetensors } from "../safetensors/read.js";
 import { Conv2d, ConvTranspose2d } from "./conv2d.js";
+import { GroupNorm } from "./group-norm.js";
 import { Linear } from "./linear.js";
 import { BatchNorm2d, LayerNorm } from "./norm.js";
 
@@ -40,6 +42,7 @@ describe("gradients equal central differences", () => {
       () => new ConvTranspose2d({ inChannels: 2, outChannels: 3, kernelSize: 2, stride: 2, init }) as unknown as Layer,
       [1, 2, 3, 2],
     ],
+    ["GroupNorm", () => new GroupNorm({ groups: 2, features: 4 }) as unknown as Layer, [2, 2, 1, 4]],
     ["LayerNorm", () => new LayerNorm({ features: 4 }) as unknown as Layer, [2, 2, 4]],
     ["BatchNorm2d", () => new BatchNorm2d({ features: 2 }).train() as unknown as Layer, [2, 2, 2, 2]],
     ["BatchNorm2d in evaluation mode", () => new BatchNorm2d({ features: 2 }) as unknown as Layer, [2, 2, 2, 2]],
@@ -124,6 +127,7 @@ describe.skipIf(!existsSync(fixtures))("layers equal PyTorch (fixtures losses-op
         new ConvTranspose2d({ inChannels, outChannels, kernelSize: 2, stride: 2, init }) as unknown as Layer,
     ],
     ["linear", false, (outFeatures, inFeatures) => new Linear({ inFeatures, outFeatures, init }) as Layer],
+    ["group_norm_3", true, (features) => new GroupNorm({ groups: 3, features }) as unknown as Layer],
     ["layer_norm", false, (features) => new LayerNorm({ features, eps: 1e-6 }) as unknown as Layer],
     ["layer_norm_12", false, (features) => new LayerNorm({ features, eps: 1e-12 }) as unknown as Layer],
   ])("%s", (name, isMap, make) => {
@@ -148,6 +152,19 @@ describe.skipIf(!existsSync(fixtures))("layers equal PyTorch (fixtures losses-op
       const scale = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
       const tolerance = { atol: Math.max(1e-5, 1.2e-7 * scale), rtol: 1e-4 };
       expectClose(tf.grad(forward)(x, cotangent).dataSync(), expected, tolerance);
+    });
+  });
+
+  test("grid_sample_zeros", () => {
+    const fixture = open("grid_sample_zeros");
+    const forward = (x: tf.Tensor, grid: tf.Tensor) =>
+      toNchw(gridSample(toNhwc(x) as tf.Tensor4D, grid as tf.Tensor4D));
+    tf.tidy(() => {
+      const inputs = [fixture.tensor("in.x"), fixture.tensor("in.grid")];
+      expectClose(forward(inputs[0]!, inputs[1]!).dataSync(), fixture.data("out.0"), forwardTolerance);
+      const [ofX, ofGrid] = tf.grads(forward)(inputs, fixture.tensor("grad_out"));
+      expectClose(ofX!.dataSync(), fixture.data("grad.x"), gradientTolerance);
+      expectClose(ofGrid!.dataSync(), fixture.data("grad.grid"), gradientTolerance);
     });
   });
 
