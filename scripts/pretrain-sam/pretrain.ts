@@ -22,9 +22,9 @@ import {
   Sam,
   type SamEvaluation,
   type SamItem,
+  SamTrainStep,
   SCRATCH_LOSS,
   samConfigJson,
-  samTrainStep,
   sceneItem,
   shapeScene,
   tinySamConfig,
@@ -119,6 +119,7 @@ await tf.setBackend(args.backend);
 const config = tinySamConfig(variant);
 const sam = new Sam(config, { seed });
 const parameters = sam.namedParameters();
+const trainStep = new SamTrainStep({ sam, parameters, weights: SCRATCH_LOSS });
 const groups = paramGroups(sam); // weight decay on matrices only
 const optimizer = adamw({ betas: [0.9, 0.98], weightDecay: 0.05 });
 const current = new Map<string, { data: Float32Array }>();
@@ -188,7 +189,7 @@ let started = cpuSecondsNow();
 let wall = performance.now();
 while (done < steps && !stopping) {
   const batch = pool.batch(done, { images, prompts: PROMPTS });
-  const result = await samTrainStep({ sam, parameters, batch, weights: SCRATCH_LOSS });
+  const result = await trainStep.run(batch);
   const { norm } = gradStats(result.grads);
   if (!Number.isFinite(result.total) || !Number.isFinite(norm)) {
     throw new Error(`Loss ${result.total}, gradient norm ${norm} at step ${done}: lower --lr and resume.`);

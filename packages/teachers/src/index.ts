@@ -41,7 +41,7 @@ export { Sam, type SamPrediction } from "./sam/sam.js";
 export { countParameters, samStateShapes } from "./sam/state-shapes.js";
 export { type BoxJitter, jitterBox, maskTarget, mirrorBox, validCells } from "./sam/targets.js";
 export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
-export { type SamBatch, type SamStepResult, samTrainStep } from "./sam/train-step.js";
+export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
 export type { SamTrace } from "./sam/vision-encoder.js";
 export { weightsHash } from "./sam/weights-hash.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";

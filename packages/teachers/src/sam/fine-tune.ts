@@ -14,7 +14,7 @@ import { samPixels } from "./predict.js";
 import { PromptSampler } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
 import { jitterBox, maskTarget, mirrorBox, validCells } from "./targets.js";
-import { type SamBatch, samTrainStep } from "./train-step.js";
+import { type SamBatch, SamTrainStep } from "./train-step.js";
 import { weightsHash } from "./weights-hash.js";
 
 /** Attention projections and MLPs of the mask decoder. */
@@ -149,10 +149,11 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
   const optimizer = adamw({ betas: [0.9, 0.999], weightDecay });
   const state = optimizer.init(values);
   const losses: number[] = [];
+  const trainStep = new SamTrainStep({ sam, parameters, weights, multimask });
   for (let step = 0; step < steps; step++) {
     signal?.throwIfAborted();
     const batch = await source.batch(step, images, prompts);
-    const result = await samTrainStep({ sam, parameters, batch, weights, multimask });
+    const result = await trainStep.run(batch);
     // The engine computes synchronously: give signal handlers their turn.
     await new Promise((resolve) => setImmediate(resolve));
     const { norm } = gradStats(result.grads);
@@ -175,6 +176,7 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     losses.push(result.total);
     onEvent?.({ type: "step", step: step + 1, steps, loss: result.total, parts: result.parts, gradNorm: norm, lr });
   }
+  trainStep.dispose();
   const merge = await checkMerge(sam, items.find(({ instances }) => instances.length > 0)!);
   const after = await evaluate("after");
   if (options.outDir !== undefined) {

@@ -8,7 +8,7 @@ import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { PAPER_LOSS, SCRATCH_LOSS, samLoss } from "./loss.js";
 import { Sam } from "./sam.js";
-import { samTrainStep } from "./train-step.js";
+import { SamTrainStep } from "./train-step.js";
 
 const shared = process.env["SEG_SHARED"] ?? fileURLToPath(new URL("../../../../../shared", import.meta.url));
 
@@ -80,9 +80,12 @@ describe("samLoss", () => {
 // fixtures/peft/README.md, "Training traces": PEFT 0.21 + torch.optim.AdamW, ten LoRA steps on the mask decoder.
 describe.skipIf(!existsSync(join(shared, "fixtures/peft")))("ten LoRA steps as PyTorch and PEFT", () => {
   test.each([
-    ["train-sam-single", false],
-    ["train-sam-min", true],
-  ])("%s", async (name, multimask) => {
+    ["train-sam-single", false, "cpu"],
+    ["train-sam-min", true, "cpu"],
+    ["train-sam-single", false, "onnxruntime"],
+    ["train-sam-min", true, "onnxruntime"],
+  ])("%s, multimask %s, on %s", async (name, multimask, backend) => {
+    await tf.setBackend(backend);
     const dir = join(shared, "fixtures/peft", name);
     const trace = JSON.parse(readFileSync(join(dir, "trace.json"), "utf8")) as {
       steps: { loss: number; focal: number; dice: number; iou: number; grad_norm: number }[];
@@ -118,8 +121,9 @@ describe.skipIf(!existsSync(join(shared, "fixtures/peft")))("ten LoRA steps as P
     const state = optimizer.init(values());
     const golden = readSafetensors(join(dir, "grads.safetensors"));
     let compared = 0;
+    const trainStep = new SamTrainStep({ sam, parameters, weights: PAPER_LOSS, multimask });
     for (const [index, expected] of trace.steps.entries()) {
-      const step = await samTrainStep({ sam, parameters, batch, weights: PAPER_LOSS, multimask });
+      const step = await trainStep.run(batch);
       expect(Math.abs(step.total / expected.loss - 1)).toBeLessThan(1e-5);
       expect(step.parts.dice).toBeCloseTo(expected.dice, 5);
       expect(step.parts.iou).toBeCloseTo(expected.iou, 4);
@@ -152,7 +156,7 @@ describe.skipIf(!existsSync(join(shared, "fixtures/peft")))("ten LoRA steps as P
       for (const [path, data] of next) parameters.get(path)!.assign(data);
     }
     expect(compared).toBe(golden.names().length);
-    const after = await samTrainStep({ sam, parameters, batch, weights: PAPER_LOSS, multimask });
+    const after = await trainStep.run(batch);
     expect(Math.abs(after.total / trace.loss_after - 1)).toBeLessThan(1e-5);
     const final = readSafetensors(join(dir, "adapter-final/adapter_model.safetensors"));
     for (const key of final.names()) {
@@ -160,6 +164,7 @@ describe.skipIf(!existsSync(join(shared, "fixtures/peft")))("ten LoRA steps as P
       const reference = final.tensor(key).data as Float32Array;
       for (let i = 0; i < reference.length; i++) expect(Math.abs(ours[i]! - reference[i]!)).toBeLessThan(2e-5);
     }
+    trainStep.dispose();
     sam.dispose();
   });
 });
