@@ -1,5 +1,6 @@
+import { checkpoint } from "./checkpoint.js";
 import { coco } from "./coco.js";
 import type { Fuzzer } from "./fuzzer.js";
 
 /** Fuzzers by name. */
-export const fuzzers: Readonly<Record<string, Fuzzer>> = { coco };
+export const fuzzers: Readonly<Record<string, Fuzzer>> = { checkpoint, coco };

@@ -70,3 +70,42 @@ export class SafetensorsFormatError extends SegError {
     this.path = path;
   }
 }
+
+/** A pickle asks for code that is not on the list of harmless names. Nothing was run. */
+export class UnsafePickleError extends SegError {
+  override readonly name = "UnsafePickleError";
+  readonly code = "nn/unsafe-pickle";
+  /** `module.name` of what the file wants to import, or the opcode that would call something. */
+  readonly global: string;
+  /** Position of the opcode in the pickle, bytes. */
+  readonly offset: number;
+  /** File, or null when bytes in memory were read. */
+  readonly path: string | null;
+  constructor({ global, offset, path }: { global: string; offset: number; path: string | null }) {
+    super(
+      `${path ?? "The given bytes"}: the pickle wants ${global} at byte ${offset}, which is not on the list of harmless names. Nothing was run. ` +
+        "If you trust the file, save its state_dict alone, or name inert classes in allowModuleClasses.",
+    );
+    this.global = global;
+    this.offset = offset;
+    this.path = path;
+  }
+}
+
+/** Bytes are not a PyTorch checkpoint that can be read. Nothing of the file was used. */
+export class CheckpointFormatError extends SegError {
+  override readonly name = "CheckpointFormatError";
+  readonly code = "nn/checkpoint-format";
+  /** What is wrong, one clause. */
+  readonly reason: string;
+  /** File, or null when bytes in memory were read. */
+  readonly path: string | null;
+  constructor({ reason, path, cause }: { reason: string; path: string | null; cause?: unknown }) {
+    super(
+      `${path ?? "The given bytes"}: not a readable PyTorch checkpoint: ${reason}.`,
+      cause === undefined ? {} : { cause },
+    );
+    this.reason = reason;
+    this.path = path;
+  }
+}

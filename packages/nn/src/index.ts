@@ -2,7 +2,14 @@
  * Module trees with PyTorch state-dict names over TensorFlow.js, weight files, and the YOLOv8 networks.
  * @module
  */
-export { SafetensorsFormatError, SegError, StateDictError, type StateMismatch } from "./errors.js";
+export {
+  CheckpointFormatError,
+  SafetensorsFormatError,
+  SegError,
+  StateDictError,
+  type StateMismatch,
+  UnsafePickleError,
+} from "./errors.js";
 export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
 export { type GridSampleOptions, gridSample } from "./functional/grid-sample.js";
 export { at, type InitContext, normal, uniform } from "./init.js";
@@ -12,10 +19,13 @@ export { GroupNorm } from "./layers/group-norm.js";
 export { Linear } from "./layers/linear.js";
 export { BatchNorm2d, LayerNorm } from "./layers/norm.js";
 export { Buffer, Counter, Module, ModuleList, Parameter, type StateTensor } from "./module.js";
-export type { SafetensorsDtype } from "./safetensors/header.js";
 export { readSafetensors, type SafetensorsFile } from "./safetensors/read.js";
 export { encodeSafetensors, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
 export { type LoadReport, loadStateDict, type StateDict, stateDict } from "./state-dict.js";
+export { PickleObject } from "./torch-checkpoint/pickle-values.js";
+export { type ReadTorchCheckpointOptions, readTorchCheckpoint, type TorchCheckpoint } from "./torch-checkpoint/read.js";
+export type { TensorDtype } from "./weights/dtype.js";
+export type { TensorInfo, WeightFile } from "./weights/weight-file.js";
 export { writeFileAtomic } from "./write-file-atomic.js";
 export { Bottleneck, C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./yolov8/blocks.js";
 export { anchorPoints, deployForward, type HeadTensors, headTensors } from "./yolov8/decode.js";

@@ -1,10 +1,13 @@
 import * as tf from "@tensorflow/tfjs";
+import type { TensorDtype } from "./weights/dtype.js";
 
 /** Values of one state-dict entry, in PyTorch layout. Integer entries (`num_batches_tracked`) are int64 in files. */
 export interface StateTensor {
   readonly dtype: "F32" | "I64";
   readonly shape: readonly number[];
   readonly data: Float32Array | BigInt64Array;
+  /** Element type in the file, where it is another one. Only F64 lost digits. */
+  readonly storedAs?: TensorDtype;
 }
 
 /** A persistent float32 tensor of a model: a tfjs variable that keeps its identity while its values change. */

@@ -1,29 +1,10 @@
 import { SafetensorsFormatError } from "../errors.js";
-
-/** Bytes of one element, for the dtypes that are understood. */
-export const DTYPE_BYTES = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
-} as const;
-
-/** Element types of safetensors files, without the sub-byte and 8-bit float ones. */
-export type SafetensorsDtype = keyof typeof DTYPE_BYTES;
+import { DTYPE_BYTES, type TensorDtype } from "../weights/dtype.js";
 
 /** One header entry; offsets are bytes from the start of the data section. */
 export interface TensorEntry {
   readonly name: string;
-  readonly dtype: SafetensorsDtype;
+  readonly dtype: TensorDtype;
   readonly shape: readonly number[];
   readonly begin: number;
   readonly end: number;
@@ -103,7 +84,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, path: string |
       return fail(`tensor "${name}" has data_offsets ${JSON.stringify(offsets)}, expected two non-negative integers`);
     }
     const [begin = 0, end = 0] = offsets;
-    let expected: number = DTYPE_BYTES[dtype as SafetensorsDtype];
+    let expected: number = DTYPE_BYTES[dtype as TensorDtype];
     for (const size of shape) {
       expected *= size;
       if (!Number.isSafeInteger(expected))
@@ -114,7 +95,7 @@ export function parseHeader(bytes: Uint8Array, dataBytes: number, path: string |
         `tensor "${name}" (${dtype} [${shape.join(",")}]) needs ${expected} bytes, its offsets ${begin}..${end} span ${end - begin}`,
       );
     }
-    entries.push({ name, dtype: dtype as SafetensorsDtype, shape, begin, end });
+    entries.push({ name, dtype: dtype as TensorDtype, shape, begin, end });
   }
   entries.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let position = 0;

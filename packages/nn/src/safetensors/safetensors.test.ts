@@ -70,7 +70,7 @@ describe("writeSafetensors, encodeSafetensors", () => {
     ]);
     const back = readSafetensors(encodeSafetensors(dict, { dtype: "F16" }));
     expect(back.info("w")).toEqual({ dtype: "F16", shape: [3] });
-    expect(back.tensor("w")).toEqual(f32([3], 1.5, 65504, 2 ** -24));
+    expect(back.tensor("w")).toEqual({ ...f32([3], 1.5, 65504, 2 ** -24), storedAs: "F16" });
     expect(back.tensor("n").data).toEqual(BigInt64Array.of(-(2n ** 62n)));
   });
 
