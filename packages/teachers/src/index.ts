@@ -12,6 +12,12 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
+export { type DetectionBatch, type DetectionHeads, DetectionStep } from "./grounding-dino/train/detection-step.js";
+export type { Detections, DetectionTargets } from "./grounding-dino/train/match-costs.js";
+export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assignment.js";
+export { type DetectionTarget, toCxcywh } from "./grounding-dino/train/targets.js";
+export { MAX_TRAINING_PHRASES, trainingPhrases } from "./grounding-dino/train/training-phrases.js";
 export { type LoadedTeachers, loadTeachers, pretrainedSamDirectory } from "./load-teachers.js";
 export { bitmapIou, trivialMask } from "./sam/baselines.js";
 export {
@@ -45,7 +51,22 @@ export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-ste
 export type { SamTrace } from "./sam/vision-encoder.js";
 export { weightsHash } from "./sam/weights-hash.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";
+export { type Attributes, isHeldOutCombination } from "./synthetic/attributes.js";
 export { BAG_CLASSES, bagScene } from "./synthetic/bag-world.js";
+export {
+  type DescribedScene,
+  type DetectorPrompt,
+  detectorPrompt,
+  PHRASE_WORDS,
+  type Phrase,
+} from "./synthetic/detector-prompts.js";
+export {
+  type DetectorInstance,
+  type DetectorScene,
+  type DetectorSceneKey,
+  detectorScene,
+} from "./synthetic/detector-world.js";
 export { sceneItem } from "./synthetic/scene-item.js";
 export { type Scene, type SceneInstance, type SceneKey, shapeScene } from "./synthetic/shape-world.js";
 export { SHAPE_KINDS } from "./synthetic/shapes.js";
+export { SQUARE_VIEWS, viewBox, viewSource } from "./synthetic/views.js";

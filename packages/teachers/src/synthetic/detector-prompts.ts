@@ -1,9 +1,16 @@
 import { CounterRandom } from "@seg/augment";
 import type { Box } from "@seg/coco-dataset";
 import { type Attributes, isHeldOutCombination } from "./attributes.js";
-import type { DetectorInstance, DetectorScene, DetectorSceneKey } from "./detector-world.js";
+import type { DetectorInstance, DetectorSceneKey } from "./detector-world.js";
 import { SHAPE_KINDS, type ShapeKind } from "./shapes.js";
 import { COLOUR_KINDS, TEXTURE_KINDS } from "./surface.js";
+
+type Described = Omit<DetectorInstance, "mask" | "kind">;
+
+/** What a prompt needs to know about a scene. */
+export interface DescribedScene {
+  readonly instances: readonly Described[];
+}
 
 /** A phrase of the prompt and what it asks for; an absent attribute is not asked for. */
 export interface Phrase extends Partial<Attributes> {
@@ -35,14 +42,14 @@ export const PHRASE_WORDS: readonly string[] = [...SHAPE_KINDS, ...COLOUR_KINDS,
  * @param draw - further prompts for the same scene have other numbers. @defaultValue 0
  */
 export function detectorPrompt(
-  scene: DetectorScene,
+  scene: DescribedScene,
   { seed, split, index }: DetectorSceneKey,
   draw = 0,
 ): DetectorPrompt {
   const random = new CounterRandom({ seed, path: `detector-prompt/${split}`, epoch: draw, index });
   const heldOut = split === "combinations";
-  const taken = new Set<DetectorInstance>();
-  const found: { phrase: Phrase; objects: readonly DetectorInstance[] }[] = [];
+  const taken = new Set<Described>();
+  const found: { phrase: Phrase; objects: readonly Described[] }[] = [];
   const wanted = random.integer(2, MAX_PHRASES);
   const order = random.permutation(scene.instances.length);
   for (const position of order) {
@@ -58,7 +65,10 @@ export function detectorPrompt(
     }
   }
   const texts = new Set(found.map(({ phrase }) => phrase.text));
-  for (let i = random.integer(0, MAX_NEGATIVES); i > 0; i--) {
+  let negatives = random.integer(0, MAX_NEGATIVES);
+  // An empty caption is none: a scene without a nameable object is asked for something that is not there.
+  while (negatives > 0 || found.length === 0) {
+    negatives--;
     const negative = negativePhrase(scene, { heldOut, texts, random });
     if (!negative) continue;
     texts.add(negative.text);
@@ -94,7 +104,7 @@ function matches({ colour, texture, shape }: Phrase, object: Attributes): boolea
 }
 
 function negativePhrase(
-  { instances }: DetectorScene,
+  { instances }: DescribedScene,
   { heldOut, texts, random }: { heldOut: boolean; texts: ReadonlySet<string>; random: CounterRandom },
 ): Phrase | null {
   for (let attempt = 0; attempt < 8; attempt++) {
