@@ -1,0 +1,107 @@
+import { mkdirSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Client, ResultSet, Transaction } from "@libsql/client";
+import { type HubClock, systemClock } from "../internal/clock.js";
+import { jitter } from "../internal/jitter.js";
+import type { SqlDriver, SqlRow, SqlTransaction, SqlValue } from "./driver.js";
+import { Mutex } from "./mutex.js";
+import { retryTransient } from "./retry.js";
+
+/** How long one statement waits for another process' lock before SQLITE_BUSY, after which the transaction is tried again. */
+const BUSY_TIMEOUT_MS = 5000;
+const MUTEXES = Symbol.for("@seg/hub-sqlite-mutexes");
+
+/**
+ * One mutex per file and process, shared by every copy of this package: a second `BEGIN IMMEDIATE` of the same process would wait inside a
+ * synchronous call, so that the first transaction could never end.
+ */
+function mutexOf(path: string): Mutex {
+  const holder = globalThis as { [MUTEXES]?: Map<string, Mutex> };
+  holder[MUTEXES] ??= new Map();
+  const mutexes = holder[MUTEXES];
+  const mutex = mutexes.get(path) ?? new Mutex();
+  mutexes.set(path, mutex);
+  return mutex;
+}
+
+const isBusy = (error: unknown): boolean => {
+  const code = (error as { code?: unknown }).code;
+  return code === "SQLITE_BUSY" || code === "SQLITE_LOCKED";
+};
+
+const rowsOf = (result: ResultSet): SqlRow[] => result.rows as unknown as SqlRow[];
+
+/**
+ * SQLite in one file: write-ahead log, a lock wait of 5 s, `BEGIN IMMEDIATE` (a deferred transaction that turns into a writer fails at once
+ * when another one wrote, whatever the lock wait), up to ten tries. Commits are flushed to disk (`synchronous=FULL`).
+ */
+export class SqliteDriver implements SqlDriver {
+  readonly dialect = "sqlite";
+  readonly location: string;
+  readonly #client: Client;
+  readonly #mutex: Mutex;
+  readonly #retry: { isTransient: (error: unknown) => boolean; clock: HubClock; random: () => number };
+
+  private constructor(path: string, client: Client, clock: HubClock, random: () => number) {
+    this.location = path;
+    this.#client = client;
+    this.#mutex = mutexOf(path);
+    this.#retry = { isTransient: isBusy, clock, random };
+  }
+
+  /** Opens or makes the file; its folder is made. */
+  static async open({
+    path,
+    clock = systemClock,
+    random = jitter,
+  }: {
+    path: string;
+    clock?: HubClock;
+    random?: () => number;
+  }): Promise<SqliteDriver> {
+    const absolute = resolve(path);
+    mkdirSync(dirname(absolute), { recursive: true });
+    const { createClient } = await import("@libsql/client");
+    // `timeout` and not a PRAGMA: the client opens connections as it needs them, and a PRAGMA would reach only one.
+    const client = createClient({ url: pathToFileURL(absolute).href, timeout: BUSY_TIMEOUT_MS });
+    const driver = new SqliteDriver(absolute, client, clock, random);
+    await retryTransient(() => client.execute("PRAGMA journal_mode = WAL"), driver.#retry);
+    return driver;
+  }
+
+  async all(sql: string, parameters: readonly SqlValue[] = []): Promise<SqlRow[]> {
+    return rowsOf(await retryTransient(() => this.#client.execute({ sql, args: [...parameters] }), this.#retry));
+  }
+
+  write<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {
+    // The mutex is taken per attempt: whoever waits for another process does not keep the others of this process waiting.
+    return retryTransient(() => this.#mutex.run(() => this.#attempt(work)), this.#retry);
+  }
+
+  async #attempt<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {
+    const transaction = await this.#client.transaction("write");
+    try {
+      const result = await work(wrap(transaction));
+      await transaction.commit();
+      return result;
+    } finally {
+      // Rolls back what was not committed.
+      transaction.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#client.close();
+  }
+}
+
+function wrap(transaction: Transaction): SqlTransaction {
+  return {
+    dialect: "sqlite",
+    forUpdate: "",
+    forUpdateSkipLocked: "",
+    all: async (sql, parameters = []) => rowsOf(await transaction.execute({ sql, args: [...parameters] })),
+    run: async (sql, parameters = []) => (await transaction.execute({ sql, args: [...parameters] })).rowsAffected,
+  };
+}
