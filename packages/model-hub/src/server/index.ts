@@ -1,0 +1,12 @@
+/**
+ * The hub over HTTP: a Fetch handler, its OpenAPI document, and a server for Node.
+ * @module
+ */
+export { type AuditEntry, type AuditLog, FileAuditLog } from "./audit.js";
+export { createApp, type HubApp } from "./create-app.js";
+export { type AppDeps, DEFAULT_LIMITS, type ServerFault, type ServerLimits } from "./deps.js";
+export { type OpenApiDocument, openApiDocument } from "./openapi.js";
+export { type Problem, type ProblemIssue, problemOf } from "./problem.js";
+export { MemoryRateLimiter, type RateDecision, type RateLimit, type RateLimiter } from "./rate-limit.js";
+export { type RedisEval, RedisRateLimiter } from "./redis-rate-limit.js";
+export { type RunningServer, serve } from "./serve.js";
