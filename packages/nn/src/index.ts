@@ -13,6 +13,7 @@ export {
 export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
 export { type GridSampleOptions, gridSample } from "./functional/grid-sample.js";
 export { at, type InitContext, normal, uniform } from "./init.js";
+export { KeyMap, type KeyMapReport, type KeyOrigin, type KeyRule } from "./key-map.js";
 export { Conv2d, ConvTranspose2d } from "./layers/conv2d.js";
 export { Embedding } from "./layers/embedding.js";
 export { GroupNorm } from "./layers/group-norm.js";
@@ -21,10 +22,20 @@ export { BatchNorm2d, LayerNorm } from "./layers/norm.js";
 export { Buffer, Counter, Module, ModuleList, Parameter, type StateTensor } from "./module.js";
 export { readSafetensors, type SafetensorsFile } from "./safetensors/read.js";
 export { encodeSafetensors, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
-export { type LoadReport, loadStateDict, type StateDict, stateDict } from "./state-dict.js";
+export {
+  type LoadReport,
+  type LoadStateDictOptions,
+  loadStateDict,
+  moduleWeights,
+  type StateDict,
+  stateDict,
+} from "./state-dict.js";
 export { PickleObject } from "./torch-checkpoint/pickle-values.js";
 export { type ReadTorchCheckpointOptions, readTorchCheckpoint, type TorchCheckpoint } from "./torch-checkpoint/read.js";
 export type { TensorDtype } from "./weights/dtype.js";
+export { openSharded, type ShardedFile } from "./weights/open-sharded.js";
+export { openWeights } from "./weights/open-weights.js";
+export { type TensorSource, toTensorSource } from "./weights/tensor-source.js";
 export type { TensorInfo, WeightFile } from "./weights/weight-file.js";
 export { writeFileAtomic } from "./write-file-atomic.js";
 export { Bottleneck, C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./yolov8/blocks.js";

@@ -58,7 +58,19 @@ export class Parameter extends Stored {
 }
 
 /** A tensor that is state but not trained (running statistics, position matrices). */
-export class Buffer extends Stored {}
+export class Buffer extends Stored {
+  /** Whether files hold it. Others are neither written nor required, and ignored where a file has them. */
+  readonly persistent: boolean;
+
+  /** @param persistent - @defaultValue true */
+  constructor({
+    persistent = true,
+    ...values
+  }: { data: Float32Array; shape: readonly number[]; persistent?: boolean }) {
+    super(values);
+    this.persistent = persistent;
+  }
+}
 
 /** A persistent integer scalar, int64 in files (`num_batches_tracked`). */
 export class Counter {

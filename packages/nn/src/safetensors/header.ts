@@ -124,7 +124,7 @@ function isSizes(value: unknown): value is number[] {
 }
 
 /** First key that some object of the JSON text holds twice, which JSON.parse hides; null if there is none. `text` must be valid JSON. */
-function findDuplicateKey(text: string): string | null {
+export function findDuplicateKey(text: string): string | null {
   const objects: (Set<string> | null)[] = [];
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"(?:\s*:)?|[{}[\]]/g)) {
     if (token === "{") objects.push(new Set());
