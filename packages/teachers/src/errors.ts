@@ -8,9 +8,19 @@ export class TeacherConfigError extends SegError {
   readonly code = "teachers/config";
   /** Key in the file, dotted. */
   readonly field: string;
-  constructor({ field, expected, actual }: { field: string; expected: string; actual: unknown }) {
+  constructor({
+    field,
+    expected,
+    actual,
+    model = "SAM",
+  }: {
+    field: string;
+    expected: string;
+    actual: unknown;
+    model?: string;
+  }) {
     super(
-      `SAM config: "${field}" must be ${expected}, got ${JSON.stringify(actual)}. Use the config.json that was saved with the model.`,
+      `${model} config: "${field}" must be ${expected}, got ${JSON.stringify(actual)}. Use the config.json that was saved with the model.`,
     );
     this.field = field;
   }

@@ -12,7 +12,27 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export {
+  GROUNDING_DINO_SIZES,
+  type GroundingDinoConfig,
+  groundingDinoConfigJson,
+  parseGroundingDinoConfig,
+} from "./grounding-dino/config.js";
+export { ClassNameError, PromptTooLongError } from "./grounding-dino/errors.js";
+export {
+  type EncodedImage,
+  GroundingDino,
+  type GroundingDinoInput,
+  type GroundingDinoLayerOutput,
+  type GroundingDinoOutput,
+  type GroundingDinoProposals,
+  paddedLogits,
+} from "./grounding-dino/grounding-dino.js";
+export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
+export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";
+export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
+export { forwardHeads, headsOf, textOf } from "./grounding-dino/train/detection-heads.js";
 export { type DetectionBatch, type DetectionHeads, DetectionStep } from "./grounding-dino/train/detection-step.js";
 export type { Detections, DetectionTargets } from "./grounding-dino/train/match-costs.js";
 export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assignment.js";
