@@ -117,3 +117,10 @@ function copyPixels(
     }
   }
 }
+
+/** The picture as it is, for evaluation: [S, S, 3]. */
+export function normalisedPixels(image: Uint8Array, side: number): Float32Array {
+  const out = new Float32Array(side * side * 3);
+  copyPixels(image, side, { view: 0, gain: 1 }, out, 0);
+  return out;
+}
