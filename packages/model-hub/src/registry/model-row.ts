@@ -34,16 +34,10 @@ export async function lockModel(
     );
   }
   const [row] = await tx.all(`SELECT * FROM model WHERE name = ?${tx.forUpdate}`, [name]);
-  if (row === undefined) throw unknownModel(name);
+  // A model without versions has no row, and nothing to lock: every change needs a version.
+  if (row === undefined) return { name, versionSeq: 0, lastVersionMs: 0, activeVersion: null, activationSeq: 0 };
   return toModelRow(name, row);
 }
-
-const unknownModel = (model: string): HubError =>
-  new HubError({
-    code: "NOT_FOUND",
-    message: `No version of a model named ${JSON.stringify(model)} is registered.`,
-    details: { model },
-  });
 
 /**
  * The version of that name or alias, not a deleted one.

@@ -93,15 +93,15 @@ export function parseOrThrow<Schema extends z.ZodType>(
 /** A page's cursor: the sequence number below which it starts. */
 export function parseCursor(cursor: string | null | undefined): number | null {
   if (cursor === null || cursor === undefined) return null;
-  const before = Number(Buffer.from(cursor, "base64url").toString("latin1"));
-  if (!Number.isSafeInteger(before) || before < 0) {
+  const decoded = Buffer.from(cursor, "base64url").toString("latin1");
+  if (!/^\d{1,15}$/.test(decoded)) {
     throw new HubError({
       code: "INVALID_REQUEST",
       message: "The cursor is not one that this service gave. Leave it out to start at the newest entry.",
       details: { errors: [{ path: "cursor", message: "not a cursor" }] },
     });
   }
-  return before;
+  return Number(decoded);
 }
 export const writeCursor = (before: number): string => Buffer.from(String(before), "latin1").toString("base64url");
 
