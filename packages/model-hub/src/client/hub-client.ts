@@ -342,6 +342,11 @@ export class HubClient {
     }
   }
 
+  /** `GET /me` */
+  whoAmI({ signal }: CallOptions = {}): Promise<{ name: string; role: "user" | "admin" }> {
+    return this.#get("/me", {}, signal);
+  }
+
   /** `GET /tokens` */
   listTokens({ signal }: CallOptions = {}): Promise<{ tokens: Token[] }> {
     return this.#get("/tokens", {}, signal);

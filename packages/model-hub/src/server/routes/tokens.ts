@@ -2,10 +2,22 @@ import { z } from "zod";
 import { HubError } from "../../errors.js";
 import type { AppDeps } from "../deps.js";
 import { ok, type Route, route } from "../route.js";
-import { CreatedToken, CreateTokenBody, Token, Tokens } from "../schemas/tokens.js";
+import { Caller, CreatedToken, CreateTokenBody, Token, Tokens } from "../schemas/tokens.js";
 
 export function tokenRoutes({ tokens, now = Date.now }: Pick<AppDeps, "tokens" | "now">): Route[] {
   return [
+    route({
+      method: "get",
+      path: "/me",
+      id: "whoAmI",
+      tag: "Tokens",
+      summary: "Whose token this is",
+      access: "user",
+      answers: { 200: { description: "Name and role", schema: Caller } },
+      async handle({ principal: { name, role } }) {
+        return ok({ name, role });
+      },
+    }),
     route({
       method: "get",
       path: "/tokens",

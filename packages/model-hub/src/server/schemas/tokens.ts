@@ -26,3 +26,5 @@ export const CreateTokenBody = component(
     expires_at: z.iso.datetime({ offset: true }).nullish().describe("Default: never"),
   }),
 );
+
+export const Caller = component("Caller", z.object({ name: z.string(), role: z.enum(["user", "admin"]) }));
