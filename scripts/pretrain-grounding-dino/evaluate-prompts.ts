@@ -1,4 +1,11 @@
-import { boxIou, type CocoDataset, type CocoResult, evaluate } from "@seg/coco-dataset";
+import {
+  boxIou,
+  type CocoAnnotation,
+  type CocoDataset,
+  type CocoImage,
+  type CocoResult,
+  evaluate,
+} from "@seg/coco-dataset";
 import {
   type DetectorPrompt,
   type DetectorScene,
@@ -52,8 +59,8 @@ export function questions(
 /** A detection of a phrase counts for the objects of that phrase alone: naming the wrong red thing is wrong. */
 export function scorePrompts(asked: readonly Question[], answers: readonly Answer[]): PromptScores {
   const words = [...new Set(asked.flatMap(({ prompt }) => prompt.phrases.map(({ text }) => lastWord(text))))].sort();
-  const images: CocoDataset["images"] = [];
-  const annotations: CocoDataset["annotations"] = [];
+  const images: CocoImage[] = [];
+  const annotations: CocoAnnotation[] = [];
   const detections: CocoResult[] = [];
   let objects = 0;
   let proposed = 0;

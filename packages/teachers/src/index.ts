@@ -28,12 +28,39 @@ export {
   type GroundingDinoProposals,
   paddedLogits,
 } from "./grounding-dino/grounding-dino.js";
+export { loadGroundingDino } from "./grounding-dino/load.js";
+export {
+  GROUNDING_DINO_PRESETS,
+  type GroundingDinoPreset,
+  groundingDinoTargets,
+} from "./grounding-dino/lora-presets.js";
+export { sampleLevels } from "./grounding-dino/sample-levels.js";
 export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
 export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";
 export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
+export type { DetectorAugmentation } from "./grounding-dino/train/augment-item.js";
+export type { ClassScore } from "./grounding-dino/train/batch-predictor.js";
 export { forwardHeads, headsOf, textOf } from "./grounding-dino/train/detection-heads.js";
 export { type DetectionBatch, type DetectionHeads, DetectionStep } from "./grounding-dino/train/detection-step.js";
+export type { DetectorItem } from "./grounding-dino/train/detector-item.js";
+export type { EncodeCaption } from "./grounding-dino/train/detector-source.js";
+export {
+  type Detection,
+  type DetectorClassScores,
+  type DetectorEvaluation,
+  type DetectorRun,
+  detectionsOf,
+  evaluateGroundingDino,
+  formatDetectorEvaluation,
+  predictItems,
+} from "./grounding-dino/train/evaluate.js";
+export {
+  type DetectorFineTuneEvent,
+  type DetectorFineTuneOptions,
+  type DetectorFineTuneResult,
+  fineTuneGroundingDino,
+} from "./grounding-dino/train/fine-tune.js";
 export type { Detections, DetectionTargets } from "./grounding-dino/train/match-costs.js";
 export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assignment.js";
 export { type DetectionTarget, toCxcywh } from "./grounding-dino/train/targets.js";
