@@ -13,7 +13,8 @@ export function ComparisonTable({
 }) {
   const rows = Object.entries(comparison.metrics).filter(([, { a, b }]) => a !== null && b !== null);
   return (
-    <div class="compare">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+    <section class="compare" aria-label="Comparison" tabIndex={0}>
       {!comparison.comparable && <p class="note warn">Not strictly comparable: {comparison.reasons.join("; ")}</p>}
       <table>
         <thead>
@@ -47,6 +48,6 @@ export function ComparisonTable({
           })}
         </tbody>
       </table>
-    </div>
+    </section>
   );
 }

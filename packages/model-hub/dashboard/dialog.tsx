@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** A modal question; Escape and the first button say no. Focus goes back to where it was by itself. */
 export interface Question {
@@ -12,7 +12,8 @@ export interface Question {
 
 export function ConfirmDialog({ question, onClose }: { question: Question; onClose(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
+  // Before the next key is handled, so that nothing typed ahead goes to the page behind.
+  useLayoutEffect(() => {
     const element = dialog.current;
     const before = document.activeElement;
     element?.showModal();

@@ -1,3 +1,4 @@
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { VersionSummary } from "../src/client/index.js";
 import { metricOf, RATES } from "./metrics.js";
 
@@ -8,8 +9,26 @@ const BOTTOM = 34;
 /** More bars than this side by side cannot be told apart. */
 export const MAX_COMPARED = 4;
 
+/** Narrower than this the labels below the bars would touch. */
+const MIN_GROUP = 84;
+
+/** The width of an element, followed as the window changes. */
+function useWidth() {
+  const ref = useRef<HTMLElement>(null);
+  const [width, setWidth] = useState(0);
+  useEffect(() => {
+    const element = ref.current;
+    if (element === null) return;
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
+    observer.observe(element);
+    return () => observer.disconnect();
+  });
+  return { ref, width };
+}
+
 /** Rates of up to four versions as grouped bars, and the same numbers as a table for those who do not see them. */
 export function MetricChart({ versions }: { versions: readonly VersionSummary[] }) {
+  const { ref, width: available } = useWidth();
   const metrics = RATES.filter(({ key }) => versions.some((version) => metricOf(version, key) !== null));
   if (versions.length === 0 || metrics.length === 0) {
     return <p class="muted empty">Select versions in the table to compare their metrics.</p>;
@@ -18,13 +37,13 @@ export function MetricChart({ versions }: { versions: readonly VersionSummary[] 
   // Bars that are all near 100 % differ in the last percent: begin the axis lower, and say so.
   const low = Math.max(0, Math.floor(10 * (Math.min(...values) - 0.05)) / 10);
   const from = low < 0.5 ? 0 : low;
-  const group = 112;
+  const group = Math.max(MIN_GROUP, Math.floor((available - LEFT - 8) / metrics.length));
   const width = LEFT + metrics.length * group + 8;
   const plot = HEIGHT - TOP - BOTTOM;
   const y = (value: number) => TOP + plot * (1 - (value - from) / (1 - from));
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((t) => from + t * (1 - from));
   const gap = 3;
-  const bar = Math.min(24, (group - 26) / versions.length - gap);
+  const bar = Math.min(30, (group - 22) / versions.length - gap);
   return (
     <figure class="chart">
       <figcaption>
@@ -39,7 +58,7 @@ export function MetricChart({ versions }: { versions: readonly VersionSummary[] 
         </ul>
       </figcaption>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
-      <section class="chart-scroll" aria-label="Chart, scrolls sideways" tabIndex={0}>
+      <section ref={ref} class="chart-scroll" aria-label="Chart, scrolls sideways" tabIndex={0}>
         <svg
           viewBox={`0 0 ${width} ${HEIGHT}`}
           width={width}

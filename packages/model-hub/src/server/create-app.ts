@@ -7,7 +7,6 @@ import { HubError } from "../errors.js";
 import type { Principal } from "../tokens/types.js";
 import { type AppDeps, DEFAULT_LIMITS, type ServerLimits } from "./deps.js";
 import { gate } from "./gate.js";
-import { JobFeed } from "./job-feed.js";
 import { type OpenApiDocument, openApiDocument } from "./openapi.js";
 import { parseInput } from "./parse-input.js";
 import { problemOf, problemResponse } from "./problem.js";
@@ -75,12 +74,11 @@ function addressOf(context: Context, trustedProxies: number): string {
 
 /** Every endpoint of `spec/model-hub.md` 2.8 but those of the pool, the advisor, feedback and sweeps. */
 function routesOf(deps: AppDeps, limits: ServerLimits): Route[] {
-  const feed = new JobFeed(deps.jobs);
   return [
     ...retrainRoutes({ ...deps, limits }),
     ...versionRoutes(deps),
     ...datasetRoutes({ ...deps, limits }),
-    ...jobRoutes({ ...deps, feed }),
+    ...jobRoutes(deps),
     ...tokenRoutes(deps),
   ];
 }

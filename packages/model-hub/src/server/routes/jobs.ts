@@ -3,7 +3,6 @@ import { HubError } from "../../errors.js";
 import type { JobEvent, JobRecord } from "../../jobs/types.js";
 import type { AppDeps } from "../deps.js";
 import { given } from "../given.js";
-import type { JobFeed } from "../job-feed.js";
 import { type Answer, ok, type Route, route } from "../route.js";
 import { PageQuery } from "../schemas/common.js";
 import { Accepted, Job, JobKind, JobPage, JobState } from "../schemas/jobs.js";
@@ -34,11 +33,7 @@ async function* serverEvents(events: AsyncIterable<JobEvent>): AsyncGenerator<Se
 
 const params = z.strictObject({ id: z.string().regex(/^[A-Za-z0-9._:-]{1,128}$/, "name a job") });
 
-export function jobRoutes({
-  jobs,
-  feed,
-  heartbeatMs,
-}: Pick<AppDeps, "jobs" | "heartbeatMs"> & { feed: JobFeed }): Route[] {
+export function jobRoutes({ jobs, heartbeatMs }: Pick<AppDeps, "jobs" | "heartbeatMs">): Route[] {
   return [
     route({
       method: "get",
@@ -92,7 +87,7 @@ export function jobRoutes({
         // Before the stream begins, so that an unknown job is a 404 and no empty stream.
         await jobs.get(id);
         const gone = new AbortController();
-        const events = serverEvents(feed.follow(id, { after, signal: gone.signal }));
+        const events = serverEvents(jobs.watch(id, { after, signal: gone.signal }));
         return eventStream({ events, onClose: () => gone.abort(), ...given({ heartbeatMs }) });
       },
     }),

@@ -1,0 +1,115 @@
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import type { DatasetStorePort } from "../src/datasets/types.js";
+import type { JobWorker } from "../src/jobs/job-worker.js";
+import { SqlJobQueue } from "../src/jobs/sql-job-queue.js";
+import type { AuditEntry } from "../src/server/audit.js";
+import { createApp } from "../src/server/create-app.js";
+import type { AppDeps, ServerFault } from "../src/server/deps.js";
+import { openDatabase } from "../src/sql/open-database.js";
+import { Authenticator } from "../src/tokens/authenticator.js";
+import type { JwtVerifier } from "../src/tokens/jwt-verifier.js";
+import { TokenStore } from "../src/tokens/token-store.js";
+import type { RetrainServicePort } from "../src/training/types.js";
+import { fakeDatasets, fakeRetrain } from "./fake-training.js";
+import { openRegistry } from "./open-registry.js";
+
+/** A hub with its HTTP application: SQLite and folders below `root`, one worker, tokens of both roles. */
+export async function openApp({
+  root: parent,
+  jwt = null,
+  deps = {},
+  now,
+}: {
+  root: string;
+  jwt?: JwtVerifier | null;
+  deps?: Partial<AppDeps>;
+  now?: () => number;
+}) {
+  mkdirSync(parent, { recursive: true });
+  const root = mkdtempSync(join(parent, "hub-"));
+  const sql = await openDatabase(join(root, "registry.sqlite"));
+  const { registry, events, store } = openRegistry({ sql, root });
+  const jobs = new SqlJobQueue({ sql, events, pollMs: 20 });
+  const tokens = new TokenStore({ sql, ...(now === undefined ? {} : { now }) });
+  const datasets: DatasetStorePort = fakeDatasets();
+  const retrain = fakeRetrain({ registry, jobs, datasets });
+  retrain.worker.start();
+  const audit: AuditEntry[] = [];
+  const faults: ServerFault[] = [];
+  const app = createApp({
+    registry,
+    jobs,
+    retrain,
+    datasets,
+    tokens,
+    authenticator: new Authenticator({ tokens, jwt }),
+    audit: {
+      async append(entry) {
+        audit.push(entry);
+      },
+    },
+    uploadDirectory: join(root, "uploads"),
+    onFault: (fault) => faults.push(fault),
+    limits: { requestsPerMinute: 1_000_000, failedAuthsPerMinute: 1_000_000, ...deps.limits },
+    ...(now === undefined ? {} : { now }),
+    ...Object.fromEntries(Object.entries(deps).filter(([key]) => key !== "limits")),
+  });
+  const admin = (await tokens.create({ name: "ana", role: "admin" })).token;
+  const user = (await tokens.create({ name: "ulla", role: "user" })).token;
+  return {
+    root,
+    app,
+    sql,
+    registry,
+    store,
+    jobs,
+    tokens,
+    datasets,
+    retrain,
+    audit,
+    faults,
+    admin,
+    user,
+    /** One request to the application, without a socket. */
+    call(
+      method: string,
+      path: string,
+      {
+        token = admin,
+        json,
+        body,
+        headers = {},
+      }: {
+        token?: string | null;
+        json?: unknown;
+        body?: string | Uint8Array | FormData | ReadableStream<Uint8Array>;
+        headers?: Record<string, string>;
+      } = {},
+    ): Promise<Response> {
+      return Promise.resolve(
+        app.fetch(
+          new Request(`http://hub.test${path}`, {
+            method,
+            headers: {
+              ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+              ...(json === undefined ? {} : { "content-type": "application/json" }),
+              ...headers,
+            },
+            ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+            ...(body === undefined ? {} : { body }),
+            // A stream as a body goes one way at a time.
+            ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
+          } as RequestInit),
+        ),
+      );
+    },
+    async close() {
+      await retrain.worker.stop();
+      await jobs.close();
+      await sql.close();
+    },
+  };
+}
+
+export type TestHub = Awaited<ReturnType<typeof openApp>>;
