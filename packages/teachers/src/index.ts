@@ -44,6 +44,10 @@ export type { ClassScore } from "./grounding-dino/train/batch-predictor.js";
 export { forwardHeads, headsOf, textOf } from "./grounding-dino/train/detection-heads.js";
 export { type DetectionBatch, type DetectionHeads, DetectionStep } from "./grounding-dino/train/detection-step.js";
 export type { DetectorItem } from "./grounding-dino/train/detector-item.js";
+export {
+  type GroundingDinoProcessor,
+  loadGroundingDinoProcessor,
+} from "./grounding-dino/train/detector-processor.js";
 export type { EncodeCaption } from "./grounding-dino/train/detector-source.js";
 export {
   type Detection,
@@ -65,7 +69,13 @@ export type { Detections, DetectionTargets } from "./grounding-dino/train/match-
 export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assignment.js";
 export { type DetectionTarget, toCxcywh } from "./grounding-dino/train/targets.js";
 export { MAX_TRAINING_PHRASES, trainingPhrases } from "./grounding-dino/train/training-phrases.js";
-export { type LoadedTeachers, loadTeachers, pretrainedSamDirectory } from "./load-teachers.js";
+export {
+  type LoadedTeachers,
+  type LoadTeachersOptions,
+  loadTeachers,
+  pretrainedGroundingDinoDirectory,
+  pretrainedSamDirectory,
+} from "./load-teachers.js";
 export { bitmapIou, trivialMask } from "./sam/baselines.js";
 export {
   embeddingSide,

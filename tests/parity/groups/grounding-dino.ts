@@ -1,0 +1,244 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { readSafetensors, type SafetensorsFile } from "@seg/nn";
+import {
+  type GroundingDino,
+  type GroundingDinoOutput,
+  loadGroundingDino,
+  paddedLogits,
+  phraseColumns,
+  sampleLevels,
+  type TextTensors,
+  textBatch,
+  textBlocks,
+  textTensors,
+} from "@seg/teachers";
+import * as tf from "@tensorflow/tfjs";
+
+/** Receives the outcome of every comparison. */
+export interface ParityCheck {
+  ok(name: string, pass: boolean, detail?: string): void;
+  skip(name: string, reason: string): void;
+}
+
+interface Tolerance {
+  readonly atol: number;
+  readonly rtol: number;
+  /** Relative to the largest finite value of the tensor. */
+  readonly scaled?: number;
+}
+
+// teachers-lora.md 5: every stage within 1e-5 of its largest value; README "How to compare": logits 1e-4 of their scale, boxes 2e-5,
+// gradients 1e-3 relative and 1e-5 absolute.
+const STAGE: Tolerance = { atol: 1e-5, rtol: 0, scaled: 1e-5 };
+const BOXES: Tolerance = { atol: 2e-5, rtol: 0 };
+const EXACT: Tolerance = { atol: 0, rtol: 0 };
+const GRADIENTS: Tolerance = { atol: 1e-5, rtol: 1e-3 };
+
+/** Compares every recorded stage of a Grounding DINO model with ours; `dir` is laid out as fixtures/grounding-dino/README.md describes. */
+export async function run(dir: string, check: ParityCheck): Promise<void> {
+  await compareSampling(join(dir, "msda.safetensors"), check);
+  const model = loadGroundingDino(join(dir, "model"));
+  try {
+    await compareForward(model, dir, check);
+    await compareSingle(model, dir, check);
+  } finally {
+    model.dispose();
+  }
+}
+
+/** Integers become float32: ids and indices stay exact below 2^24. */
+function load(file: SafetensorsFile, name: string): tf.Tensor {
+  const { shape, data } = file.tensor(name);
+  return tf.tensor(data instanceof BigInt64Array ? Float32Array.from(data, Number) : data, [...shape], "float32");
+}
+
+function pixelsOf(file: SafetensorsFile, name: string): tf.Tensor4D {
+  return tf.tidy(() => tf.transpose(load(file, name), [0, 2, 3, 1]) as tf.Tensor4D);
+}
+
+/** Captions without their padding, as the masks say. */
+function captions(file: SafetensorsFile, ids: string, mask: string | null): number[][] {
+  const { shape, data } = file.tensor(ids);
+  const real = mask === null ? null : file.tensor(mask).data;
+  const [batch = 0, length = 0] = shape;
+  return Array.from({ length: batch }, (_, b) =>
+    Array.from({ length }, (_, i) => b * length + i)
+      .filter((i) => real === null || Number(real[i]) === 1)
+      .map((i) => Number(data[i])),
+  );
+}
+
+/** What the recorded files call each tensor of a forward pass. */
+function named(output: GroundingDinoOutput, model: GroundingDino, text: TextTensors): Map<string, tf.Tensor> {
+  const { layers, proposals, encoded } = output;
+  const { maxTextLength } = model.config;
+  const last = layers[layers.length - 1]!;
+  const stack = (of: (layer: (typeof layers)[number]) => tf.Tensor) => tf.stack(layers.map(of), 1);
+  const queries = model.model.query_position_embeddings.weight.value();
+  const batch = encoded.text.shape[0];
+  const tiled = tf.tile(tf.expandDims(queries, 0), [batch, 1, 1]);
+  const pad = (x: tf.Tensor) => paddedLogits(x as tf.Tensor3D, text.textMask, maxTextLength);
+  return new Map<string, tf.Tensor>([
+    ["logits", pad(last.tokenLogits)],
+    ["pred_boxes", last.boxes],
+    ["decoder.hidden_states", stack(({ hidden }) => hidden)],
+    ["decoder.reference_points", stack(({ refined }) => refined)],
+    ["encoder.last_text", encoded.text],
+    ["encoder.last_vision", encoded.vision],
+    ["proposals.class_logits", pad(proposals.tokenLogits)],
+    ["proposals.coord_logits", proposals.coordLogits],
+    ["proposals.topk_indices", proposals.topkIndices],
+    ["proposals.topk_scores", proposals.topkScores],
+    ["proposals.init_reference_points", proposals.boxes],
+    ["proposals.encoder_pred_boxes", proposals.boxes],
+    // The library scores the query embeddings against the text before the encoder.
+    ["proposals.encoder_logits", pad(tf.matMul(tiled, encoded.projectedText, false, true))],
+    ["text.position_ids", text.positionIds],
+    ["text.self_attention_mask", text.blockMask],
+  ]);
+}
+
+function toleranceOf(name: string): Tolerance {
+  if (/topk_indices|position_ids|self_attention_mask|backbone_masks/.test(name)) return EXACT;
+  if (/boxes|reference_points/.test(name)) return BOXES;
+  return STAGE;
+}
+
+async function compareForward(model: GroundingDino, dir: string, check: ParityCheck): Promise<void> {
+  const inputs = readSafetensors(join(dir, "inputs.safetensors"));
+  const golden = readSafetensors(join(dir, "outputs.safetensors"));
+  const pixels = pixelsOf(inputs, "pixel_values");
+  const pixelMask = load(inputs, "pixel_mask") as tf.Tensor3D;
+  const host = textBatch(captions(inputs, "input_ids", "attention_mask"), {
+    length: inputs.info("input_ids").shape[1]!,
+  });
+  const text = textTensors(host);
+  const types = inputs.has("token_type_ids") ? tf.cast(load(inputs, "token_type_ids"), "int32") : null;
+  const traced = new Map<string, tf.Tensor>();
+  const trace = (name: string, tensor: tf.Tensor) => traced.set(name, tf.keep(tensor.clone()));
+  const input = { pixels, pixelMask, text, ...(types && { tokenTypeIds: types as tf.Tensor2D }) };
+  const outputs = tf.tidy(() => {
+    const result = named(model.forward(input, { trace }), model, text);
+    return [...result].map(([name, tensor]) => [name, tf.keep(tensor.clone())] as const);
+  });
+  const actual = new Map([...traced, ...outputs]);
+  for (const name of golden.names()) {
+    await compare(check, name, golden.tensor(name), actual.get(name), toleranceOf(name));
+  }
+  tf.dispose([...actual.values(), pixels, pixelMask, ...Object.values(text), ...(types ? [types] : [])]);
+}
+
+/** One image without padding, and token types that are not 0. */
+async function compareSingle(model: GroundingDino, dir: string, check: ParityCheck): Promise<void> {
+  const path = join(dir, "single.safetensors");
+  if (!existsSync(path)) return check.skip("single", "no single.safetensors");
+  const golden = readSafetensors(path);
+  const pixels = pixelsOf(golden, "in.pixel_values");
+  const text = textTensors(textBatch(captions(golden, "in.input_ids", null)));
+  const types = tf.cast(load(golden, "in.token_type_ids"), "int32") as tf.Tensor2D;
+  const actual = new Map(
+    tf.tidy(() =>
+      [...named(model.forward({ pixels, text, tokenTypeIds: types }), model, text)].map(
+        ([name, tensor]) => [name, tf.keep(tensor.clone())] as const,
+      ),
+    ),
+  );
+  for (const name of golden.names()) {
+    if (name.startsWith("in.")) continue;
+    await compare(check, `single/${name}`, golden.tensor(name), actual.get(name), toleranceOf(name));
+  }
+  tf.dispose([...actual.values(), pixels, types, ...Object.values(text)]);
+}
+
+/** Deformable sampling alone, forward and backward. */
+async function compareSampling(path: string, check: ParityCheck): Promise<void> {
+  if (!existsSync(path)) return check.skip("msda", "no msda.safetensors");
+  const file = readSafetensors(path);
+  const shapes = Array.from(file.tensor("spatial_shapes").data, Number);
+  const levels = Array.from({ length: shapes.length / 2 }, (_, i) => ({
+    height: shapes[2 * i]!,
+    width: shapes[2 * i + 1]!,
+  }));
+  const [batch, queries, heads, levelCount, points] = file.info("locations").shape as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const inputs = ["value", "locations", "weights"].map((name) => load(file, name));
+  const sizes = tf.tensor(
+    levels.flatMap(({ height, width }) => new Array(points).fill([width, height]).flat()),
+    [levelCount * points, 2],
+  );
+  const sample = (value: tf.Tensor, locations: tf.Tensor, weights: tf.Tensor) => {
+    const flat = tf.reshape(locations, [batch * queries, heads, levelCount * points, 2]);
+    const places = tf.sub(tf.mul(flat, sizes), 0.5);
+    const [x, y] = tf
+      .split(places, 2, 3)
+      .map((part) => tf.reshape(part, [batch, queries, heads, levelCount * points])) as [tf.Tensor4D, tf.Tensor4D];
+    const [, cells = 0, , depth = 0] = value.shape;
+    return sampleLevels({
+      value: tf.reshape(value, [batch, cells, heads * depth]),
+      levels,
+      x,
+      y,
+      weights: tf.reshape(weights, [batch, queries, heads, levelCount * points]),
+    }) as tf.Tensor;
+  };
+  const output = tf.tidy(() => sample(...(inputs as [tf.Tensor, tf.Tensor, tf.Tensor])));
+  await compare(check, "msda/output", file.tensor("output"), output, STAGE);
+  const dy = load(file, "grad_output");
+  const gradients = tf.tidy(() => tf.grads((...args: tf.Tensor[]) => sample(args[0]!, args[1]!, args[2]!))(inputs, dy));
+  for (const [i, name] of ["grad_value", "grad_locations", "grad_weights"].entries()) {
+    await compare(check, `msda/${name}`, file.tensor(name), gradients[i], GRADIENTS);
+  }
+  tf.dispose([...inputs, ...gradients, output, sizes, dy]);
+}
+
+/** Ours are channels last and broadcast over the batch; some of the recorded maps are channels first. */
+function align(tensor: tf.Tensor, shape: readonly number[]): tf.Tensor {
+  return tf.tidy(() => {
+    let x = tf.cast(tensor, "float32");
+    if (x.rank === 4 && shape.length === 4 && x.shape.some((d, i) => d !== shape[i])) x = tf.transpose(x, [0, 3, 1, 2]);
+    if (x.shape[0] === 1 && shape[0]! > 1) x = tf.tile(x, [shape[0]!, ...x.shape.slice(1).map(() => 1)]);
+    const size = shape.reduce((a, b) => a * b, 1);
+    return x.size === size ? tf.reshape(x, [...shape]) : tf.clone(x);
+  });
+}
+
+async function compare(
+  check: ParityCheck,
+  label: string,
+  { shape, data }: { readonly shape: readonly number[]; readonly data: ArrayLike<number | bigint> },
+  actual: tf.Tensor | undefined,
+  { atol, rtol, scaled = 0 }: Tolerance,
+): Promise<void> {
+  if (!actual) return check.skip(label, "not exposed by the model");
+  const aligned = align(actual, shape);
+  const values = await aligned.data();
+  aligned.dispose();
+  const expected = Array.from(data, Number);
+  if (values.length !== expected.length) {
+    return check.ok(label, false, `shape [${actual.shape}], expected [${shape}]`);
+  }
+  const scale = expected.reduce((max, v) => (Number.isFinite(v) ? Math.max(max, Math.abs(v)) : max), 0);
+  let worst = 0;
+  let at = 0;
+  for (let i = 0; i < expected.length; i++) {
+    if (values[i] === expected[i]) continue;
+    const limit = atol + rtol * Math.abs(expected[i]!) + scaled * scale;
+    const ratio = Math.abs(values[i]! - expected[i]!) / limit;
+    if (!(ratio <= worst)) {
+      worst = Number.isNaN(ratio) ? Number.POSITIVE_INFINITY : ratio;
+      at = i;
+    }
+  }
+  const detail = `worst element ${at}: ${values[at]} for ${expected[at]}, ${worst.toFixed(3)} x tolerance`;
+  check.ok(label, worst <= 1, detail);
+}
+
+void phraseColumns;
+void textBlocks;
+void readFileSync;
