@@ -1,3 +1,10 @@
 import { preset } from "../../tsup.preset.js";
 
-export default preset({ entry: { index: "src/index.ts" } });
+export default preset({
+  entry: {
+    index: "src/index.ts",
+    server: "src/server/index.ts",
+    client: "src/client/index.ts",
+    testing: "src/testing/index.ts",
+  },
+});

@@ -21,7 +21,7 @@ export function ActiveCard({
       </section>
     );
   }
-  const tiles = METRICS.filter(({ key }) => metricOf(active, key) !== null);
+  const tiles = METRICS.filter(({ key }) => key !== "size_bytes" && metricOf(active, key) !== null);
   return (
     <section class="card active-card" aria-labelledby="active-title">
       <div class="card-head">

@@ -336,7 +336,7 @@ function Dashboard({
             onAsk={setQuestion}
             onStarted={() => {
               loadJobs()
-                .then(() => document.getElementById("main")?.scrollIntoView({ block: "start" }))
+                .then(() => window.scrollTo({ top: 0 }))
                 .catch((error: unknown) => fail("The run could not be shown", error));
             }}
             onDataChange={loadData}

@@ -1,5 +1,8 @@
 import type { Comparison } from "../src/client/index.js";
-import { metricView } from "./metrics.js";
+import { metricView, RATES } from "./metrics.js";
+
+/** What decides; times and sizes stand in the table of versions. */
+const QUALITY: ReadonlySet<string> = new Set([...RATES.map(({ key }) => key), "loss"]);
 
 const signed = (delta: number, text: string): string => (delta > 0 ? `+${text}` : delta < 0 ? `−${text}` : text);
 
@@ -11,7 +14,9 @@ export function ComparisonTable({
   comparison: Comparison;
   names?: readonly string[];
 }) {
-  const rows = Object.entries(comparison.metrics).filter(([, { a, b }]) => a !== null && b !== null);
+  const rows = Object.entries(comparison.metrics).filter(
+    ([key, { a, b }]) => QUALITY.has(key) && a !== null && b !== null,
+  );
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
     <section class="compare" aria-label="Comparison" tabIndex={0}>

@@ -87,7 +87,7 @@ export function JobPanel({
         <span class="muted">
           {progress?.eta_s === null || progress?.eta_s === undefined
             ? "remaining time not known yet"
-            : `${formatDuration(progress.eta_s)} left`}
+            : `${formatDuration(Math.ceil(progress.eta_s))} left`}
         </span>
       </div>
       <div class="bar-row">

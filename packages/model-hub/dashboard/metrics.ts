@@ -1,5 +1,5 @@
 import type { VersionSummary } from "../src/client/index.js";
-import { formatCount, formatDecimal, formatDuration, formatPercent } from "../src/dashboard/format.js";
+import { formatBytes, formatCount, formatDecimal, formatDuration, formatPercent } from "../src/dashboard/format.js";
 
 type Metrics = VersionSummary["metrics"];
 
@@ -26,6 +26,7 @@ const OTHERS: readonly MetricView[] = [
   { key: "training_samples", label: "Samples", format: formatCount },
   { key: "training_time", label: "Training time", format: formatDuration },
   { key: "latency_ms", label: "Latency, ms", format: (v) => formatDecimal(v, 1) },
+  { key: "size_bytes", label: "Size", format: formatBytes },
 ];
 
 export const METRICS: readonly MetricView[] = [...RATES, ...OTHERS];

@@ -212,7 +212,7 @@ export function RetrainForm({
             <SliderField
               id="hidden"
               label="Hidden size"
-              hint={`Capacity of the trainable part, 1 to ${trainer.max_hidden_size}`}
+              hint={`Trainable capacity, 1 to ${trainer.max_hidden_size}`}
               scale={powerScale({ min: 1, max: trainer.max_hidden_size })}
               value={fields.hidden_size}
               fallback={trainer.defaults.hidden_size}

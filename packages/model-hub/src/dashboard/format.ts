@@ -15,7 +15,7 @@ export const formatCount = (value: number | null | undefined): string =>
 /** 75 -> "1 min 15 s"; 45 -> "45 s"; 7300 -> "2 h 2 min" */
 export function formatDuration(seconds: number | null | undefined): string {
   if (seconds === null || seconds === undefined) return UNKNOWN;
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 10) return `${Number(seconds.toFixed(1))} s`;
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 === 0 ? "" : ` ${whole % 60} s`}`;
