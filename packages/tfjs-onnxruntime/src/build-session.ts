@@ -70,21 +70,25 @@ export function lowerGraph({
 
 /**
  * Lowers recorded nodes, makes room in the cache and loads a session.
+ * @param finish - last rewrite of the lowered graph
  * @throws {@link EngineError} `ENGINE_COMPILE`, `ENGINE_GRAPH_TOO_LARGE`, `ENGINE_MEMORY`, `ENGINE_UNSUPPORTED`, `ENGINE_PROVIDER`
  */
-export function buildSession(graph: {
-  nodes: readonly RecordedNode[];
-  roots: readonly Value[];
-  sources: readonly Value[];
-  constantOf?: (value: Value) => HostData | null;
-}): LoweredGraph & { readonly session: Session; readonly bytes: number } {
+export function buildSession<Graph extends { readonly model: Model }>(
+  graph: {
+    nodes: readonly RecordedNode[];
+    roots: readonly Value[];
+    sources: readonly Value[];
+    constantOf?: (value: Value) => HostData | null;
+  },
+  finish: (lowered: LoweredGraph) => Graph,
+): Graph & { readonly session: Session; readonly bytes: number } {
   const start = performance.now();
   const { constantOf = () => null } = graph;
   const constantBytes = graph.sources.reduce((sum, value) => sum + (constantOf(value)?.byteLength ?? 0), 0);
   const bytes = peakBytes(graph.nodes, graph.roots) + constantBytes;
   assertWithinLimits({ nodes: graph.nodes, sources: graph.sources, bytes });
   makeRoom(bytes);
-  const lowered = lowerGraph(graph);
+  const lowered = finish(lowerGraph(graph));
   let session: Session;
   try {
     // A pool per session: threads that a small graph never uses cost milliseconds and memory where there are many.

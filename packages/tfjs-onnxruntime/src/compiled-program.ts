@@ -5,6 +5,7 @@ import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, hostValue, type RecordedNode, type Value } from "./graph.js";
+import { type PackedGraph, packState } from "./pack-state.js";
 import { Promotion } from "./promotion.js";
 import { hostOf, type Recording } from "./record-call.js";
 import { assertSync, resultData, runSession } from "./run-session.js";
@@ -29,8 +30,11 @@ type Binding =
 type Output = { readonly kind: "computed"; readonly index: number } | Binding;
 
 interface Loaded extends Compiled {
-  readonly feeds: readonly { readonly name: string; readonly binding: Binding; readonly value: Value }[];
+  readonly graph: PackedGraph;
+  /** Names of everything that is fetched. */
   readonly outputs: readonly string[];
+  /** Filled with the small inputs before each run: the runtime reads it during the run only. */
+  readonly vector: Float32Array;
 }
 
 /** A recorded call that can be repeated with other data. */
@@ -102,12 +106,24 @@ export class CompiledProgram<Result> {
   /** Data of the roots. */
   #compute(hostOfBinding: (binding: Binding) => HostData): HostData[] {
     const loaded = this.#load(hostOfBinding);
+    const { graph, outputs, vector } = loaded;
+    const { input, output } = graph;
+    const hostOfValue = (value: Value) => hostOfBinding(this.#bind(value));
     const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
-    for (const { name, binding, value } of loaded.feeds) {
-      feeds[name] = ortTensor(value.dtype, hostOfBinding(binding), value.shape);
+    for (const { name, value } of graph.feeds) feeds[name] = ortTensor(value.dtype, hostOfValue(value), value.shape);
+    if (input) {
+      for (const { key, offset } of input.parts) vector.set(hostOfValue(key), offset);
+      feeds[input.name] = ortTensor("float32", vector, [input.length]);
     }
-    const results = runSession(loaded, feeds, this.#nodes);
-    return this.#recording.roots.map((root, i) => resultData(results, loaded.outputs[i]!, root));
+    const results = runSession({ session: loaded.session, outputs }, feeds, this.#nodes);
+    const { roots } = this.#recording;
+    const computed = new Array<HostData>(roots.length);
+    for (const { name, root } of graph.fetches) computed[root] = resultData(results, name, roots[root]!);
+    if (output) {
+      const values = results[output.name]!.data as Float32Array;
+      for (const { key, offset, length } of output.parts) computed[key] = values.subarray(offset, offset + length);
+    }
+    return computed;
   }
 
   /** The graph with standard operators only. */
@@ -135,13 +151,17 @@ export class CompiledProgram<Result> {
         if (binding.kind === "constant") return engineConfig().passes.constants ? value.host : null;
         return promoted.has(value) ? hostOfBinding(binding) : null;
       };
-      const graph = { nodes: this.#nodes, roots: this.#recording.roots, sources: this.#sources, constantOf };
-      const { session, bytes, feeds, outputs } = buildSession(graph);
+      const { roots } = this.#recording;
+      const { session, bytes, ...graph } = buildSession(
+        { nodes: this.#nodes, roots, sources: this.#sources, constantOf },
+        (lowered) => packState(lowered, roots),
+      );
       this.#loaded = {
         session,
         bytes,
-        outputs,
-        feeds: feeds.map(({ name, value }) => ({ name, value, binding: this.#bind(value) })),
+        graph,
+        outputs: [...graph.fetches.map(({ name }) => name), ...(graph.output ? [graph.output.name] : [])],
+        vector: new Float32Array(graph.input?.length ?? 0),
         forget: () => {
           this.#loaded = null;
         },

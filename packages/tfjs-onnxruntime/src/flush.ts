@@ -73,7 +73,7 @@ function compile({
   const position = new Map(sources.map((value, i) => [value, i]));
   const { constants } = promotion;
   const constantOf = (value: Value) => (constants.has(position.get(value)!) ? value.host : null);
-  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources, constantOf });
+  const { session, bytes, feeds, outputs } = buildSession({ nodes, roots, sources, constantOf }, (lowered) => lowered);
   const compiled: CachedGraph = {
     session,
     bytes,

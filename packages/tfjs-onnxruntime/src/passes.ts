@@ -14,6 +14,8 @@ export interface Passes {
   readonly matmulTransposes: boolean;
   /** What a compiled function makes from nothing becomes an initializer, so that the runtime folds it; off: it is fed. */
   readonly constants: boolean;
+  /** Small inputs and outputs of a compiled function are bound as one vector each. */
+  readonly packedState: boolean;
 }
 
 export const ALL_PASSES: Passes = {
@@ -24,6 +26,7 @@ export const ALL_PASSES: Passes = {
   channelScale: true,
   matmulTransposes: true,
   constants: true,
+  packedState: true,
 };
 
 /** What is wrong with a value of `configure({ passes })`, null if nothing. */

@@ -21,6 +21,7 @@ export function adamw(
   grad: usize,
   m: usize,
   v: usize,
+  next: usize,
   count: i32,
   scale: f64,
   beta1: f64,
@@ -60,7 +61,7 @@ export function adamw(
     );
     v128.store(m + i, join(mean0, mean1));
     v128.store(v + i, join(square0, square1));
-    v128.store(value + i, join(next0, next1));
+    v128.store(next + i, join(next0, next1));
   }
 }
 
@@ -73,6 +74,7 @@ export function sgd(
   value: usize,
   grad: usize,
   buffer: usize,
+  next: usize,
   count: i32,
   scale: f64,
   decay: f64,
@@ -101,7 +103,7 @@ export function sgd(
       b1 = f64x2.add(f64x2.mul(vCarry, high(b4)), d1);
       v128.store(buffer + i, join(b0, b1));
     }
-    v128.store(value + i, join(sgdHalf(p0, d0, b0, vLr, vMu, nesterov), sgdHalf(p1, d1, b1, vLr, vMu, nesterov)));
+    v128.store(next + i, join(sgdHalf(p0, d0, b0, vLr, vMu, nesterov), sgdHalf(p1, d1, b1, vLr, vMu, nesterov)));
   }
 }
 

@@ -1,5 +1,5 @@
 import { type Buffer, Counter, type Module, Parameter, type StateDict } from "@seg/nn";
-import { kernels } from "./kernels/kernels.js";
+import { kernels, type ResidentKernels, type VectorKernels } from "./kernels/kernels.js";
 
 /**
  * Exponential moving average of a model: e += (1 - d)(m - e) with d = decay (1 - exp(-updates / tau)), over trainable parameters and
@@ -13,6 +13,7 @@ export class Ema {
   readonly #model: Module;
   readonly #values = new Map<string, Float32Array>();
   readonly #leaves = new Map<string, Parameter | Buffer>();
+  #kernels: VectorKernels = kernels;
 
   constructor(model: Module, { decay = 0.9999, tau = 2000 }: { decay?: number; tau?: number } = {}) {
     this.decay = decay;
@@ -33,12 +34,27 @@ export class Ema {
     return decay * (1 - Math.exp(-updates / tau));
   }
 
+  /** Elements of each averaged tensor. */
+  get lengths(): number[] {
+    return Array.from(this.#values.values(), (values) => values.length);
+  }
+
+  /** Keeps the average in the memory of `kernels` from now on, and lets them compute. */
+  moveTo(kernels: ResidentKernels): void {
+    this.#kernels = kernels;
+    for (const [path, values] of this.#values) {
+      const moved = kernels.allocate(values.length);
+      moved.set(values);
+      this.#values.set(path, moved);
+    }
+  }
+
   /** Moves the average towards the model's current values. */
   update(): void {
     this.updates += 1;
     const rate = 1 - Ema.decayAt(this.updates, this);
     for (const [path, leaf] of this.#leaves) {
-      kernels.moveTowards(this.#values.get(path)!, leaf.data(), rate);
+      this.#kernels.moveTowards(this.#values.get(path)!, leaf.data(), rate);
     }
   }
 

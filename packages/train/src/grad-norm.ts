@@ -1,5 +1,5 @@
 import { NonFiniteGradientError } from "./errors.js";
-import { kernels } from "./kernels/kernels.js";
+import { kernels as commonKernels, type VectorKernels } from "./kernels/kernels.js";
 
 /** `clip.*` of a training configuration. */
 export interface ClipOptions {
@@ -23,7 +23,11 @@ export interface GradStats {
 /** Global norm, largest and mean magnitude, summed in fp64. Not finite if any gradient is not finite. */
 export function gradStats(
   grads: ReadonlyMap<string, Float32Array>,
-  { normType = 2, scale = 1 }: { normType?: number; scale?: number } = {},
+  {
+    normType = 2,
+    scale = 1,
+    kernels = commonKernels,
+  }: { normType?: number; scale?: number; kernels?: VectorKernels } = {},
 ): GradStats {
   const { squares, sum, max } = kernels.magnitudes(grads.values());
   // NaN never wins a comparison, so `max` misses it; the sum does not.

@@ -1,4 +1,4 @@
-import { kernels } from "./kernels/kernels.js";
+import { kernels as commonKernels, type VectorKernels } from "./kernels/kernels.js";
 import type { ParameterGroup } from "./param-groups.js";
 
 /**
@@ -25,6 +25,8 @@ export interface UpdateInput {
   readonly momentum?: number;
   /** Where new values go; must not be the array given in `params`. @defaultValue a fresh array */
   readonly target?: (name: string, length: number) => Float32Array;
+  /** What computes; arrays in the memory of these kernels are worked on in place. @defaultValue kernels without memory */
+  readonly kernels?: VectorKernels;
 }
 
 /** An optimiser as two functions; all its memory is the state. Arithmetic is in fp64, stored as fp32. */
@@ -32,17 +34,28 @@ export interface Optimizer {
   readonly kind: "adamw" | "sgd";
   /** Hyper-parameters under their names in configuration files. */
   readonly options: Readonly<Record<string, number | boolean | readonly number[]>>;
-  /** Zeroed slots. */
-  init(params: ParameterValues): OptimizerState;
+  /**
+   * Zeroed slots.
+   * @param allocate - gives zeroed arrays @defaultValue ordinary memory
+   */
+  init(params: ParameterValues, allocate?: (length: number) => Float32Array): OptimizerState;
   /** New values of the parameters that have a gradient. */
   update(input: UpdateInput): Map<string, Float32Array>;
 }
 
-function slot(state: OptimizerState, name: string, parameter: string, length: number): Float32Array {
+const ordinary = (length: number): Float32Array => new Float32Array(length);
+
+function slot(
+  state: OptimizerState,
+  name: string,
+  parameter: string,
+  length: number,
+  allocate = ordinary,
+): Float32Array {
   const key = `${name}/${parameter}`;
   let values = state.get(key);
   if (values === undefined) {
-    values = new Float32Array(length);
+    values = allocate(length);
     state.set(key, values);
   }
   if (values.length !== length) {
@@ -102,16 +115,17 @@ export function adamw({
   return {
     kind: "adamw",
     options: { betas, eps, weight_decay: weightDecay },
-    init(params) {
+    init(params, allocate) {
       const state: OptimizerState = new Map();
       for (const [name, { data }] of params) {
-        slot(state, "exp_avg", name, data.length);
-        slot(state, "exp_avg_sq", name, data.length);
+        slot(state, "exp_avg", name, data.length, allocate);
+        slot(state, "exp_avg_sq", name, data.length, allocate);
         slot(state, "step", name, 1);
       }
       return state;
     },
     update(input) {
+      const { kernels = commonKernels } = input;
       const scale = input.gradScale ?? 1;
       const beta1 = input.momentum ?? betas[0];
       const beta2 = betas[1];
@@ -150,16 +164,17 @@ export function sgd({
   return {
     kind: "sgd",
     options: { momentum, nesterov, weight_decay: weightDecay },
-    init(params) {
+    init(params, allocate) {
       const state: OptimizerState = new Map();
       if (momentum === 0) return state;
       for (const [name, { data }] of params) {
-        slot(state, "momentum_buffer", name, data.length);
+        slot(state, "momentum_buffer", name, data.length, allocate);
         slot(state, "step", name, 1);
       }
       return state;
     },
     update(input) {
+      const { kernels = commonKernels } = input;
       const scale = input.gradScale ?? 1;
       // A warm-up may lead the momentum to its value; whether buffers exist is decided by the configured one.
       const mu = input.momentum ?? momentum;

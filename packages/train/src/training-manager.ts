@@ -5,6 +5,7 @@ import type { JsonObject } from "./config.js";
 import type { Ema } from "./ema.js";
 import { NonFiniteGradientError, NonFiniteLossError } from "./errors.js";
 import { type ClipOptions, clipCoefficient, findNonFinite, type GradStats, gradStats } from "./grad-norm.js";
+import { type ResidentKernels, residentKernels } from "./kernels/kernels.js";
 import type { LossScaler, LossScalerState } from "./loss-scaler.js";
 import type { Optimizer, OptimizerState } from "./optimizer.js";
 import type { ParameterGroup } from "./param-groups.js";
@@ -94,8 +95,10 @@ export class TrainingManager {
   readonly #accumulated = new Map<string, Float32Array>();
   readonly #sums = new Map<string, Float32Array>();
   readonly #steps = new WeakMap<LossFunction, CompiledStep>();
+  /** Values, slots and average live in its memory: an update reads and writes them in place. */
+  readonly #kernels: ResidentKernels;
   #window = 0;
-  #slots: OptimizerState;
+  readonly #slots: OptimizerState;
   #batches = 0;
   #updates = 0;
 
@@ -113,7 +116,11 @@ export class TrainingManager {
       }
     }
     if (this.#parameters.size === 0) throw new RangeError("No trainable parameter: every group is empty.");
-    this.#slots = options.optimizer.init(this.#values());
+    const lengths = [...this.#parameters.values()].map(({ size }) => size);
+    // Two arrays for the values, two for the slots of the largest optimiser, one for the average.
+    this.#kernels = residentKernels([...lengths, ...lengths, ...lengths, ...lengths, ...(this.ema?.lengths ?? [])]);
+    this.#slots = options.optimizer.init(this.#values(), this.#kernels.allocate);
+    this.ema?.moveTo(this.#kernels);
   }
 
   /** Batches seen so far. */
@@ -212,9 +219,8 @@ export class TrainingManager {
     slots: OptimizerState | null;
     ema: StateDict | null;
   }): void {
-    const fresh = this.optimizer.init(this.#values());
     if (slots) {
-      for (const [key, values] of fresh) {
+      for (const [key, values] of this.#slots) {
         const length = slots.get(key)?.length;
         if (length !== values.length) {
           throw new RangeError(
@@ -222,11 +228,10 @@ export class TrainingManager {
           );
         }
       }
-      for (const [key, values] of fresh) values.set(slots.get(key)!);
     }
     if (this.ema && ema) this.ema.load({ state: ema, updates: scalars.emaUpdates ?? 0 });
     if (this.scaler && scalars.scaler) this.scaler.load(scalars.scaler);
-    this.#slots = fresh;
+    for (const [key, values] of this.#slots) values.set(slots?.get(key) ?? new Float32Array(values.length));
     this.#batches = scalars.batches;
     this.#updates = scalars.updates;
     this.#window = 0;
@@ -327,7 +332,8 @@ export class TrainingManager {
     { step, unscale }: { step: number; unscale: number },
   ): Pick<StepResult, "gradNorm" | "gradStats" | "updated"> {
     const { clip = null, momentum } = this.#options;
-    const stats = gradStats(grads, { normType: clip?.normType ?? 2, scale: unscale });
+    const kernels = this.#kernels;
+    const stats = gradStats(grads, { normType: clip?.normType ?? 2, scale: unscale, kernels });
     if (!Number.isFinite(stats.norm)) {
       const bad = findNonFinite(grads);
       if (this.scaler) {
@@ -347,6 +353,7 @@ export class TrainingManager {
       gradScale: unscale * (clip ? clipCoefficient(stats.norm, clip.maxNorm) : 1),
       ...(momentum ? { momentum: momentum(step) } : {}),
       target: (name, length) => this.#target(name, length),
+      kernels,
     });
     for (const [name, values] of next) this.#parameters.get(name)!.assign(values);
     this.#updates += 1;
@@ -358,7 +365,8 @@ export class TrainingManager {
   #target(name: string, length: number): Float32Array {
     let pair = this.#buffers.get(name);
     if (pair === undefined) {
-      pair = { arrays: [new Float32Array(length), new Float32Array(length)], next: 0 };
+      const { allocate } = this.#kernels;
+      pair = { arrays: [allocate(length), allocate(length)], next: 0 };
       this.#buffers.set(name, pair);
     }
     const target = pair.arrays[pair.next];

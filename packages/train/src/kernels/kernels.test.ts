@@ -2,6 +2,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { compileKernels } from "../../../../scripts/build-wasm.mjs";
+import { residentKernels } from "./kernels.js";
 import { scalarKernels } from "./scalar.js";
 import { simdKernels } from "./simd.js";
 import { KERNELS_WASM } from "./wasm.js";
@@ -18,24 +19,18 @@ const arrays = (count: number) =>
 const copies = (given: Float32Array[]) => given.map((a) => Float32Array.from(a));
 const wave = (length: number, k: number) => Float32Array.from({ length }, (_, i) => Math.sin(i * k) / k);
 
+const ADAMW = { scale: 0.7, beta1: 0.9, beta2: 0.999, keep: 0.9995, stepSize: 0.013, inverseRoot: 3.2, eps: 1e-8 };
+type Four = [Float32Array, Float32Array, Float32Array, Float32Array];
+
 describe("SIMD and TypeScript kernels give the same bits", () => {
   test("adamw", () => {
-    const constants = {
-      scale: 0.7,
-      beta1: 0.9,
-      beta2: 0.999,
-      keep: 0.9995,
-      stepSize: 0.013,
-      inverseRoot: 3.2,
-      eps: 1e-8,
-    };
     fc.assert(
       fc.property(arrays(4), (given) => {
         const results = [scalarKernels, simd].map(({ adamw }) => {
           const [value, grad, m, v] = copies(given) as [Float32Array, Float32Array, Float32Array, Float32Array];
           for (let i = 0; i < v.length; i++) v[i] = Math.abs(v[i]!);
           const next = new Float32Array(value.length);
-          adamw({ value, grad, m, v, next, ...constants });
+          adamw({ value, grad, m, v, next, ...ADAMW });
           return { value, m, v, next };
         });
         expect(results[1]).toEqual(results[0]);
@@ -74,6 +69,40 @@ describe("SIMD and TypeScript kernels give the same bits", () => {
       expect(simd.magnitudes([a]).max).toBe(scalarKernels.magnitudes([a]).max);
     }
     expect(simd.magnitudes([])).toEqual({ squares: 0, sum: 0, max: 0 });
+  });
+
+  test("arrays in the kernels' own memory, mixed with others, give the same bits and are written in place", () => {
+    for (const length of [1, 5, 16_384, 40_001]) {
+      const resident = residentKernels([length, length, length]);
+      const [value, grad, m, v] = [0.3, 0.7, 1.1, 1.9].map((k) => wave(length, k)) as Four;
+      for (let i = 0; i < length; i++) v[i] = Math.abs(v[i]!);
+      const inside = [value, m, v].map((array) => {
+        const own = resident.allocate(length);
+        own.set(array);
+        return own;
+      }) as [Float32Array, Float32Array, Float32Array];
+      expect(new Set(inside.map(({ buffer }) => buffer)).size).toBe(1);
+      const next = new Float32Array(length);
+      scalarKernels.adamw({ value, grad, m, v, next, ...ADAMW });
+      scalarKernels.moveTowards(m, next, 0.25);
+      const target = new Float32Array(length);
+      resident.adamw({ value: inside[0], grad, m: inside[1], v: inside[2], next: target, ...ADAMW });
+      resident.moveTowards(inside[1], target, 0.25);
+      expect(target).toEqual(next);
+      expect(inside.map((array) => Float32Array.from(array))).toEqual([value, m, v]);
+      // In place, with a neighbour behind: the padding of an array must not reach it.
+      resident.adamw({ value: inside[0], grad, m: inside[1], v: inside[2], next: inside[0], ...ADAMW });
+      scalarKernels.adamw({ value, grad, m, v, next: value, ...ADAMW });
+      expect(inside.map((array) => Float32Array.from(array))).toEqual([value, m, v]);
+      expect(resident.magnitudes(inside)).toEqual(scalarKernels.magnitudes([value, m, v]));
+    }
+  });
+
+  test("space that was not asked for is ordinary memory", () => {
+    const resident = residentKernels([4]);
+    const [first, second] = [resident.allocate(4), resident.allocate(100_000)];
+    expect(first.buffer).not.toBe(second.buffer);
+    expect(second).toEqual(new Float32Array(100_000));
   });
 
   test("the committed module is what its source compiles to", async () => {

@@ -58,5 +58,19 @@ export interface VectorKernels {
   magnitudes(arrays: Iterable<Float32Array>): Magnitudes;
 }
 
+/** Kernels that can hold arrays in their own memory: those are worked on in place. */
+export interface ResidentKernels extends VectorKernels {
+  /** Zeros; in the kernels' memory while the space that was asked for lasts, ordinary memory after that. */
+  allocate(length: number): Float32Array;
+}
+
 /** SIMD where WebAssembly has it, else TypeScript. */
 export const kernels: VectorKernels = simdKernels() ?? scalarKernels;
+
+/**
+ * Kernels with space for arrays of the given lengths. The memory is theirs alone and goes with them.
+ * @param lengths - elements of each array that will be allocated
+ */
+export function residentKernels(lengths: readonly number[]): ResidentKernels {
+  return simdKernels(lengths) ?? { ...scalarKernels, allocate: (length) => new Float32Array(length) };
+}

@@ -1,4 +1,4 @@
-import type { VectorKernels } from "./kernels.js";
+import type { ResidentKernels } from "./kernels.js";
 import { addLanes } from "./scalar.js";
 import { KERNELS_WASM } from "./wasm.js";
 
@@ -12,86 +12,123 @@ interface WebAssemblyApi {
 /** Exports of assembly/kernels.ts; addresses and counts. */
 interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
-  adamw(value: number, grad: number, m: number, v: number, count: number, ...scalars: number[]): void;
-  sgd(value: number, grad: number, buffer: number, count: number, ...scalars: number[]): void;
+  adamw(value: number, grad: number, m: number, v: number, next: number, count: number, ...scalars: number[]): void;
+  sgd(value: number, grad: number, buffer: number, next: number, count: number, ...scalars: number[]): void;
   moveTowards(average: number, current: number, count: number, rate: number): void;
   magnitudes(values: number, count: number, sums: number): void;
 }
 
-/** Elements worked on at a time: four arrays of 64 KB stay in the second-level cache. */
+/** Elements worked on at a time: five arrays of 64 KB stay in the second-level cache. */
 const CHUNK = 16_384;
-const ARRAYS = 4;
+const ARRAYS = 5;
 const PAGE = 65_536;
 /** 4 + 4 float64 sums and 4 float32 maxima, behind the arrays. */
 const SUMS_BYTES = 80;
+/** Addresses are 32 bits wide. */
+const MAX_BYTES = 2 ** 32 - PAGE;
 
-/** The kernels in WebAssembly, null where it or its SIMD is missing. */
-export function simdKernels(): VectorKernels | null {
-  const wasm = (globalThis as { WebAssembly?: WebAssemblyApi }).WebAssembly;
+let compiled: object | null | undefined;
+
+/** The module, null where WebAssembly or its SIMD is missing. */
+function simdModule(wasm: WebAssemblyApi | undefined): object | null {
+  if (compiled !== undefined) return compiled;
   const bytes = Buffer.from(KERNELS_WASM, "base64");
   // `validate` is the feature test: an engine without SIMD rejects the module.
-  if (!wasm?.validate(bytes)) return null;
-  const exports = new wasm.Instance(new wasm.Module(bytes)).exports as Exports;
+  compiled = wasm?.validate(bytes) ? new wasm.Module(bytes) : null;
+  return compiled;
+}
+
+/**
+ * The kernels in WebAssembly with memory for arrays of `lengths` elements, null where it or its SIMD is missing. Arrays of other
+ * memory are copied in and out piece by piece; those that do not fit 4 GB are such arrays.
+ */
+export function simdKernels(lengths: readonly number[] = []): ResidentKernels | null {
+  const wasm = (globalThis as { WebAssembly?: WebAssemblyApi }).WebAssembly;
+  const module = simdModule(wasm);
+  if (module === null) return null;
+  const exports = new wasm!.Instance(module).exports as Exports;
   const base = exports.memory.buffer.byteLength;
-  exports.memory.grow(Math.ceil((ARRAYS * CHUNK * 4 + SUMS_BYTES) / PAGE));
+  const scratchBytes = ARRAYS * CHUNK * 4 + SUMS_BYTES;
+  const wanted = lengths.reduce((sum, length) => sum + roundedBytes(length), base + scratchBytes);
+  // Grown once: growing later would detach the arrays that were given away.
+  exports.memory.grow(Math.ceil((Math.min(wanted, MAX_BYTES) - base) / PAGE));
   const { buffer } = exports.memory;
   const at = (slot: number) => base + slot * CHUNK * 4;
-  const views = Array.from({ length: ARRAYS }, (_, slot) => new Float32Array(buffer, at(slot), CHUNK));
-  const [first, second, third, fourth] = views as [Float32Array, Float32Array, Float32Array, Float32Array];
+  const scratch = Array.from({ length: ARRAYS }, (_, slot) => new Float32Array(buffer, at(slot), CHUNK));
   const sums = at(ARRAYS);
+  const resident = new WeakSet<Float32Array>();
+  let free = base + scratchBytes;
 
-  /** Calls `work` for pieces of at most CHUNK elements; `padded` is their count rounded up to 4. */
-  const inChunks = (length: number, work: (start: number, end: number, padded: number) => void) => {
-    for (let start = 0; start < length; start += CHUNK) {
-      const end = Math.min(start + CHUNK, length);
-      work(start, end, (end - start + 3) & ~3);
+  /** An operand that kernels find at an address, piece by piece; `write` for results. */
+  const operand = (array: Float32Array, slot: number) => {
+    if (resident.has(array)) {
+      const { byteOffset } = array;
+      return { read: (start: number, _end: number) => byteOffset + start * 4, write: ignore };
     }
+    const view = scratch[slot]!;
+    const address = at(slot);
+    return {
+      read(start: number, end: number) {
+        view.set(start === 0 && end === array.length ? array : array.subarray(start, end));
+        // The rest of the last four: zeros neither raise a sum nor a maximum.
+        for (let i = end - start; i & 3; i++) view[i] = 0;
+        return address;
+      },
+      write(start: number, end: number) {
+        array.set(view.subarray(0, end - start), start);
+      },
+    };
   };
-  const load = (view: Float32Array, from: Float32Array, start: number, end: number) => {
-    view.set(start === 0 && end === from.length ? from : from.subarray(start, end));
-    // The rest of the last four: zeros neither raise a sum nor a maximum.
-    for (let i = end - start; i & 3; i++) view[i] = 0;
-  };
-  const store = (to: Float32Array, view: Float32Array, start: number, end: number) => {
-    to.set(view.subarray(0, end - start), start);
-  };
+  /** Where results of a piece go, without reading what is there. */
+  const target = (array: Float32Array, slot: number) => (start: number) =>
+    resident.has(array) ? array.byteOffset + start * 4 : at(slot);
 
   return {
+    allocate(length) {
+      const bytes = roundedBytes(length);
+      if (free + bytes > buffer.byteLength) return new Float32Array(length);
+      const array = new Float32Array(buffer, free, length);
+      free += bytes;
+      resident.add(array);
+      return array;
+    },
     adamw({ value, grad, m, v, next, scale, beta1, beta2, keep, stepSize, inverseRoot, eps }) {
+      const [p, g, mean, square, out] = [value, grad, m, v, next].map(operand) as Operands;
+      const to = target(next, 4);
       inChunks(value.length, (start, end, padded) => {
-        load(first, value, start, end);
-        load(second, grad, start, end);
-        load(third, m, start, end);
-        load(fourth, v, start, end);
-        exports.adamw(at(0), at(1), at(2), at(3), padded, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
-        store(next, first, start, end);
-        store(m, third, start, end);
-        store(v, fourth, start, end);
+        const [a, b, c, d] = [p.read(start, end), g.read(start, end), mean.read(start, end), square.read(start, end)];
+        exports.adamw(a, b, c, d, to(start), padded, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
+        mean.write(start, end);
+        square.write(start, end);
+        out.write(start, end);
       });
     },
     sgd({ value, grad, buffer: momentum, next, scale, decay, carry, mu, lr, nesterov }) {
+      const [p, g, , , out] = [value, grad, value, value, next].map(operand) as Operands;
+      const velocity = momentum && operand(momentum, 2);
+      const to = target(next, 4);
       inChunks(value.length, (start, end, padded) => {
-        load(first, value, start, end);
-        load(second, grad, start, end);
-        if (momentum) load(third, momentum, start, end);
-        exports.sgd(at(0), at(1), momentum ? at(2) : 0, padded, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
-        store(next, first, start, end);
-        if (momentum) store(momentum, third, start, end);
+        const [a, b, c] = [p.read(start, end), g.read(start, end), velocity?.read(start, end) ?? 0];
+        exports.sgd(a, b, c, to(start), padded, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
+        velocity?.write(start, end);
+        out.write(start, end);
       });
     },
     moveTowards(average, current, rate) {
+      const [e, x] = [average, current].map(operand) as Operands;
       inChunks(average.length, (start, end, padded) => {
-        load(first, average, start, end);
-        load(second, current, start, end);
-        exports.moveTowards(at(0), at(1), padded, rate);
-        store(average, first, start, end);
+        exports.moveTowards(e.read(start, end), x.read(start, end), padded, rate);
+        e.write(start, end);
       });
     },
     magnitudes(arrays) {
       new Uint8Array(buffer, sums, SUMS_BYTES).fill(0);
       for (const values of arrays) {
+        // Always a copy: what lies behind a resident array is not known to be zero.
+        const view = scratch[0]!;
         inChunks(values.length, (start, end, padded) => {
-          load(first, values, start, end);
+          view.set(values.subarray(start, end));
+          for (let i = end - start; i & 3; i++) view[i] = 0;
           exports.magnitudes(at(0), padded, sums);
         });
       }
@@ -100,4 +137,24 @@ export function simdKernels(): VectorKernels | null {
       return { squares: addLanes(lanes.subarray(0, 4)), sum: addLanes(lanes.subarray(4, 8)), max };
     },
   };
+}
+
+interface Operand {
+  /** Address of elements `start` to `end`. */
+  read(start: number, end: number): number;
+  write(start: number, end: number): void;
+}
+type Operands = [Operand, Operand, Operand, Operand, Operand];
+
+const ignore = (_start: number, _end: number): void => {};
+
+/** Bytes of an array of float32, in whole vectors of four. */
+const roundedBytes = (length: number): number => Math.ceil(length / 4) * 16;
+
+/** Calls `work` for pieces of at most CHUNK elements; `padded` is their count rounded up to 4. */
+function inChunks(length: number, work: (start: number, end: number, padded: number) => void): void {
+  for (let start = 0; start < length; start += CHUNK) {
+    const end = Math.min(start + CHUNK, length);
+    work(start, end, (end - start + 3) & ~3);
+  }
 }
