@@ -1,5 +1,6 @@
 import process from "node:process";
 import { describeOptions, nearest, type OptionSpecs, type OptionValues, parseArguments } from "./args.js";
+import { configFileArguments } from "./config-file.js";
 import { UsageError } from "./errors.js";
 import { explainError } from "./explain-error.js";
 import { createOutput, type Output } from "./output.js";
@@ -45,6 +46,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   "train-teacher": {
     summary: "adapt the teachers with LoRA",
+    isStoppable: true,
     load: async () => {
       const { trainTeacher, trainTeacherOptions } = await import("./commands/train-teacher.js");
       return { options: trainTeacherOptions, run: trainTeacher };
@@ -93,6 +95,14 @@ function overview(): string {
   return `seg COMMAND [options]\n\n${list.join("\n")}\n\nseg COMMAND --help shows the options.`;
 }
 
+/** What the file behind `--config` says, for commands that have the option. */
+function configWords(argv: readonly string[], specs: OptionSpecs): string[] {
+  if (!("config" in specs)) return [];
+  const at = argv.findLastIndex((word) => word === "--config" || word.startsWith("--config="));
+  const path = at < 0 ? undefined : argv[at] === "--config" ? argv[at + 1] : argv[at]!.slice("--config=".length);
+  return path === undefined || path.startsWith("--") ? [] : configFileArguments(path, specs);
+}
+
 /**
  * Runs one command line.
  * @returns the exit code: 0 done, 1 the command failed (one sentence on stderr), 2 wrong usage, 130 interrupted
@@ -128,7 +138,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(`${usage}\n${command.summary}\n\n${describeOptions(specs)}\n`);
       return 0;
     }
-    const { values, positional } = parseArguments(rest, specs);
+    const { values, positional } = parseArguments([...configWords(rest, specs), ...rest], specs);
     if (positional.length > 0 && command.positional === undefined) {
       throw new UsageError(`seg ${name} takes no argument "${positional[0]}".`);
     }

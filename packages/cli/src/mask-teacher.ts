@@ -39,7 +39,7 @@ export async function loadAdaptedSam(
   if (!existsSync(file)) return null;
   const record = JSON.parse(readFileSync(file, "utf8")) as SamRecord;
   const base = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(file), record.base));
-  const { sam } = loadTeachers(dirname(file), { samBase: base });
+  const { sam } = loadTeachers(dirname(file), { samBase: base, only: ["sam"] });
   if (sam === undefined) return null;
   const [weights, delta] = [
     join(base, "model.safetensors"),

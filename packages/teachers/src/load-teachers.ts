@@ -2,16 +2,17 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAdapter, mergeAndUnload } from "@seg/lora";
+import type { Module } from "@seg/nn";
 import { TeacherUnavailableError } from "./errors.js";
+import type { GroundingDino } from "./grounding-dino/grounding-dino.js";
+import { loadGroundingDino } from "./grounding-dino/load.js";
 import { Sam } from "./sam/sam.js";
 import { weightsHash } from "./sam/weights-hash.js";
 
-/** Teachers found in a folder. */
+/** Teachers found in a folder; only those that are present. */
 export interface LoadedTeachers {
-  /** Absent when the folder holds no SAM adapter. */
+  readonly groundingDino?: GroundingDino;
   readonly sam?: Sam;
-  /** What lies there but cannot be loaded, with the reason. */
-  readonly unavailable: readonly { readonly teacher: string; readonly reason: string }[];
 }
 
 /** Folder of the small SAM that this package brings along, pre-trained on the synthetic shape world. */
@@ -19,46 +20,87 @@ export function pretrainedSamDirectory(): string {
   return fileURLToPath(new URL("../pretrained/sam-tiny-synthetic", import.meta.url));
 }
 
+/** Folder of the small Grounding DINO that this package brings along, pre-trained on the synthetic shape world. */
+export function pretrainedGroundingDinoDirectory(): string {
+  return fileURLToPath(new URL("../pretrained/grounding-dino-tiny-synthetic", import.meta.url));
+}
+
+/** How {@link loadTeachers} finds and treats the models. */
+export interface LoadTeachersOptions {
+  /** Folder of the base model. @defaultValue {@link pretrainedSamDirectory} */
+  readonly samBase?: string;
+  /** Folder of the base model. @defaultValue {@link pretrainedGroundingDinoDirectory} */
+  readonly groundingDinoBase?: string;
+  /** Add the adapters to the weights in memory: same results, no extra cost. @defaultValue true */
+  readonly merged?: boolean;
+  /** Skip the check that the adapters were trained on exactly these base weights. @defaultValue false */
+  readonly allowOtherBase?: boolean;
+  /** Which teachers to look for. @defaultValue both */
+  readonly only?: readonly ("grounding_dino" | "sam")[];
+}
+
 /**
- * Loads the adapted teachers of an experiment: `sam_lora/` (PEFT files) onto the base it was trained on. Only what is present is loaded.
+ * Loads the adapted teachers of an experiment: `grounding_dino_lora/` and `sam_lora/` (PEFT files) onto the bases they were trained on.
  *
  * @param dir - the experiment's `teachers` folder
- * @param samBase - folder of the base model. @defaultValue {@link pretrainedSamDirectory}
- * @param merged - add the adapters to the weights in memory: same masks, no extra cost. @defaultValue true
- * @param allowOtherBase - skip the check that the adapter was trained on exactly these base weights. @defaultValue false
  * @throws {@link TeacherUnavailableError} when an adapter is present but its base is missing or another one
  */
 export function loadTeachers(
   dir: string,
   {
     samBase = pretrainedSamDirectory(),
+    groundingDinoBase = pretrainedGroundingDinoDirectory(),
     merged = true,
     allowOtherBase = false,
-  }: { samBase?: string; merged?: boolean; allowOtherBase?: boolean } = {},
+    only = ["grounding_dino", "sam"],
+  }: LoadTeachersOptions = {},
 ): LoadedTeachers {
-  const unavailable: { teacher: string; reason: string }[] = [];
-  if (existsSync(join(dir, "grounding_dino_lora"))) {
-    unavailable.push({ teacher: "grounding_dino", reason: "Grounding DINO is not available in this version" });
-  }
-  const adapter = join(dir, "sam_lora");
-  if (!existsSync(join(adapter, "adapter_config.json"))) return { unavailable };
-  const sam = Sam.fromPretrained(samBase);
+  const options = { merged, allowOtherBase };
+  const find = <Model extends Module>(
+    teacher: "grounding_dino" | "sam",
+    base: string,
+    load: (directory: string) => Model,
+  ): Model | null =>
+    only.includes(teacher) ? adapted(join(dir, `${teacher}_lora`), { teacher, base, load, ...options }) : null;
+  const groundingDino = find("grounding_dino", groundingDinoBase, loadGroundingDino);
   try {
-    const expected = recordedBase(adapter);
-    if (expected !== null && !allowOtherBase) {
-      const actual = weightsHash(sam);
-      if (actual !== expected) {
-        const reason = `${adapter} was trained on base weights ${expected.slice(0, 12)}, ${samBase} holds ${actual.slice(0, 12)}; pass the right samBase, or allowOtherBase`;
-        throw new TeacherUnavailableError({ teacher: "sam", reason });
-      }
-    }
-    loadAdapter(sam, adapter);
-    if (merged) mergeAndUnload(sam);
+    const sam = find("sam", samBase, (directory) => Sam.fromPretrained(directory));
+    return { ...(groundingDino && { groundingDino }), ...(sam && { sam }) };
   } catch (error) {
-    sam.dispose();
+    groundingDino?.dispose();
     throw error;
   }
-  return { sam, unavailable };
+}
+
+/** The base with the adapter in `folder`, or null where there is none. */
+function adapted<Model extends Module>(
+  folder: string,
+  {
+    teacher,
+    base,
+    load,
+    merged,
+    allowOtherBase,
+  }: { teacher: string; base: string; load: (directory: string) => Model; merged: boolean; allowOtherBase: boolean },
+): Model | null {
+  if (!existsSync(join(folder, "adapter_config.json"))) return null;
+  const model = load(base);
+  try {
+    const expected = recordedBase(folder);
+    if (expected !== null && !allowOtherBase) {
+      const actual = weightsHash(model);
+      if (actual !== expected) {
+        const reason = `${folder} was trained on base weights ${expected.slice(0, 12)}, ${base} holds ${actual.slice(0, 12)}; pass the right base folder, or allowOtherBase`;
+        throw new TeacherUnavailableError({ teacher, reason });
+      }
+    }
+    loadAdapter(model, folder);
+    if (merged) mergeAndUnload(model);
+    return model;
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
 }
 
 /** Hash of the base in `seg_lora.json`; null for adapters of other tools, which carry none. */

@@ -13,54 +13,54 @@ export interface TeacherDecision {
   readonly teacher: "grounding_dino" | "sam";
   /** What the data calls for. */
   readonly wanted: "fine-tune" | "zero-shot" | "none";
-  /** Whether this version can do it. */
-  readonly available: boolean;
   readonly reason: string;
 }
 
 /** Decisions of {@link selectTeachers}, always one per teacher. */
 export interface TeacherSelection {
   readonly decisions: readonly TeacherDecision[];
-  /** Teachers that are wanted and available. */
-  readonly usable: readonly TeacherDecision["teacher"][];
-  /** Wanted, but not available: to be shown to the user and kept in the run's record. */
-  readonly unavailable: readonly TeacherDecision[];
+  /** Teachers to adapt. */
+  readonly fineTune: readonly TeacherDecision["teacher"][];
 }
-
-const NOT_IN_THIS_VERSION = "Grounding DINO is not available in this version; boxes come from the annotations only";
 
 /**
  * Boxes call for Grounding DINO, masks for SAM, prompted with annotated or mask-derived boxes. Facts are those of the annotations as given, before
- * completion. An unavailable teacher is recorded, never dropped silently.
+ * completion.
+ *
+ * @param withDetection - adapt Grounding DINO to boxes derived from masks where only masks are annotated. @defaultValue false
  * @throws {@link NoTrainableDataError} without boxes and masks
+ * @example selectTeachers({ hasBoxes: true, hasMasks: false, numImages: 40, numAnnotations: 212 }).fineTune // ["grounding_dino"]
  */
-export function selectTeachers({ hasBoxes, hasMasks, numImages, numAnnotations }: TeacherFacts): TeacherSelection {
+export function selectTeachers(
+  { hasBoxes, hasMasks, numImages, numAnnotations }: TeacherFacts,
+  { withDetection = false }: { readonly withDetection?: boolean } = {},
+): TeacherSelection {
   if (!hasBoxes && !hasMasks) {
     throw new NoTrainableDataError({ images: numImages, instances: numAnnotations, needed: "a box or a mask" });
   }
-  const detector: TeacherDecision = {
-    teacher: "grounding_dino",
-    wanted: hasBoxes ? "fine-tune" : "zero-shot",
-    available: false,
-    reason: `${hasBoxes ? "annotations have boxes" : "annotations have masks only, so text-prompted boxes would be zero-shot"}. ${NOT_IN_THIS_VERSION}`,
-  };
+  const detector: TeacherDecision = hasBoxes
+    ? { teacher: "grounding_dino", wanted: "fine-tune", reason: "annotations have boxes" }
+    : withDetection
+      ? {
+          teacher: "grounding_dino",
+          wanted: "fine-tune",
+          reason: "detection was asked for; its boxes are derived from the masks",
+        }
+      : {
+          teacher: "grounding_dino",
+          wanted: "zero-shot",
+          reason: "annotations have masks only: it stays as it is unless detection is asked for",
+        };
   const sam: TeacherDecision = hasMasks
     ? {
         teacher: "sam",
         wanted: "fine-tune",
-        available: true,
         reason: `annotations have masks; prompts are ${hasBoxes ? "the annotated boxes" : "boxes derived from the masks"}`,
       }
-    : {
-        teacher: "sam",
-        wanted: "none",
-        available: true,
-        reason: "annotations have boxes only: there is no mask to learn from",
-      };
+    : { teacher: "sam", wanted: "none", reason: "annotations have boxes only: there is no mask to learn from" };
   const decisions = [detector, sam];
   return {
     decisions,
-    usable: decisions.filter(({ wanted, available }) => available && wanted !== "none").map(({ teacher }) => teacher),
-    unavailable: decisions.filter(({ wanted, available }) => !available && wanted !== "none"),
+    fineTune: decisions.filter(({ wanted }) => wanted === "fine-tune").map(({ teacher }) => teacher),
   };
 }

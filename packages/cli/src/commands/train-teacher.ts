@@ -1,56 +1,89 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join, relative, resolve } from "node:path";
-import { createClassMapping, instancesOf } from "@seg/coco-dataset";
-import { decodeImage } from "@seg/preprocess";
-import { fineTuneSam, formatSamEvaluation, Sam, type SamEvaluation, type SamItem, selectTeachers } from "@seg/teachers";
+import { join } from "node:path";
+import { createClassMapping } from "@seg/coco-dataset";
+import { GROUNDING_DINO_PRESETS, selectTeachers } from "@seg/teachers";
+import { type JsonObject, toYaml } from "@seg/train";
 import type { OptionSpecs, OptionValues } from "../args.js";
-import { type LoadedSplit, loadSplit } from "../data.js";
+import { loadSplit } from "../data.js";
+import { EMBEDDED_GROUNDING_DINO, groundingDinoDirectory } from "../detector-teacher.js";
 import { startEngine } from "../engine.js";
-import { writeJson } from "../files.js";
+import { UsageError } from "../errors.js";
+import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
-import { EMBEDDED_SAM, type SamRecord, samDirectory, samRecordFile } from "../mask-teacher.js";
+import { EMBEDDED_SAM, samDirectory } from "../mask-teacher.js";
 import type { Output } from "../output.js";
-import { duration } from "../output.js";
+import { type TeacherData, teacherItems } from "../teacher/teacher-data.js";
+import { trainGroundingDino } from "../teacher/train-grounding-dino.js";
+import { trainSam } from "../teacher/train-sam.js";
+
+const whole = { integer: true, min: 1 } as const;
+const METHODS = ["lora", "full"] as const;
+
+/** Settings that each teacher may have for itself; without a prefix they are for both. */
+const perTeacher = (prefix: string): OptionSpecs => ({
+  [`${prefix}epochs`]: { type: "number", range: whole, help: "rounds over the images" },
+  [`${prefix}batch`]: {
+    type: "number",
+    range: whole,
+    help: "images per step",
+    aliases: prefix === "" ? ["batch-size", "teacher.batch_size"] : [`${prefix}batch_size`],
+  },
+  [`${prefix}lr`]: { type: "number", range: { above: 0 }, help: "learning rate; by the model's width when absent" },
+  [`${prefix}lora.r`]: { type: "number", range: whole, help: "rank of the adapters" },
+  [`${prefix}lora.lora_alpha`]: {
+    type: "number",
+    range: { above: 0 },
+    help: "scale of the adapters: alpha / r",
+    aliases: [`${prefix}lora.alpha`],
+  },
+});
 
 export const trainTeacherOptions: OptionSpecs = {
+  config: { type: "string", help: "YAML file of these options, such as an earlier teacher_config.yaml" },
   data: { type: "string", required: true, help: "training split (COCO .json)" },
   val: { type: "string", help: "validation split, measured before and after" },
   images: { type: "string", help: "folder of the images of both splits" },
   output: { type: "string", required: true, help: "experiment folder", aliases: ["output-dir"] },
+  method: { type: "string", fallback: "lora", help: "lora, or full (Grounding DINO only)" },
+  teacher: {
+    type: "string",
+    fallback: EMBEDDED_GROUNDING_DINO,
+    help: "Grounding DINO: a folder in Hugging Face layout, or the embedded small one",
+    aliases: ["grounding_dino"],
+  },
   sam: {
     type: "string",
     fallback: EMBEDDED_SAM,
     help: "SAM: a folder in Hugging Face layout, or the embedded small one",
   },
-  steps: { type: "number", range: { integer: true, min: 1 }, help: "optimisation steps" },
-  epochs: {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 100,
-    help: "rounds over the images; --steps wins",
+  "with-detection": {
+    type: "boolean",
+    fallback: false,
+    help: "adapt Grounding DINO to boxes of masks where only masks are annotated",
   },
-  batch: {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 4,
-    help: "images per step",
-    aliases: ["batch-size", "teacher.batch_size"],
+  resume: { type: "boolean", fallback: false, help: "go on from the checkpoint of --output" },
+  patience: { type: "number", range: whole, help: "epochs without a better mAP50 before Grounding DINO stops [15]" },
+  ...perTeacher(""),
+  ...perTeacher("grounding_dino."),
+  "grounding_dino.preset": {
+    type: "string",
+    help: `adapted layers: ${Object.keys(GROUNDING_DINO_PRESETS).join(", ")}`,
   },
-  lr: { type: "number", range: { above: 0 }, help: "learning rate; by decoder width when absent" },
-  "lora.r": { type: "number", range: { integer: true, min: 1 }, fallback: 8, help: "rank of the adapters" },
-  "lora.lora_alpha": {
+  "grounding_dino.max-images": {
     type: "number",
-    range: { above: 0 },
-    fallback: 16,
-    help: "scale of the adapters: alpha / r",
-    aliases: ["lora.alpha"],
+    range: whole,
+    help: "train Grounding DINO on at most this many images",
   },
+  ...perTeacher("sam."),
+  steps: { type: "number", range: whole, help: "optimisation steps of SAM; wins over epochs", aliases: ["sam.steps"] },
   "max-trainable-ratio": {
     type: "number",
     range: { above: 0 },
     help: "largest trainable share of the frozen parameters [0.05]",
   },
-  "max-images": { type: "number", range: { integer: true, min: 1 }, help: "use at most this many training images" },
+  "max-images": { type: "number", range: whole, help: "use at most this many training images" },
   seed: {
     type: "number",
     range: { integer: true, min: 0 },
@@ -58,141 +91,93 @@ export const trainTeacherOptions: OptionSpecs = {
     help: "prompts, order, adapters",
     aliases: ["random-seed"],
   },
-  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
+  threads: { type: "number", range: whole, help: "threads of the engine [cores]" },
 };
 
-async function itemsOf(
-  split: LoadedSplit,
-  output: Output,
-  label: string,
-  limit = Number.POSITIVE_INFINITY,
-): Promise<SamItem[]> {
-  const mapping = createClassMapping(split.dataset);
-  const items: SamItem[] = [];
-  const images = split.dataset.images.slice(0, limit);
-  for (const [i, image] of images.entries()) {
-    const instances = instancesOf(split.dataset, image.id, mapping);
-    if (instances.some((instance) => instance.mask !== undefined)) {
-      const { width, height } = image;
-      items.push({
-        image: await decodeImage(join(split.imagesDir, image.file_name), { expectedSize: { width, height } }),
-        instances,
-      });
-    }
-    output.progress({ label, done: i + 1, total: images.length });
+/** @throws {@link UsageError} */
+function checkWords(options: OptionValues): void {
+  const method = options["method"] as string;
+  if (!(METHODS as readonly string[]).includes(method)) {
+    throw new UsageError(`--method is ${METHODS.join(" or ")}, got "${method}".`);
   }
-  return items;
+  const preset = options["grounding_dino.preset"] as string | undefined;
+  if (preset !== undefined && !Object.hasOwn(GROUNDING_DINO_PRESETS, preset)) {
+    throw new UsageError(
+      `--grounding_dino.preset is one of ${Object.keys(GROUNDING_DINO_PRESETS).join(", ")}; got "${preset}".`,
+    );
+  }
 }
 
-/** One line per evaluation: mask IoU never without its two trivial baselines. */
-function summary(evaluation: SamEvaluation, names: readonly string[]): string {
-  return formatSamEvaluation(evaluation, names);
+/** Options as nested YAML, so that the file can be given back as --config. */
+function configYaml(options: OptionValues, extra: JsonObject): string {
+  const tree: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || ["json", "quiet", "help", "config", "resume", "output"].includes(name)) continue;
+    const [group, ...rest] = name.split(".");
+    // `sam` names a model and prefixes settings: there the dotted key stays whole.
+    if (rest.length === 0 || group === "sam" || group === "grounding_dino") tree[name] = value;
+    else tree[group!] = { ...(tree[group!] as object | undefined), [rest.join(".")]: value };
+  }
+  const header = Object.entries(extra).map(([key, value]) => `# ${key}: ${JSON.stringify(value)}\n`);
+  return `${header.join("")}${toYaml(tree as JsonObject)}`;
 }
 
-/** Adapts the teachers that the annotations call for; today SAM, where masks are annotated. */
+const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
+
+/** Adapts the teachers that the annotations call for: Grounding DINO to boxes, SAM to masks. */
 export async function trainTeacher(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  checkWords(options);
   const directory = options["output"] as string;
   const images = options["images"] as string | undefined;
-  const name = options["sam"] as string;
-  const base = samDirectory(name);
   const train = await loadSplit(options["data"] as string, images);
   const val = options["val"] === undefined ? null : await loadSplit(options["val"] as string, images);
-  const decision = selectTeachers(train.inspection);
-  for (const { teacher, available, reason } of decision.decisions) {
-    output.line(`teacher     ${teacher}: ${available ? "" : "NOT AVAILABLE in this version, "}${reason}`);
-  }
+  const decision = selectTeachers(train.inspection, { withDetection: options["with-detection"] as boolean });
+  const wanted = (teacher: "grounding_dino" | "sam") => decision.fineTune.includes(teacher);
+  const bases = {
+    grounding_dino: wanted("grounding_dino") ? groundingDinoDirectory(options["teacher"] as string) : null,
+    sam: wanted("sam") ? samDirectory(options["sam"] as string) : null,
+  };
+  for (const { teacher, wanted: what, reason } of decision.decisions)
+    output.line(`teacher     ${teacher}: ${what}; ${reason}`);
   await mkdir(join(directory, "teachers"), { recursive: true });
   writeJson(join(directory, "teachers", "decisions.json"), {
-    version: 1,
+    version: 2,
     teachers: decision.decisions,
-    unavailable: decision.unavailable.map((d) => d.teacher),
+    fineTune: decision.fineTune,
   });
-  if (!decision.usable.includes("sam")) {
-    output.line("teacher     no teacher to adapt; the student will learn from the labels alone");
-    output.result({ command: "train-teacher", adapted: [], decision });
-    return;
-  }
+  const names = createClassMapping(train.dataset).classes.map((c) => c.name);
+  writeFileAtomic(
+    join(directory, "teacher_config.yaml"),
+    configYaml(options, { num_classes: names.length, class_names: names, teachers: [...decision.fineTune] }),
+  );
+  writeJson(join(directory, "metadata.json"), {
+    version: 1,
+    data: { train: options["data"], sha256: sha256(options["data"] as string), images: train.dataset.images.length },
+    classes: names,
+    seed: options["seed"],
+    node: process.version,
+    bases: Object.fromEntries(
+      Object.entries(bases).flatMap(([teacher, folder]) => {
+        const file = folder === null ? null : join(folder, "model.safetensors");
+        return file !== null && existsSync(file) ? [[teacher, { sha256: sha256(file) }]] : [];
+      }),
+    ),
+  });
   const engine = await startEngine({ threads: options["threads"] as number | undefined });
   output.line(`engine      ${engine.name} ${engine.version}, ${engine.threads} threads`);
-  const items = await itemsOf(train, output, "reading", options["max-images"] as number | undefined);
-  const validation = val === null ? [] : await itemsOf(val, output, "reading");
-  const names = createClassMapping(train.dataset).classes.map((c) => c.name);
-  const sam = Sam.fromPretrained(base);
-  const adapter = join(directory, "teachers", "sam_lora");
-  const steps = options["steps"] as number | undefined;
-  const lr = options["lr"] as number | undefined;
-  const ratio = options["max-trainable-ratio"] as number | undefined;
-  const started = performance.now();
-  const curve: { step: number; loss: number }[] = [];
-  let share = 0;
-  try {
-    const result = await fineTuneSam({
-      sam,
-      items,
-      lora: { r: options["lora.r"] as number, loraAlpha: options["lora.lora_alpha"] as number },
-      ...(steps === undefined ? { epochs: options["epochs"] as number } : { steps }),
-      batch: options["batch"] as number,
-      seed: options["seed"] as number,
-      ...(ratio === undefined ? {} : { maxTrainableRatio: ratio }),
-      ...(lr === undefined ? {} : { lr }),
-      ...(validation.length > 0 ? { validation } : {}),
-      outDir: adapter,
-      cacheDir: join(directory, "teacher_cache", "sam_embeddings"),
-      signal,
-      onEvent: (event) => {
-        if (event.type === "step") {
-          curve.push({ step: event.step, loss: event.loss });
-          const perStep = (performance.now() - started) / 1000 / event.step;
-          output.progress({
-            label: "sam lora",
-            done: event.step,
-            total: event.steps,
-            etaSeconds: perStep * (event.steps - event.step),
-            detail: `loss ${event.loss.toFixed(3)}  dice ${event.parts.dice.toFixed(3)}  bce ${event.parts.bce.toFixed(3)}`,
-          });
-        }
-        if (event.type === "embedding") output.progress({ label: "embeddings", done: event.done, total: event.total });
-        if (event.type === "start") {
-          share = event.trainable / (event.trainable + event.frozen);
-          output.line(
-            `lora        ${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
-              `${event.instances} instances, ${event.skippedInstances} without a mask`,
-          );
-        }
-        if (event.type === "evaluation")
-          output.line(`${event.when === "before" ? "before" : "after "}      ${summary(event.evaluation, names)}`);
-        output.event(event as unknown as Record<string, unknown>);
-      },
-    });
-    const { before, after, merge } = result;
-    const record: SamRecord = {
-      version: 1,
-      base: name === EMBEDDED_SAM ? name : relative(join(directory, "teachers"), resolve(base)),
-      adapter: "sam_lora",
-    };
-    writeJson(samRecordFile(directory), record);
-    const named = (e: SamEvaluation | null) =>
-      e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: names[c.classId] })) };
-    writeJson(join(directory, "teachers", "sam_metrics.json"), {
-      base: name,
-      steps: result.steps,
-      trainableShare: share,
-      before: named(before),
-      after: named(after),
-      merge,
-      curve,
-    });
-    writeJson(join(directory, "teacher_config.json"), { ...options, trainImages: items.length });
-    if (before !== null && after !== null && after.meanIou <= before.meanIou) {
-      output.line(
-        `warning: adaptation did not raise the mask IoU (${before.meanIou.toFixed(3)} -> ${after.meanIou.toFixed(3)}); more steps or images may help`,
-      );
-    }
-    output.line(
-      `teacher     adapter in ${adapter} (${duration((performance.now() - started) / 1000)}), adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`,
-    );
-    output.result({ command: "train-teacher", adapted: ["sam"], before, after, merge });
-  } finally {
-    sam.dispose();
+  const data: TeacherData = {
+    train: await teacherItems(train, output, options["max-images"] as number | undefined),
+    val: val === null ? [] : await teacherItems(val, output),
+    names,
+  };
+  const results: Record<string, unknown> = {};
+  const input = { options, data, output, signal };
+  if (bases.grounding_dino !== null) {
+    results["grounding_dino"] = await trainGroundingDino({ ...input, base: bases.grounding_dino });
   }
+  if (bases.sam !== null) {
+    signal.throwIfAborted();
+    results["sam"] = await trainSam({ ...input, base: bases.sam });
+  }
+  output.result({ command: "train-teacher", adapted: decision.fineTune, decision, ...results });
 }

@@ -1,0 +1,39 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { nearest, type OptionSpecs } from "./args.js";
+import { UsageError } from "./errors.js";
+
+/**
+ * A YAML file of options as command-line words: nested keys join with dots, `lora: { r: 32 }` is `--lora.r=32`. Words that follow win, so the command line
+ * goes behind. Keys that say null are left out.
+ *
+ * @throws {@link UsageError} when the file is missing, is no mapping, or has a key that is no option (naming the nearest)
+ */
+export function configFileArguments(path: string, specs: OptionSpecs): string[] {
+  if (!existsSync(path)) throw new UsageError(`${path} does not exist: --config takes a YAML file of options.`);
+  let content: unknown;
+  try {
+    content = parse(readFileSync(path, "utf8"));
+  } catch (error) {
+    throw new UsageError(`${path} is not YAML: ${(error as Error).message}`);
+  }
+  if (typeof content !== "object" || content === null || Array.isArray(content)) {
+    throw new UsageError(`${path} must hold option names and values.`);
+  }
+  const known = new Set(Object.entries(specs).flatMap(([name, { aliases = [] }]) => [name, ...aliases]));
+  const words: string[] = [];
+  const walk = (value: unknown, key: string): void => {
+    if (value === null || value === undefined) return;
+    if (typeof value === "object" && !Array.isArray(value)) {
+      for (const [name, child] of Object.entries(value)) walk(child, key === "" ? name : `${key}.${name}`);
+      return;
+    }
+    if (!known.has(key)) {
+      const hint = nearest(key, [...known]);
+      throw new UsageError(`${path}: "${key}" is no option.${hint === null ? "" : ` Did you mean "${hint}"?`}`);
+    }
+    words.push(`--${key}=${Array.isArray(value) ? value.join(",") : String(value)}`);
+  };
+  walk(content, "");
+  return words;
+}

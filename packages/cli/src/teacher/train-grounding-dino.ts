@@ -1,0 +1,148 @@
+import { join, relative, resolve } from "node:path";
+import {
+  type DetectorEvaluation,
+  fineTuneGroundingDino,
+  formatDetectorEvaluation,
+  type GroundingDinoPreset,
+  loadGroundingDino,
+  loadGroundingDinoProcessor,
+} from "@seg/teachers";
+import type { OptionValues } from "../args.js";
+import { EMBEDDED_GROUNDING_DINO, type GroundingDinoRecord, groundingDinoRecordFile } from "../detector-teacher.js";
+import { writeJson } from "../files.js";
+import { duration, type Output } from "../output.js";
+import type { TeacherData } from "./teacher-data.js";
+
+/** mAP50 that a teacher should have before its boxes are worth distilling. */
+const GROUNDING_DINO_GATE = 0.85;
+
+/** Adapts Grounding DINO to the boxes; returns what the command's result says of it. */
+export async function trainGroundingDino({
+  options,
+  base,
+  data,
+  output,
+  signal,
+}: {
+  options: OptionValues;
+  /** Folder of the base model. */
+  base: string;
+  data: TeacherData;
+  output: Output;
+  signal: AbortSignal;
+}): Promise<Record<string, unknown>> {
+  const name = options["teacher"] as string;
+  const directory = options["output"] as string;
+  const limit = options["grounding_dino.max-images"] as number | undefined;
+  const items = limit === undefined ? data.train : data.train.slice(0, limit);
+  const processor = loadGroundingDinoProcessor(base);
+  // A class name that cannot be a phrase stops here, before anything is computed.
+  const phrases = processor.phrases(data.names);
+  const model = loadGroundingDino(base);
+  const number = (key: string) => (options[`grounding_dino.${key}`] ?? options[key]) as number | undefined;
+  const given = <T>(key: string, value: T | undefined) => (value === undefined ? {} : { [key]: value });
+  const rank = number("lora.r");
+  const alpha = number("lora.lora_alpha");
+  const started = performance.now();
+  const outDir = join(directory, "teachers", "grounding_dino_lora");
+  const curve: { step: number; loss: number }[] = [];
+  const method = options["method"] as "lora" | "full";
+  let share = 0;
+  let best: { epoch: number; mAP50: number }[] = [];
+  try {
+    const result = await fineTuneGroundingDino({
+      model,
+      items,
+      phrases,
+      encode: (list) => processor.encode(list),
+      size: processor.size,
+      method,
+      ...(rank === undefined && alpha === undefined
+        ? {}
+        : {
+            lora: { ...given("r", rank), ...given("loraAlpha", alpha ?? (rank === undefined ? undefined : 2 * rank)) },
+          }),
+      ...given("preset", options["grounding_dino.preset"] as GroundingDinoPreset | undefined),
+      ...given("epochs", number("epochs")),
+      ...given("batch", number("batch")),
+      ...given("lr", number("lr")),
+      ...given("patience", number("patience")),
+      ...given("maxTrainableRatio", options["max-trainable-ratio"] as number | undefined),
+      seed: options["seed"] as number,
+      resume: options["resume"] as boolean,
+      ...(data.val.length > 0 ? { validation: data.val } : {}),
+      outDir,
+      signal,
+      onEvent: (event) => {
+        if (event.type === "start") {
+          share = event.trainable / (event.trainable + event.frozen);
+          output.line(
+            `dino ${method.padEnd(7)}${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
+              `${event.instances} boxes, ${event.skippedInstances} unusable`,
+          );
+        }
+        if (event.type === "evaluation") {
+          output.line(
+            `${event.when === "before" ? "before" : "after "}      ${formatDetectorEvaluation(event.evaluation, data.names)}`,
+          );
+        }
+        if (event.type !== "train") {
+          output.event({ teacher: "grounding_dino", ...event } as unknown as Record<string, unknown>);
+          return;
+        }
+        const { event: train } = event;
+        if (train.type === "step") {
+          curve.push({ step: train.step, loss: train.loss });
+          output.progress({
+            label: "dino lora",
+            done: train.step,
+            total: Math.ceil((train.step * train.totalEpochs) / Math.max(train.epoch, 1)),
+            ...(train.etaSeconds === null ? {} : { etaSeconds: train.etaSeconds }),
+            detail: `loss ${train.loss.toFixed(3)}`,
+          });
+        }
+        if (train.type === "eval") best.push({ epoch: train.epoch, mAP50: train.metrics["mAP50"] ?? 0 });
+        if (train.type === "warning") output.line(`warning: ${train.message}`);
+        if (train.type === "early-stop")
+          output.line(`dino        stopped early: no better mAP50 for ${train.patience} epochs`);
+        if (train.type !== "end")
+          output.event({ teacher: "grounding_dino", ...train } as unknown as Record<string, unknown>);
+      },
+    });
+    const { before, after, merge } = result;
+    const record: GroundingDinoRecord = {
+      version: 1,
+      base: name === EMBEDDED_GROUNDING_DINO ? name : relative(join(directory, "teachers"), resolve(base)),
+      adapter: "grounding_dino_lora",
+      phrases,
+    };
+    if (result.handle !== null) writeJson(groundingDinoRecordFile(directory), record);
+    const named = (e: DetectorEvaluation | null) =>
+      e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: data.names[c.classId] })) };
+    best = best.sort((a, b) => a.epoch - b.epoch);
+    writeJson(join(directory, "teachers", "grounding_dino_metrics.json"), {
+      base: name,
+      steps: result.steps,
+      reason: result.reason,
+      trainableShare: share,
+      before: named(before),
+      after: named(after),
+      validation: best,
+      merge,
+      curve,
+    });
+    if (after !== null && after.mAP50 <= GROUNDING_DINO_GATE) {
+      output.line(
+        `warning: mAP50 ${after.mAP50.toFixed(3)} is not above ${GROUNDING_DINO_GATE}; more epochs or images, a higher --grounding_dino.lora.r or a larger --teacher make a better teacher`,
+      );
+    }
+    const check =
+      merge === null
+        ? ""
+        : `, adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`;
+    output.line(`dino        ${method} in ${outDir} (${duration((performance.now() - started) / 1000)})${check}`);
+    return { before, after, merge, steps: result.steps, reason: result.reason };
+  } finally {
+    model.dispose();
+  }
+}

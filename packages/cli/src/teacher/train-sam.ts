@@ -1,0 +1,119 @@
+import { join, relative, resolve } from "node:path";
+import { fineTuneSam, formatSamEvaluation, Sam, type SamEvaluation } from "@seg/teachers";
+import type { OptionValues } from "../args.js";
+import { writeJson } from "../files.js";
+import { EMBEDDED_SAM, type SamRecord, samRecordFile } from "../mask-teacher.js";
+import { duration, type Output } from "../output.js";
+import type { TeacherData, TeacherItem } from "./teacher-data.js";
+
+/** Adapts SAM to the masks; returns what the command's result says of it. */
+export async function trainSam({
+  options,
+  base,
+  data,
+  output,
+  signal,
+}: {
+  options: OptionValues;
+  /** Folder of the base model. */
+  base: string;
+  data: TeacherData;
+  output: Output;
+  signal: AbortSignal;
+}): Promise<Record<string, unknown>> {
+  const name = options["sam"] as string;
+  const directory = options["output"] as string;
+  const { names } = data;
+  const withMask = ({ instances }: TeacherItem) => instances.some(({ mask }) => mask !== undefined);
+  const items = data.train.filter(withMask);
+  const validation = data.val.filter(withMask);
+  const sam = Sam.fromPretrained(base);
+  const number = (key: string) => (options[`sam.${key}`] ?? options[key]) as number | undefined;
+  const steps = number("steps");
+  const lr = number("lr");
+  const ratio = options["max-trainable-ratio"] as number | undefined;
+  const started = performance.now();
+  const curve: { step: number; loss: number }[] = [];
+  let share = 0;
+  try {
+    const result = await fineTuneSam({
+      sam,
+      items,
+      lora: { r: number("lora.r") ?? 8, loraAlpha: number("lora.lora_alpha") ?? 16 },
+      ...(steps === undefined ? { epochs: number("epochs") ?? 100 } : { steps }),
+      batch: number("batch") ?? 4,
+      seed: options["seed"] as number,
+      ...(ratio === undefined ? {} : { maxTrainableRatio: ratio }),
+      ...(lr === undefined ? {} : { lr }),
+      ...(validation.length > 0 ? { validation } : {}),
+      outDir: join(directory, "teachers", "sam_lora"),
+      cacheDir: join(directory, "teacher_cache", "sam_embeddings"),
+      signal,
+      onEvent: (event) => {
+        if (event.type === "step") {
+          curve.push({ step: event.step, loss: event.loss });
+          const perStep = (performance.now() - started) / 1000 / event.step;
+          output.progress({
+            label: "sam lora",
+            done: event.step,
+            total: event.steps,
+            etaSeconds: perStep * (event.steps - event.step),
+            detail: `loss ${event.loss.toFixed(3)}  dice ${event.parts.dice.toFixed(3)}  bce ${event.parts.bce.toFixed(3)}`,
+          });
+        }
+        if (event.type === "embedding") output.progress({ label: "embeddings", done: event.done, total: event.total });
+        if (event.type === "start") {
+          share = event.trainable / (event.trainable + event.frozen);
+          output.line(
+            `sam lora    ${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
+              `${event.instances} instances, ${event.skippedInstances} without a mask`,
+          );
+        }
+        // Mask IoU never without its two trivial baselines.
+        if (event.type === "evaluation") {
+          output.line(
+            `${event.when === "before" ? "before" : "after "}      ${formatSamEvaluation(event.evaluation, names)}`,
+          );
+        }
+        output.event({ teacher: "sam", ...event } as unknown as Record<string, unknown>);
+      },
+    });
+    const { before, after, merge } = result;
+    const record: SamRecord = {
+      version: 1,
+      base: name === EMBEDDED_SAM ? name : relative(join(directory, "teachers"), resolve(base)),
+      adapter: "sam_lora",
+    };
+    writeJson(samRecordFile(directory), record);
+    const named = (e: SamEvaluation | null) =>
+      e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: names[c.classId] })) };
+    writeJson(join(directory, "teachers", "sam_metrics.json"), {
+      base: name,
+      steps: result.steps,
+      trainableShare: share,
+      before: named(before),
+      after: named(after),
+      merge,
+      curve,
+    });
+    if (before !== null && after !== null && after.meanIou <= before.meanIou) {
+      output.line(
+        `warning: adaptation did not raise the mask IoU (${before.meanIou.toFixed(3)} -> ${after.meanIou.toFixed(3)}); more steps or images may help`,
+      );
+    }
+    if (after !== null && after.meanIou <= SAM_GATE) {
+      output.line(
+        `warning: mask IoU ${after.meanIou.toFixed(3)} is not above ${SAM_GATE}; more steps, a higher --sam.lora.r or a larger --sam make a better teacher`,
+      );
+    }
+    output.line(
+      `sam         adapter in ${join(directory, "teachers", "sam_lora")} (${duration((performance.now() - started) / 1000)}), adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`,
+    );
+    return { before, after, merge };
+  } finally {
+    sam.dispose();
+  }
+}
+
+/** Mask IoU that a teacher should have before its masks are worth distilling. */
+const SAM_GATE = 0.88;
