@@ -2,6 +2,7 @@
  * Pre-trains the small SAM of this repository from nothing on the synthetic shape world.
  *
  *   npm run pretrain:sam -- --steps 9000 --variant g --threads 2 --out packages/teachers/pretrained/sam-tiny-synthetic
+ *   npm run pretrain:sam -- --from packages/teachers/pretrained/sam-tiny-synthetic --lr 4e-4 --steps 2200 --out DIR   a second, gentler stage
  *   ... --resume      continue after a kill; ends with the same bytes as an uninterrupted run on the same machine
  *
  * Recipe: 2 BCE + Dice + (IoU error)^2 on the single mask, 6 images x 5 jittered boxes, AdamW (.9, .98) weight decay .05 on matrices, warm-up of 100 steps,
@@ -28,6 +29,7 @@ import {
   sceneItem,
   shapeScene,
   tinySamConfig,
+  weightsHash,
 } from "@seg/teachers";
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, clipCoefficient, gradStats, paramGroups } from "@seg/train";
@@ -48,6 +50,7 @@ const { values: args } = parseArgs({
     "eval-every": { type: "string", default: "500" },
     "checkpoint-every": { type: "string", default: "200" },
     "eval-scenes": { type: "string", default: "80" },
+    from: { type: "string" },
     resume: { type: "boolean", default: false },
   },
 });
@@ -104,6 +107,11 @@ function summary(
   };
 }
 
+/** The record of the run that made the weights in `dir`. */
+function finishedStage(dir: string): unknown {
+  return JSON.parse(readFileSync(join(dir, "metrics.json"), "utf8"));
+}
+
 interface CurvePoint {
   readonly step: number;
   readonly cpuSeconds: number;
@@ -117,7 +125,9 @@ interface CurvePoint {
 if (args.threads !== undefined) configure({ threads: Number(args.threads) });
 await tf.setBackend(args.backend);
 const config = tinySamConfig(variant);
-const sam = new Sam(config, { seed });
+// A second stage goes on from finished weights; its own moments start at zero.
+const sam = args.from === undefined ? new Sam(config, { seed }) : Sam.fromPretrained(args.from);
+const startedFrom = args.from === undefined ? null : { weights: weightsHash(sam), stage: finishedStage(args.from) };
 const parameters = sam.namedParameters();
 const trainStep = new SamTrainStep({ sam, parameters, weights: SCRATCH_LOSS });
 const groups = paramGroups(sam); // weight decay on matrices only
@@ -126,8 +136,9 @@ const current = new Map<string, { data: Float32Array }>();
 for (const [name, p] of parameters) current.set(name, { data: Float32Array.from(p.data()) });
 const state = optimizer.init(current);
 const side = config.vision.imageSize;
-const pool = new ScenePool({ seed, side, fine: 4 * embeddingSide(config) });
-const options = { variant, steps, seed, batch: images, lr: baseLr };
+// Another stage draws other scenes.
+const pool = new ScenePool({ seed: startedFrom ? seed + 1 : seed, side, fine: 4 * embeddingSide(config) });
+const options = { variant, steps, seed, batch: images, lr: baseLr, ...(startedFrom && { from: startedFrom.weights }) };
 
 let done = 0;
 let cpuSeconds = 0;
@@ -166,6 +177,7 @@ const header = {
   prompts: PROMPTS,
   backend: args.backend,
   heldOut: { scenes: scenes.length, bags: bags.length },
+  ...(startedFrom && { startedFrom }),
 };
 const writeMetrics = (extra: object = {}): void =>
   writeFileAtomic(metricsFile, [

@@ -14,6 +14,10 @@ interface Stored {
 const CAPACITY = 1500;
 /** Share of the draws that make a new scene. */
 const FRESH = 0.38;
+/** Share of figures drawn small and thin: twice as many objects below 20 px as in the held-out scenes. */
+const SMALL = 0.3;
+/** Prompts are as exact as an annotation or as loose as a detector: the deviation of a box's corners, as a share of its side, is uniform up to this. */
+const LARGEST_JITTER = 0.15;
 /** Both axes and the diagonal: eight views of a square picture. */
 const VIEWS = 8;
 
@@ -58,12 +62,20 @@ export class ScenePool {
       const view = random.integer(0, VIEWS - 1);
       const gain = random.uniform(0.85, 1.15);
       copyPixels(scene.image, side, view, gain, pixels, i * side * side * 3);
-      const order = random.permutation(scene.boxes.length);
+      const order = promptOrder(scene.boxes, random);
       for (let p = 0; p < prompts; p++) {
         // Few objects: prompted again, with other jitter.
         const object = order[p % order.length]!;
         const turned = turnBox(scene.boxes[object]!, side, view);
-        const box = jitterBox(turned, random, { width: side, height: side }, { relative: 0.1, limit: 0.25 });
+        const box = jitterBox(
+          turned,
+          random,
+          { width: side, height: side },
+          {
+            relative: random.uniform(0, LARGEST_JITTER),
+            limit: 0.25,
+          },
+        );
         boxes.set(box, 4 * (i * prompts + p));
         copyTarget(scene.targets[object]!, fine, view, targets, (i * prompts + p) * fine * fine);
       }
@@ -81,7 +93,7 @@ export class ScenePool {
   #scene(number: number): Stored {
     const known = this.#stored.get(number);
     if (known) return known;
-    const scene = drawNonEmpty({ seed: this.#seed, split: "train", index: number, side: this.#side });
+    const scene = drawNonEmpty({ seed: this.#seed, split: "train", index: number, side: this.#side, small: SMALL });
     const factor = this.#side / this.#fine;
     const stored: Stored = {
       image: scene.image.data,
@@ -92,6 +104,13 @@ export class ScenePool {
     this.#stored.delete(number - CAPACITY);
     return stored;
   }
+}
+
+/** All objects in random order; the prompts that are left over go round those again, smallest first. */
+function promptOrder(boxes: readonly BoxTuple[], random: CounterRandom): number[] {
+  const order = [...random.permutation(boxes.length)];
+  const side = ([x1, y1, x2, y2]: BoxTuple): number => Math.min(x2 - x1, y2 - y1);
+  return [...order, ...order.toSorted((a, b) => side(boxes[a]!) - side(boxes[b]!))];
 }
 
 /** Numbers above 2^31 are a second stream for the rare scene without any object. */

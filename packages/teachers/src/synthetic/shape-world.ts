@@ -50,6 +50,11 @@ export interface SceneKey {
   readonly index: number;
   /** @defaultValue 128 */
   readonly side?: number;
+  /**
+   * Share of the figures that are drawn small (radius 3 to 8.5 % of the side, decals 8 to 25 % of their parent's), half of those thin: what a network
+   * on 8-pixel patches finds hardest. Another share gives other scenes. @defaultValue 0
+   */
+  readonly small?: number;
 }
 
 /** Objects whose visible part is smaller are not annotated, in pixels. */
@@ -72,7 +77,7 @@ interface Draft {
  * A scene of the synthetic shape world on which the small SAM learns: 2 to 8 textured objects on a cluttered background. Later objects hide
  * earlier ones, except decals: these are drawn inside a parent whose mask stays whole, as a label belongs to its bag.
  */
-export function shapeScene({ seed, split, index, side = 128 }: SceneKey): Scene {
+export function shapeScene({ seed, split, index, side = 128, small = 0 }: SceneKey): Scene {
   const random = new CounterRandom({ seed, path: `shape-world/${split}`, index });
   const canvas: Canvas = { side, data: new Float32Array(side * side * 3) };
   const background = paintBackground(canvas, random);
@@ -83,7 +88,9 @@ export function shapeScene({ seed, split, index, side = 128 }: SceneKey): Scene 
     const parents = drafts.filter((draft) => draft.parent === null && maskArea(draft.mask) > side * side * 0.015);
     const decal = random.uniform() < 0.35 && parents.length > 0;
     const parent = decal ? parents[random.integer(0, parents.length - 1)]! : null;
-    const draft = addObject({ canvas, background, drafts, parent, random });
+    // Decided without a draw where nothing is to be small: those scenes keep their bytes.
+    const isSmall = small > 0 && random.uniform() < small;
+    const draft = addObject({ canvas, background, drafts, parent, isSmall, random });
     if (draft) drafts.push(draft);
   }
   if (random.uniform() < 0.25) clutterLines(canvas, random, random.integer(1, 4));
@@ -102,16 +109,20 @@ function addObject({
   background,
   drafts,
   parent,
+  isSmall,
   random,
 }: {
   canvas: Canvas;
   background: Rgb;
   drafts: readonly Draft[];
   parent: Draft | null;
+  isSmall: boolean;
   random: CounterRandom;
 }): Draft | null {
   const { side } = canvas;
-  const { kind, inside, placement } = parent ? decalFigure(parent, side, random) : freeFigure(side, random);
+  const { kind, inside, placement } = parent
+    ? decalFigure(parent, side, isSmall, random)
+    : freeFigure(side, isSmall, random);
   let coverage = rasterize(side, inside, placement);
   if (parent) coverage = clip(coverage, parent.mask);
   const mask = toMask(coverage);
@@ -155,7 +166,14 @@ interface Figure {
   readonly placement: Placement;
 }
 
-function figure(random: CounterRandom): { kind: string; inside: Inside } {
+/** Shapes that leave most of their box empty. */
+const THIN_KINDS = ["bar", "ring", "cross"] as const;
+
+function figure(isSmall: boolean, random: CounterRandom): { kind: string; inside: Inside } {
+  if (isSmall && random.uniform() < 0.5) {
+    const kind = THIN_KINDS[random.integer(0, THIN_KINDS.length - 1)]!;
+    return { kind, inside: drawShape(kind, random) };
+  }
   if (random.uniform() < 0.35) {
     return random.uniform() < 0.5
       ? { kind: "polygon", inside: randomPolygon(random) }
@@ -165,9 +183,10 @@ function figure(random: CounterRandom): { kind: string; inside: Inside } {
   return { kind, inside: drawShape(kind, random) };
 }
 
-function freeFigure(side: number, random: CounterRandom): Figure {
-  const isPanel = random.uniform() < 0.1;
-  const radius = side * (random.uniform() < 0.8 ? random.uniform(0.05, 0.2) : random.uniform(0.2, 0.4));
+function freeFigure(side: number, isSmall: boolean, random: CounterRandom): Figure {
+  const isPanel = random.uniform() < 0.1 && !isSmall;
+  const usual = side * (random.uniform() < 0.8 ? random.uniform(0.05, 0.2) : random.uniform(0.2, 0.4));
+  const radius = isSmall ? side * random.uniform(0.03, 0.085) : usual;
   const margin = Math.min(radius * 0.6, side * 0.2);
   const x = random.uniform(margin, side - margin);
   const y = random.uniform(margin, side - margin);
@@ -177,11 +196,11 @@ function freeFigure(side: number, random: CounterRandom): Figure {
     const inside: Inside = (u, v) => Math.abs(wide ? u : v) <= 1 && Math.abs(wide ? v : u) <= aspect;
     return { kind: "panel", inside, placement: { x, y, radius: Math.max(radius, side * 0.12), angle: 0 } };
   }
-  return { ...figure(random), placement: { x, y, radius, angle: random.uniform(0, 2 * Math.PI) } };
+  return { ...figure(isSmall, random), placement: { x, y, radius, angle: random.uniform(0, 2 * Math.PI) } };
 }
 
 /** A figure of .2 to .55 of the parent's radius around one of its visible pixels. */
-function decalFigure(parent: Draft, side: number, random: CounterRandom): Figure {
+function decalFigure(parent: Draft, side: number, isSmall: boolean, random: CounterRandom): Figure {
   const pixels: number[] = [];
   for (let i = 0; i < parent.mask.length; i++) if (parent.mask[i] === 1) pixels.push(i);
   const at = pixels[random.integer(0, pixels.length - 1)]!;
@@ -189,8 +208,9 @@ function decalFigure(parent: Draft, side: number, random: CounterRandom): Figure
   const pull = random.uniform(0.2, 0.9);
   const x = (at % side) + 0.5 + (parent.placement.x - (at % side)) * pull;
   const y = Math.floor(at / side) + 0.5 + (parent.placement.y - Math.floor(at / side)) * pull;
-  const radius = Math.max(parent.placement.radius * random.uniform(0.2, 0.55), 3);
-  return { ...figure(random), placement: { x, y, radius, angle: random.uniform(0, 2 * Math.PI) } };
+  const share = isSmall ? random.uniform(0.08, 0.25) : random.uniform(0.2, 0.55);
+  const radius = Math.max(parent.placement.radius * share, 3);
+  return { ...figure(isSmall, random), placement: { x, y, radius, angle: random.uniform(0, 2 * Math.PI) } };
 }
 
 function clip(coverage: Coverage, mask: Uint8Array): Coverage {
