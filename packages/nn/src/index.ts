@@ -11,15 +11,25 @@ export {
   UnsafePickleError,
 } from "./errors.js";
 export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
+export { gelu, silu } from "./functional/activations.js";
 export { type GridSampleOptions, gridSample } from "./functional/grid-sample.js";
+export { type InterpolateOptions, interpolate } from "./functional/interpolate.js";
 export { at, type InitContext, normal, uniform } from "./init.js";
 export { KeyMap, type KeyMapReport, type KeyOrigin, type KeyRule } from "./key-map.js";
-export { Conv2d, ConvTranspose2d } from "./layers/conv2d.js";
+export {
+  Conv2d,
+  type Conv2dOptions,
+  ConvTranspose2d,
+  type ConvTranspose2dOptions,
+  type PerAxis,
+} from "./layers/conv2d.js";
+export { Dropout, DropPath } from "./layers/dropout.js";
 export { Embedding } from "./layers/embedding.js";
 export { GroupNorm } from "./layers/group-norm.js";
 export { Linear } from "./layers/linear.js";
 export { BatchNorm2d, LayerNorm } from "./layers/norm.js";
 export { Buffer, Counter, Module, ModuleList, Parameter, type StateTensor } from "./module.js";
+export { RandomSource } from "./random-source.js";
 export { readSafetensors, type SafetensorsFile } from "./safetensors/read.js";
 export { encodeSafetensors, type WriteSafetensorsOptions, writeSafetensors } from "./safetensors/write.js";
 export {
@@ -37,6 +47,7 @@ export { openSharded, type ShardedFile } from "./weights/open-sharded.js";
 export { openWeights } from "./weights/open-weights.js";
 export { type TensorSource, toTensorSource } from "./weights/tensor-source.js";
 export type { TensorInfo, WeightFile } from "./weights/weight-file.js";
+export { weightsHash } from "./weights-hash.js";
 export { writeFileAtomic } from "./write-file-atomic.js";
 export { Bottleneck, C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./yolov8/blocks.js";
 export { anchorPoints, deployForward, type HeadTensors, headTensors } from "./yolov8/decode.js";

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { gridSample } from "../functional/grid-sample.js";
+import { interpolate } from "../functional/interpolate.js";
 import type { Module, Parameter } from "../module.js";
 import { readSafetensors } from "../safetensors/read.js";
 import { Conv2d, ConvTranspose2d } from "./conv2d.js";
@@ -114,11 +115,35 @@ describe.skipIf(!existsSync(fixtures))("layers equal PyTorch (fixtures losses-op
     (out: number, inChannels: number) =>
       new Conv2d({ inChannels, outChannels: out, kernelSize, stride, padding, init }) as unknown as Layer;
 
+  const convOf = (outChannels: number, inChannels: number, options: object) =>
+    new Conv2d({ inChannels, outChannels, kernelSize: 3, init, ...options }) as unknown as Layer;
+  const convTOf = (inChannels: number, outChannels: number, options: object) =>
+    new ConvTranspose2d({ inChannels, outChannels, kernelSize: 3, stride: 2, init, ...options }) as unknown as Layer;
+
   test.each<[string, boolean, (rows: number, columns: number) => Layer]>([
     ["conv_1x1", true, conv(1)],
     ["conv_3x3_s1_p1", true, conv(3, 1, 1)],
     ["conv_3x3_s2_p1", true, conv(3, 2, 1)],
     ["conv_6x6_s2_p2", true, conv(6, 2, 2)],
+    ["conv_dw_3x3", true, (channels) => convOf(channels, channels, { padding: 1, groups: channels, bias: false })],
+    ["conv_groups2", true, (out, inGroup) => convOf(out, 2 * inGroup, { padding: 1, groups: 2 })],
+    ["conv_dilated", true, (out, inChannels) => convOf(out, inChannels, { padding: 2, dilation: 2 })],
+    [
+      "conv_rect",
+      true,
+      (out, inChannels) => convOf(out, inChannels, { kernelSize: [1, 5], padding: [0, 2], stride: [2, 1] }),
+    ],
+    [
+      "convT_3x3_s2_p1_op1",
+      true,
+      (inChannels, outChannels) => convTOf(inChannels, outChannels, { kernelSize: 3, padding: 1, outputPadding: 1 }),
+    ],
+    [
+      "convT_groups2",
+      true,
+      (inChannels, outGroup) =>
+        convTOf(inChannels, 2 * outGroup, { kernelSize: 4, padding: 1, groups: 2, bias: false }),
+    ],
     ["conv_patch4", true, conv(4, 4)],
     [
       "convT_2x2_s2",
@@ -133,9 +158,9 @@ describe.skipIf(!existsSync(fixtures))("layers equal PyTorch (fixtures losses-op
   ])("%s", (name, isMap, make) => {
     const fixture = open(name);
     const [rows = 0, columns = 0] = fixture.shape("param.weight");
-    const layer = make(rows, columns) as Layer & { weight: Parameter; bias: Parameter };
+    const layer = make(rows, columns) as Layer & { weight: Parameter; bias?: Parameter };
     layer.weight.assign(fixture.data("param.weight"));
-    layer.bias.assign(fixture.data("param.bias"));
+    layer.bias?.assign(fixture.data("param.bias"));
     const forward = (x: tf.Tensor) => (isMap ? toNchw(layer.forward(toNhwc(x))) : layer.forward(x));
     tf.tidy(() => {
       const x = fixture.tensor("in.x");
@@ -143,15 +168,39 @@ describe.skipIf(!existsSync(fixtures))("layers equal PyTorch (fixtures losses-op
       expectClose(forward(x).dataSync(), fixture.data("out.0"), forwardTolerance);
       const { grads } = tf.variableGrads(
         () => tf.sum(tf.mul(forward(x), cotangent)).asScalar(),
-        [layer.weight.variable, layer.bias.variable],
+        [layer.weight, layer.bias].flatMap((parameter) => (parameter ? [parameter.variable] : [])),
       );
       expectClose(grads[layer.weight.variable.name]!.dataSync(), fixture.data("grad.param.weight"), gradientTolerance);
-      expectClose(grads[layer.bias.variable.name]!.dataSync(), fixture.data("grad.param.bias"), gradientTolerance);
+      if (layer.bias) {
+        expectClose(grads[layer.bias.variable.name]!.dataSync(), fixture.data("grad.param.bias"), gradientTolerance);
+      }
       // layer_norm_12 has rows of scale 1e-3, so gradients up to 4500 that cancel: allow one float32 rounding of that scale.
       const expected = fixture.data("grad.x");
       const scale = expected.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
       const tolerance = { atol: Math.max(1e-5, 1.2e-7 * scale), rtol: 1e-4 };
       expectClose(tf.grad(forward)(x, cotangent).dataSync(), expected, tolerance);
+    });
+  });
+
+  test.each<[string, Parameters<typeof interpolate>[1]]>([
+    ["upsample_nearest_x2", { size: [22, 18], mode: "nearest" }],
+    ["resize_nearest_7x13", { size: [7, 13], mode: "nearest" }],
+    ["resize_bilinear_23x17", { size: [23, 17] }],
+    ["resize_bilinear_5x4", { size: [5, 4] }],
+    ["resize_bilinear_corners_20x20", { size: [20, 20], alignCorners: true }],
+    ["resize_bicubic_20x20", { size: [20, 20], mode: "bicubic" }],
+  ])("%s", (name, options) => {
+    const fixture = open(name);
+    const forward = (x: tf.Tensor) => toNchw(interpolate(toNhwc(x) as tf.Tensor4D, options));
+    tf.tidy(() => {
+      const x = fixture.tensor("in.x");
+      // PyTorch computes the sampling points in float32.
+      expectClose(forward(x).dataSync(), fixture.data("out.0"), { atol: 5e-6, rtol: 1e-5 });
+      expectClose(
+        tf.grad(forward)(x, fixture.tensor("grad_out")).dataSync(),
+        fixture.data("grad.x"),
+        gradientTolerance,
+      );
     });
   });
 
