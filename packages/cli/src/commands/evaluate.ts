@@ -8,6 +8,7 @@ import { createDetector } from "@seg/export/runtime";
 import { decodeImage, samMaskToImage } from "@seg/preprocess";
 import {
   bitmapIou,
+  type DetectorEvaluation,
   evaluateSam,
   predictInstanceMasks,
   type SamEvaluation,
@@ -25,8 +26,9 @@ import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";
 import { renderReport } from "../report/render-report.js";
-import type { MaskScore, ModelRow, ReportData } from "../report/report-data.js";
+import type { BoxScore, MaskScore, ModelRow, ReportData } from "../report/report-data.js";
 import { readStudentRecord, type StudentRecord } from "../student-record.js";
+import { evaluateDetectorTeacher } from "../teacher/evaluate-detector.js";
 
 export const evaluateOptions: OptionSpecs = {
   student: { type: "string", required: true, help: "run directory of the student, with optimized/" },
@@ -148,6 +150,20 @@ const maskScore = (evaluation: SamEvaluation, names: readonly string[]): MaskSco
     count,
   })),
 });
+
+/** Box quality as the report shows it. */
+function boxScore({ mAP50, mAP, perClass }: DetectorEvaluation, names: readonly string[]): BoxScore {
+  return {
+    map50: mAP50,
+    map: mAP,
+    perClass: perClass.map(({ classId, ap50, ap, instances }) => ({
+      name: names[classId] ?? `class ${classId}`,
+      ap50,
+      ap,
+      count: instances,
+    })),
+  };
+}
 
 function studentRow({
   name,
@@ -302,6 +318,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   }
   const bench = await benchmark(artefacts, { imgsz: record.imgsz, rounds: options["rounds"] as number, threads: 1 });
   const teacher = experiment === undefined ? null : await evaluateTeacher({ split, experiment, output });
+  const detector =
+    experiment === undefined ? null : await evaluateDetectorTeacher({ split, experiment, output, signal });
 
   const baselines = evaluations.some((e) => e.segm !== null) || teacher !== null ? trivialBaselines(split) : null;
   const rows: ModelRow[] = artefacts.map(({ name, kind }, i) => ({
@@ -326,6 +344,28 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
       peakMemoryBytes: null,
     });
   }
+  if (detector !== null) {
+    // Behind the mask teacher, which the students are compared with.
+    rows.splice(teacher === null ? 0 : 1, 0, {
+      name: `${detector.base} + LoRA`,
+      kind: "teacher",
+      prompts: "class names",
+      box: { map50: detector.after.mAP50, map: detector.after.mAP },
+      mask: null,
+      maskIou: null,
+      sizeBytes: detector.sizeBytes,
+      latencyMs: null,
+      fps: null,
+      peakMemoryBytes: null,
+      perClass: boxScore(detector.after, names).perClass.map(({ name, ap50, ap }) => ({
+        name,
+        boxAp50: ap50,
+        boxAp: ap,
+        maskAp50: null,
+        maskAp: null,
+      })),
+    });
+  }
   const certificate = read<{ promptFree: boolean; artefacts: Certificate[] }>(
     join(directory, "optimized", "certificate.json"),
   );
@@ -339,6 +379,12 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
           after: SamEvaluation | null;
           curve: { step: number; loss: number }[];
         }>(join(experiment, "teachers", "sam_metrics.json"));
+  const detectorMetrics =
+    experiment === undefined
+      ? null
+      : read<{ trainableShare: number; curve: { step: number; loss: number }[] }>(
+          join(experiment, "teachers", "grounding_dino_metrics.json"),
+        );
   const validation = read<{
     findings: { severity: "error" | "warn" | "info"; code: string; message: string; count: number }[];
   }>(
@@ -416,6 +462,17 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
             curve: metrics.curve,
           }
         : null,
+    detector:
+      detector === null
+        ? null
+        : {
+            name: detector.base,
+            adapter: join(experiment!, "teachers", "grounding_dino_lora"),
+            trainableShare: detectorMetrics?.trainableShare ?? 0,
+            before: boxScore(detector.before, names),
+            after: boxScore(detector.after, names),
+            curve: detectorMetrics?.curve ?? [],
+          },
     models: rows,
     certificate:
       certificate === null
@@ -447,6 +504,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     ...plain,
     overlays: pictures.map(({ title, caption }) => ({ title, caption })),
     teacherOnTest: teacher && maskScore(teacher.scores, names),
+    detectorOnTest: detector && { before: boxScore(detector.before, names), after: boxScore(detector.after, names) },
     metrics: Object.fromEntries(artefacts.map((a, i) => [a.name, evaluations[i]!.metrics])),
     promptFree: certificate?.promptFree ?? null,
   });

@@ -14,7 +14,7 @@ import { maskIouChart, modelsTable, perClassSection, tradeOffChart } from "./mod
 import { picturesSection } from "./pictures-section.js";
 import type { ModelRow, ReportData } from "./report-data.js";
 import { STYLES } from "./styles.js";
-import { curvesSection, teacherSection } from "./training-section.js";
+import { curvesSection, detectorSection, teacherSection } from "./training-section.js";
 import { isCertified, isPrompted, verdict } from "./verdict.js";
 
 /** Largest report in bytes: mail systems and chat tools still take it. */
@@ -38,12 +38,13 @@ export function renderReport(data: ReportData): string {
     { id: "curves", title: "Training of the student", body: curvesSection(data.curves) },
     {
       id: "teacher",
-      title: "Teacher",
+      title: "Mask teacher",
       body:
         data.teacher === null
           ? html`<p class="absent">Not measured: no adapted teacher took part.</p>`
           : teacherSection(data.teacher),
     },
+    ...(data.detector ? [{ id: "detector", title: "Box teacher", body: detectorSection(data.detector) }] : []),
     { id: "dataset", title: "Dataset", body: datasetSection(data.dataset) },
     { id: "decisions", title: "Decisions", body: decisionsSection(data.decisions) },
     { id: "certificate", title: "Prompt-free certificate", body: certificateSection(data.certificate) },

@@ -22,6 +22,11 @@ export interface AveragePrecision {
   map: number;
 }
 
+/** Box quality of a text-prompted teacher on a labelled split. */
+export interface BoxScore extends AveragePrecision {
+  perClass: { name: string; ap50: number; ap: number; count: number }[];
+}
+
 /** One measured model. Null means that the value was not measured, which the report says in words; it is never printed as 0. */
 export interface ModelRow {
   name: string;
@@ -81,6 +86,16 @@ export interface ReportData {
     trainableShare: number;
     before: MaskScore;
     after: MaskScore;
+    curve: { step: number; loss: number }[];
+  };
+  /** Grounding DINO, prompted with all class names; absent or null: none was adapted. */
+  detector?: null | {
+    name: string;
+    adapter: string;
+    /** Trained parameters over all parameters, 0..1. */
+    trainableShare: number;
+    before: BoxScore;
+    after: BoxScore;
     curve: { step: number; loss: number }[];
   };
   models: ModelRow[];

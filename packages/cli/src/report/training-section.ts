@@ -89,3 +89,50 @@ export function teacherSection(teacher: NonNullable<ReportData["teacher"]>): Saf
   });
   return html`<p>${teacher.name}, adapter <code>${teacher.adapter}</code>, ${formatPercent(teacher.trainableShare)} of the weights trained. Every object is prompted with its annotated box.</p><div class="charts"><figure><figcaption>Teacher loss</figcaption>${lineChart({ title: "Teacher loss", series: [{ name: "loss", points: teacher.curve.map(({ step, loss }) => [step, loss] as const) }], xLabel: "step", yLabel: "loss" })}</figure><figure><figcaption>Mask IoU by class</figcaption>${chart}</figure></div>${table}<p class="note">Mask IoU: mean over the objects. Filled box and ellipse need no model; a teacher not above them has learned nothing about shape.</p>`;
 }
+
+/** The adapted text-prompted detector: average precision before and after by class. */
+export function detectorSection({
+  name,
+  adapter,
+  trainableShare,
+  before,
+  after,
+  curve,
+}: NonNullable<ReportData["detector"]>): SafeHtml {
+  const earlier = new Map(before.perClass.map((entry) => [entry.name, entry]));
+  const pair = (label: string, from: number | undefined, to: number) => {
+    const gain = from === undefined ? null : to - from;
+    return html`<td data-label="${label} before">${formatScore(from)}</td><td data-label="${label} after"><span class="value">${formatScore(to)}</span>${gain === null ? null : html`<span class="delta ${gain > 0 ? "better" : gain < 0 ? "worse" : "same"}">${formatDelta(gain)}</span>`}</td>`;
+  };
+  const total = after.perClass.reduce((sum, { count }) => sum + count, 0);
+  const row = (
+    title: string,
+    from: { ap50?: number; ap?: number },
+    to: { ap50: number; ap: number },
+    count: number,
+    className = "",
+  ) =>
+    html`<tr class="${className}"><th scope="row"><span class="name">${title}</span></th>${pair("AP50", from.ap50, to.ap50)}${pair("AP50-95", from.ap, to.ap)}<td data-label="Objects">${formatCount(count)}</td></tr>`;
+  const rows = after.perClass.map((entry) => row(entry.name, earlier.get(entry.name) ?? {}, entry, entry.count));
+  const all = row(
+    "all classes",
+    { ap50: before.map50, ap: before.map },
+    { ap50: after.map50, ap: after.map },
+    total,
+    "total",
+  );
+  const table = html`<div class="scroll"><table class="stack"><thead><tr><th scope="col">Class</th><th scope="col">AP50 before</th><th scope="col">AP50 after</th><th scope="col">AP50-95 before</th><th scope="col">AP50-95 after</th><th scope="col">Objects</th></tr></thead><tbody>${rows}${all}</tbody></table></div>`;
+  const chart = barChart({
+    title: "Teacher box AP50 by class",
+    series: ["before", "after"],
+    colors: [5, 0],
+    groups: after.perClass.slice(0, 16).map((entry) => ({
+      label: entry.name,
+      values: [known(earlier.get(entry.name)?.ap50), known(entry.ap50)],
+    })),
+    xLabel: "box AP50",
+    max: 1,
+    format: (value) => value.toFixed(2),
+  });
+  return html`<p>${name}, adapter <code>${adapter}</code>, ${formatPercent(trainableShare)} of the weights trained. Prompted with the names of all classes, measured on the split of this report.</p><div class="charts"><figure><figcaption>Teacher loss</figcaption>${lineChart({ title: "Teacher loss", series: [{ name: "loss", points: curve.map(({ step, loss }) => [step, loss] as const) }], xLabel: "step", yLabel: "loss" })}</figure><figure><figcaption>Box AP50 by class</figcaption>${chart}</figure></div>${table}`;
+}

@@ -44,6 +44,7 @@ export function verdict(data: ReportData): Verdict {
     int8 === null ? null : accuracySentence(int8, fp32),
     teacherComparison(fp32 ?? int8, teacher),
     teacherSentence(data.teacher),
+    detectorSentence(data.detector ?? null),
     certificateSentence(data.certificate),
     dataSentence(data.dataset.findings),
   ].filter((sentence): sentence is string => sentence !== null && sentence !== headline);
@@ -123,6 +124,12 @@ function teacherSentence(teacher: ReportData["teacher"]): string | null {
         ? "above only the weaker of the two trivial baselines"
         : "above neither trivial baseline";
   return `Teacher mask IoU ${formatScore(before.meanIou)} before and ${formatScore(after.meanIou)} after adapting ${formatPercent(teacher.trainableShare)} of its weights, ${comparison} (filled box ${formatScore(after.baselines.filledBox)}, ellipse ${formatScore(after.baselines.ellipse)}).`;
+}
+
+function detectorSentence(detector: NonNullable<ReportData["detector"]> | null): string | null {
+  if (detector === null) return null;
+  const { before, after, trainableShare } = detector;
+  return `Text-prompted teacher box mAP50 ${formatScore(before.map50)} before and ${formatScore(after.map50)} after adapting ${formatPercent(trainableShare)} of its weights.`;
 }
 
 function certificateSentence(certificate: ReportData["certificate"]): string | null {

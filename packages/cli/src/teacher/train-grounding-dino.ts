@@ -48,6 +48,7 @@ export async function trainGroundingDino({
   const curve: { step: number; loss: number }[] = [];
   const method = options["method"] as "lora" | "full";
   let share = 0;
+  let total = 0;
   let best: { epoch: number; mAP50: number }[] = [];
   try {
     const result = await fineTuneGroundingDino({
@@ -75,6 +76,7 @@ export async function trainGroundingDino({
       signal,
       onEvent: (event) => {
         if (event.type === "start") {
+          total = event.steps;
           share = event.trainable / (event.trainable + event.frozen);
           output.line(
             `dino ${method.padEnd(7)}${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
@@ -96,7 +98,7 @@ export async function trainGroundingDino({
           output.progress({
             label: "dino lora",
             done: train.step,
-            total: Math.ceil((train.step * train.totalEpochs) / Math.max(train.epoch, 1)),
+            total,
             ...(train.etaSeconds === null ? {} : { etaSeconds: train.etaSeconds }),
             detail: `loss ${train.loss.toFixed(3)}`,
           });
