@@ -1,85 +1,10 @@
-import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { DatasetRecord, DatasetStorePort } from "../src/datasets/types.js";
+import type { DatasetStorePort } from "../src/datasets/types.js";
 import { HubError } from "../src/errors.js";
 import { JobWorker } from "../src/jobs/job-worker.js";
 import { type JobQueue, TERMINAL_STATES } from "../src/jobs/types.js";
 import type { Json, ModelRegistryPort } from "../src/registry/types.js";
 import type { RetrainPreview, RetrainRequest, RetrainResult, RetrainServicePort } from "../src/training/types.js";
-
-export function fakeDatasets(): DatasetStorePort {
-  const all = new Map<string, DatasetRecord>();
-  const get = (name: string) => {
-    const found = all.get(name);
-    if (found === undefined) throw new HubError({ code: "NOT_FOUND", message: `No data set ${name}.` });
-    return found;
-  };
-  const store: DatasetStorePort = {
-    async upload({
-      stream,
-      file_name,
-      name = file_name.replace(/\.\w+$/, ""),
-      validate_only = false,
-      created_by = null,
-    }) {
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of stream) chunks.push(chunk);
-      const bytes = Buffer.concat(chunks);
-      const sha256 = createHash("sha256").update(bytes).digest("hex");
-      const rows = bytes.toString().trim().split("\n").slice(1);
-      const record: DatasetRecord = {
-        name,
-        format: "csv",
-        schema: "segmentation",
-        sha256,
-        bytes: bytes.length,
-        records: new Set(rows.map((r) => r.split(",")[0])).size,
-        images: rows.length,
-        annotations: rows.length,
-        classes: [{ name: "bag", count: rows.length }],
-        created_at: new Date().toISOString(),
-        created_by,
-        warnings: [],
-      };
-      if (!validate_only) all.set(name, record);
-      return {
-        dataset_name: name,
-        sha256,
-        records: record.records,
-        warnings: [],
-        existing: false,
-        stored: !validate_only,
-        dataset: record,
-      };
-    },
-    async list() {
-      const datasets = [...all.values()];
-      return { datasets, total_records: datasets.reduce((n, d) => n + d.records, 0), min_records: 10 };
-    },
-    async get(name) {
-      return get(name);
-    },
-    async open() {
-      throw new HubError({ code: "NOT_FOUND", message: "fake" });
-    },
-    async delete(name) {
-      get(name);
-      all.delete(name);
-    },
-    schemas: () => [
-      {
-        id: "segmentation",
-        description: "boxes",
-        columns: [
-          ...["file_name", "class"].map((name) => ({ name, type: "string" as const, required: true })),
-          ...["x", "y", "width", "height"].map((name) => ({ name, type: "float" as const, required: true })),
-          { name: "segmentation", type: "string" as const, required: false },
-        ],
-      },
-    ],
-  };
-  return store;
-}
 
 export function fakeRetrain({
   registry,

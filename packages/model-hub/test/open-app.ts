@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import type { DatasetStorePort } from "../src/datasets/types.js";
+import { DatasetStore } from "../src/datasets/dataset-store.js";
 import type { JobWorker } from "../src/jobs/job-worker.js";
 import { SqlJobQueue } from "../src/jobs/sql-job-queue.js";
 import type { AuditEntry } from "../src/server/audit.js";
@@ -10,8 +10,9 @@ import { openDatabase } from "../src/sql/open-database.js";
 import { Authenticator } from "../src/tokens/authenticator.js";
 import type { JwtVerifier } from "../src/tokens/jwt-verifier.js";
 import { TokenStore } from "../src/tokens/token-store.js";
-import type { RetrainServicePort } from "../src/training/types.js";
-import { fakeDatasets, fakeRetrain } from "./fake-training.js";
+import { Contract } from "./contract.js";
+import { diabetesSchema } from "./datasets.js";
+import { fakeRetrain } from "./fake-training.js";
 import { openRegistry } from "./open-registry.js";
 
 /** A hub with its HTTP application: SQLite and folders below `root`, one worker, tokens of both roles. */
@@ -32,7 +33,7 @@ export async function openApp({
   const { registry, events, store } = openRegistry({ sql, root });
   const jobs = new SqlJobQueue({ sql, events, pollMs: 20 });
   const tokens = new TokenStore({ sql, ...(now === undefined ? {} : { now }) });
-  const datasets: DatasetStorePort = fakeDatasets();
+  const datasets = new DatasetStore({ sql, root: join(root, "datasets"), schemas: [diabetesSchema] });
   const retrain = fakeRetrain({ registry, jobs, datasets });
   retrain.worker.start();
   const audit: AuditEntry[] = [];
@@ -55,6 +56,7 @@ export async function openApp({
     ...(now === undefined ? {} : { now }),
     ...Object.fromEntries(Object.entries(deps).filter(([key]) => key !== "limits")),
   });
+  const contract = new Contract(app.openapi);
   const admin = (await tokens.create({ name: "ana", role: "admin" })).token;
   const user = (await tokens.create({ name: "ulla", role: "user" })).token;
   return {
@@ -71,8 +73,9 @@ export async function openApp({
     faults,
     admin,
     user,
-    /** One request to the application, without a socket. */
-    call(
+    contract,
+    /** One request to the application, without a socket; its answer is checked against the OpenAPI document. */
+    async call(
       method: string,
       path: string,
       {
@@ -87,22 +90,22 @@ export async function openApp({
         headers?: Record<string, string>;
       } = {},
     ): Promise<Response> {
-      return Promise.resolve(
-        app.fetch(
-          new Request(`http://hub.test${path}`, {
-            method,
-            headers: {
-              ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-              ...(json === undefined ? {} : { "content-type": "application/json" }),
-              ...headers,
-            },
-            ...(json === undefined ? {} : { body: JSON.stringify(json) }),
-            ...(body === undefined ? {} : { body }),
-            // A stream as a body goes one way at a time.
-            ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
-          } as RequestInit),
-        ),
+      const response = await app.fetch(
+        new Request(`http://hub.test${path}`, {
+          method,
+          headers: {
+            ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+            ...(json === undefined ? {} : { "content-type": "application/json" }),
+            ...headers,
+          },
+          ...(json === undefined ? {} : { body: JSON.stringify(json) }),
+          ...(body === undefined ? {} : { body }),
+          // A stream as a body goes one way at a time.
+          ...(body instanceof ReadableStream ? { duplex: "half" } : {}),
+        } as RequestInit),
       );
+      await contract.check(method, path, response);
+      return response;
     },
     async close() {
       await retrain.worker.stop();

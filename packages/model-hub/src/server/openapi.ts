@@ -120,9 +120,8 @@ function errorCodes(route: Route): HubErrorCode[] {
   const codes = new Set<HubErrorCode>(route.errors ?? []);
   if (route.access !== "open") codes.add("UNAUTHENTICATED").add("RATE_LIMITED");
   if (route.access === "admin") codes.add("FORBIDDEN");
-  if (route.query !== undefined || route.params !== undefined || route.body !== undefined) codes.add("INVALID_REQUEST");
+  codes.add("INVALID_REQUEST");
   if (route.body !== undefined) codes.add("TOO_LARGE").add("UNSUPPORTED_TYPE");
-  codes.add("INTERNAL");
   return [...codes];
 }
 
@@ -157,6 +156,10 @@ function answersOf(route: Route): Record<string, OpenApiAnswer> {
       content: { "application/problem+json": { schema: { $ref: `${REF}Problem` } } },
     };
   }
+  answers["5XX"] = {
+    description: "A fault of the server or of what it depends on; the code says which, INTERNAL tells nothing more",
+    content: { "application/problem+json": { schema: { $ref: `${REF}Problem` } } },
+  };
   return answers;
 }
 

@@ -27,6 +27,13 @@ export interface ReceivedUpload<Fields> {
   discard(): Promise<void>;
 }
 
+interface ReceivedPart {
+  readonly name: string;
+  bytes: number;
+  readonly written: Promise<void>;
+  stop(): void;
+}
+
 const tooLarge = (maxBytes: number): HubError =>
   new HubError({
     code: "TOO_LARGE",
@@ -83,7 +90,7 @@ export async function readUpload<Fields extends z.ZodObject>({
   await mkdir(directory, { recursive: true });
   const path = join(directory, `upload-${randomUUID()}.part`);
   const text: Record<string, string> = {};
-  let file: { name: string; bytes: number; written: Promise<void> } | null = null;
+  let file: ReceivedPart | null = null;
   let fault: HubError | null = null;
   try {
     let form: InstanceType<typeof Busboy>;
@@ -125,7 +132,7 @@ export async function readUpload<Fields extends z.ZodObject>({
       const written = pipeline(stream, createWriteStream(path, { flags: "wx", mode: 0o600 }));
       // Awaited below; a failure before that must not count as unhandled.
       written.catch(() => {});
-      file = { name: fileName ?? "", bytes, written };
+      file = { name: fileName ?? "", bytes, written, stop: () => stream.destroy() };
     });
     try {
       await pipeline(
@@ -139,7 +146,7 @@ export async function readUpload<Fields extends z.ZodObject>({
       if (request.signal.aborted) throw cause;
       throw new HubError({ code: "INVALID_REQUEST", message: "The multipart body is damaged or ends early.", cause });
     }
-    const received = file as { name: string; bytes: number; written: Promise<void> } | null;
+    const received = file as ReceivedPart | null;
     if (fault !== null) throw fault;
     if (received === null) throw invalid("The body has no part named file.", "body.file");
     try {
@@ -158,7 +165,10 @@ export async function readUpload<Fields extends z.ZodObject>({
       discard: () => rm(path, { force: true }),
     };
   } catch (error) {
-    await (file as { written: Promise<void> } | null)?.written.catch(() => {});
+    const begun = file as ReceivedPart | null;
+    // The parser may be gone without having ended the part.
+    begun?.stop();
+    await begun?.written.catch(() => {});
     await rm(path, { force: true });
     throw error;
   }
