@@ -202,6 +202,8 @@ let wall = performance.now();
 while (done < steps && !stopping) {
   const batch = pool.batch(done, { images, prompts: PROMPTS });
   const result = await trainStep.run(batch);
+  // The engine computes synchronously: give signal handlers their turn.
+  await new Promise((resolve) => setImmediate(resolve));
   const { norm } = gradStats(result.grads);
   if (!Number.isFinite(result.total) || !Number.isFinite(norm)) {
     throw new Error(`Loss ${result.total}, gradient norm ${norm} at step ${done}: lower --lr and resume.`);

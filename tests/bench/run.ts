@@ -17,6 +17,8 @@ const benches: Record<string, () => Promise<Bench>> = {
   "coco-masks": async () => (await import("./coco-masks.js")).cocoMasks,
   convert: async () => (await import("./convert.js")).convertBench,
   load: async () => (await import("./load.js")).load,
+  sam: async () => (await import("./sam.js")).sam,
+  "lora-step": async () => (await import("./lora-step.js")).loraStep,
   split: async () => (await import("./split.js")).split,
   preprocess: async () => (await import("./preprocess.js")).preprocess,
 };

@@ -1,0 +1,18 @@
+// node lora-step-child.ts CASE lora|full IMAGES: one training step for every line on stdin; see contestant.ts.
+import process from "node:process";
+import { configure } from "@seg/tfjs-onnxruntime";
+import * as tf from "@tensorflow/tfjs";
+import { answerLines } from "./answer-lines.js";
+import type { StepCase, StepMode } from "./lora-step/step-case.js";
+
+const cases: Record<string, () => Promise<(mode: StepMode, images: number) => StepCase>> = {
+  "sam-decoder": async () => (await import("./lora-step/sam-decoder.js")).samDecoder,
+};
+
+const [name = "", mode, images] = process.argv.slice(2);
+tf.env().set("PROD", true);
+await tf.setBackend("onnxruntime");
+configure({ threads: 1 });
+const create = await cases[name]!();
+const { step, trainable } = create(mode as StepMode, Number(images));
+await answerLines(step, () => ({ trainable }));
