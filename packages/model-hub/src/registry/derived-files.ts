@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { cp, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { writeFileAtomic } from "../internal/write-file.js";
@@ -10,6 +10,8 @@ import { canonicalJson } from "./canonical-json.js";
 import type { ActiveVersion, VersionDetail } from "./types.js";
 import { VERSION_NAME } from "./version-name.js";
 
+/** Two processes that write one folder meet once; more often is no coincidence. */
+const PLACE_TRIES = 5;
 const TEMPORARY = /^\.v\d{8}_\d{6}\.[0-9a-f]{8}\.tmp$/;
 
 /**
@@ -57,14 +59,24 @@ export class DerivedFiles {
       const own = new Set(version.files.map(({ path }) => path));
       if (!own.has("metadata.json")) await writeFile(join(temporary, "metadata.json"), metadataText(version));
       if (!own.has("README.md")) await writeFile(join(temporary, "README.md"), this.#renderCard(version));
-      await rm(target, { recursive: true, force: true });
-      await rename(temporary, target);
-      return true;
-    } catch (error) {
+      return await this.#place(version, temporary, target);
+    } finally {
+      // After a rename there is nothing left to remove.
       await rm(temporary, { recursive: true, force: true });
-      // Another process wrote it meanwhile.
-      if (isNotEmpty(error) && (await this.#isIntact(version, target))) return false;
-      throw error;
+    }
+  }
+
+  /** Renames a finished folder to its place; another process may put its own there or take it away meanwhile. */
+  async #place(version: VersionDetail, temporary: string, target: string): Promise<boolean> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await rename(temporary, target);
+        return true;
+      } catch (error) {
+        if (!isNotEmpty(error) || tries >= PLACE_TRIES) throw error;
+        if (await this.#isIntact(version, target)) return false;
+        await moveAway(target);
+      }
     }
   }
 
@@ -79,16 +91,7 @@ export class DerivedFiles {
   }
 
   async removeVersion(model: string, version: string): Promise<void> {
-    const target = this.versionDirectory(model, version);
-    const aside = join(dirname(target), `.${version}.${randomBytes(4).toString("hex")}.tmp`);
-    try {
-      // Away at once, then removed: no reader sees half a folder.
-      await rename(target, aside);
-    } catch (error) {
-      if (isAbsent(error)) return;
-      throw error;
-    }
-    await rm(aside, { recursive: true, force: true });
+    await moveAway(this.versionDirectory(model, version));
   }
 
   /**
@@ -143,6 +146,18 @@ export class DerivedFiles {
     await rm(path, { recursive: true, force: true });
     return true;
   }
+}
+
+/** Removes a version's folder: away at once, then emptied, so that no reader sees half of it. */
+async function moveAway(folder: string): Promise<void> {
+  const aside = join(dirname(folder), `.${basename(folder)}.${randomBytes(4).toString("hex")}.tmp`);
+  try {
+    await rename(folder, aside);
+  } catch (error) {
+    if (isAbsent(error)) return;
+    throw error;
+  }
+  await rm(aside, { recursive: true, force: true });
 }
 
 /** Text of `metadata.json`: the manifest, for reading. */

@@ -334,7 +334,7 @@ export class ModelRegistry implements ModelRegistryPort {
     });
     if (active.changed) {
       await this.#derive("the active pointer", async () => {
-        await this.#derived.writeVersion(active);
+        await this.#writeFolder(active);
         await this.#derived.writeActive(model, () => readActive(this.#sql, model));
       });
     }
@@ -448,7 +448,7 @@ export class ModelRegistry implements ModelRegistryPort {
   async directory(version: string, { model = "default" }: ModelOption = {}): Promise<string> {
     const detail = await readVersion(this.#sql, model, version);
     await this.#requireBlobs(detail);
-    await this.#derived.writeVersion(detail);
+    await this.#writeFolder(detail);
     return this.#derived.versionDirectory(model, detail.version);
   }
 
@@ -480,7 +480,10 @@ export class ModelRegistry implements ModelRegistryPort {
         sha256: version.manifest_sha256,
       },
     );
-    if (version.state !== "ready") return;
+    if (version.state === "ready") await this.#writeFolder(version);
+  }
+
+  async #writeFolder(version: VersionDetail): Promise<void> {
     await this.#derived.writeVersion(version);
     // Deleted by another process before the folder was there to be removed.
     const [row] = await this.#sql.all("SELECT state FROM version WHERE model = ? AND version = ?", [
