@@ -2,12 +2,10 @@ import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { injectLora, type LoraConfigInput, type LoraHandle, saveAdapter, verifyFreezing } from "@seg/lora";
-import { loadStateDict, type Parameter, stateDict, writeFileAtomic, writeSafetensors } from "@seg/nn";
+import { loadStateDict, stateDict, writeFileAtomic, writeSafetensors } from "@seg/nn";
 import type { GroundingDinoSizeOptions } from "@seg/preprocess";
-import { type CompiledFunction, compile } from "@seg/tfjs-onnxruntime";
 import {
   adamw,
-  type BatchTensors,
   CheckpointManager,
   type FitResult,
   fit,
@@ -30,12 +28,12 @@ import { mapSizes } from "../image-levels.js";
 import { type GroundingDinoPreset, groundingDinoTargets } from "../lora-presets.js";
 import type { DetectorAugmentation } from "./augment-item.js";
 import type { ClassScore } from "./batch-predictor.js";
-import { headsOf, textOf } from "./detection-heads.js";
 import { DetectionStep } from "./detection-step.js";
 import type { DetectorItem } from "./detector-item.js";
 import { DetectorSource, type EncodeCaption } from "./detector-source.js";
 import { type DetectorEvaluation, evaluateGroundingDino } from "./evaluate.js";
 import { checkDetectorMerge } from "./merge-check.js";
+import { SplitNetwork } from "./split-network.js";
 import { TrainableView } from "./trainable-view.js";
 
 /** Networks up to this width train with the settings that were measured on the small one of this repository. */
@@ -173,9 +171,16 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   onEvent?.({ type: "start", steps, trainable, frozen: total - trainable, instances, skippedInstances });
 
   const view = new TrainableView(parameters);
+  // The decoder reads detached proposals: adapters in it alone cannot change them.
   const trainsEncoder = [...parameters.keys()].some((name) => !/^(model\.decoder\.|bbox_embed\.)/.test(name));
   const denseWeight = trainsEncoder ? (options.denseWeight ?? (isSmall ? 0.5 : 0)) : 0;
-  const network = new SplitNetwork({ model, canvas: source.canvas, parameters, trainsEncoder, dense: denseWeight > 0 });
+  const network = new SplitNetwork({
+    model,
+    canvas: source.canvas,
+    parameters,
+    encoder: trainsEncoder,
+    dense: denseWeight > 0,
+  });
   const levels = mapSizes(model.config, source.canvas).map(({ height, width }) => [height, width] as const);
   const step = new DetectionStep({
     forward: (inputs) => network.heads(inputs),
@@ -320,69 +325,6 @@ function adapt(options: DetectorFineTuneOptions, isSmall: boolean, seed: number)
     optimised: handle.trainableParameters().values(),
   });
   return handle;
-}
-
-/** The network cut behind the backbone: where that is frozen it runs once per batch instead of in both runs of a step, and never backwards. */
-class SplitNetwork {
-  readonly #model: GroundingDino;
-  readonly #canvas: { readonly height: number; readonly width: number };
-  readonly #isFrozen: boolean;
-  readonly #options: { readonly encoder: boolean; readonly dense: boolean };
-  readonly #backbone: CompiledFunction<[{ planes: tf.Tensor }], { [name: string]: tf.Tensor }>;
-
-  constructor({
-    model,
-    canvas,
-    parameters,
-    trainsEncoder,
-    dense,
-  }: {
-    readonly model: GroundingDino;
-    /** Size of all batches, pixels. */
-    readonly canvas: { readonly height: number; readonly width: number };
-    readonly parameters: ReadonlyMap<string, Parameter>;
-    readonly trainsEncoder: boolean;
-    readonly dense: boolean;
-  }) {
-    this.#model = model;
-    this.#canvas = canvas;
-    this.#isFrozen = ![...parameters.keys()].some((name) => name.startsWith("model.backbone."));
-    this.#options = { encoder: trainsEncoder, dense };
-    this.#backbone = compile(
-      ({ planes }: { planes: tf.Tensor }) =>
-        tf.tidy(() => Object.fromEntries(this.#maps(planes).map((map, i) => [`map${i}`, map]))),
-      { name: "the image backbone" },
-    );
-  }
-
-  /** Replaces the pixels by the frozen backbone's maps. Takes over the pixels. */
-  freeze(inputs: BatchTensors): BatchTensors {
-    if (!this.#isFrozen) return inputs;
-    const { planes, ...rest } = inputs;
-    const maps = this.#backbone({ planes: planes! });
-    planes!.dispose();
-    return { ...rest, ...maps };
-  }
-
-  heads(inputs: BatchTensors) {
-    const model = this.#model;
-    const text = textOf(inputs);
-    const planes = inputs["planes"];
-    const geometry = model.geometry(this.#canvas, (inputs["pixelMask"] as tf.Tensor3D | undefined) ?? null);
-    const maps = planes
-      ? this.#maps(planes)
-      : model.config.backbone.outIndices.map((_, i) => inputs[`map${i}`] as tf.Tensor4D);
-    const encoded = model.encode({ maps, geometry, text });
-    return headsOf(model.decode(encoded, { geometry, textMask: text.textMask }), this.#options);
-  }
-
-  dispose(): void {
-    this.#backbone.dispose();
-  }
-
-  #maps(planes: tf.Tensor): tf.Tensor4D[] {
-    return this.#model.imageMaps(tf.transpose(planes, [0, 2, 3, 1]) as tf.Tensor4D);
-  }
 }
 
 /** SHA-256 over pixels, boxes and classes. */
