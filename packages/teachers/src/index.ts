@@ -12,6 +12,7 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export { BERT_TOKENIZER_CONFIG, bertTokenizerJson, loadBertTokenizer } from "./grounding-dino/bert-tokenizer.js";
 export {
   GROUNDING_DINO_SIZES,
   type GroundingDinoConfig,
@@ -19,6 +20,7 @@ export {
   parseGroundingDinoConfig,
 } from "./grounding-dino/config.js";
 export { ClassNameError, PromptTooLongError } from "./grounding-dino/errors.js";
+export { type GroundedResult, groundedResults } from "./grounding-dino/grounded-results.js";
 export {
   type EncodedImage,
   GroundingDino,

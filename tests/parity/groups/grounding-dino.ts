@@ -1,9 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readSafetensors, type SafetensorsFile } from "@seg/nn";
+import { buildCaption } from "@seg/preprocess";
 import {
   type GroundingDino,
   type GroundingDinoOutput,
+  groundedResults,
+  loadBertTokenizer,
   loadGroundingDino,
   paddedLogits,
   phraseColumns,
@@ -37,6 +40,8 @@ const GRADIENTS: Tolerance = { atol: 1e-5, rtol: 1e-3 };
 
 /** Compares every recorded stage of a Grounding DINO model with ours; `dir` is laid out as fixtures/grounding-dino/README.md describes. */
 export async function run(dir: string, check: ParityCheck): Promise<void> {
+  compareText(dir, check);
+  comparePost(dir, check);
   await compareSampling(join(dir, "msda.safetensors"), check);
   const model = loadGroundingDino(join(dir, "model"));
   try {
@@ -239,6 +244,109 @@ async function compare(
   check.ok(label, worst <= 1, detail);
 }
 
-void phraseColumns;
-void textBlocks;
-void readFileSync;
+/** Masks, positions, label maps and token ids of recorded prompts. */
+function compareText(dir: string, check: ParityCheck): void {
+  const path = join(dir, "text.json");
+  if (!existsSync(path)) {
+    check.skip("text", "no text.json");
+    return;
+  }
+  const text = JSON.parse(readFileSync(path, "utf8")) as {
+    masks: { input_ids: number[]; self_attention_rows: string[]; position_ids: number[] }[];
+    label_maps: number[][][];
+    text_mask_rows: string[];
+    tokenizer: { text: string; input_ids: number[] }[];
+    label_lists: { labels: string[]; text: string; input_ids: number[] }[];
+  };
+  const same = (name: string, actual: unknown, expected: unknown) => {
+    const [a, b] = [JSON.stringify(actual), JSON.stringify(expected)];
+    check.ok(name, a === b, `${a} for ${b}`);
+  };
+  for (const [i, { input_ids: ids, self_attention_rows: rows, position_ids: positions }] of text.masks.entries()) {
+    const blocks = textBlocks(ids);
+    const actual = ids.map((_, r) => [...blocks.mask.subarray(r * ids.length, (r + 1) * ids.length)].join(""));
+    same(`text/masks.${i}/rows`, actual, rows);
+    same(`text/masks.${i}/positions`, [...blocks.positions], positions);
+  }
+  const inputs = readSafetensors(join(dir, "inputs.safetensors"));
+  const rows = captions(inputs, "input_ids", "attention_mask");
+  for (const [b, expected] of text.label_maps.entries()) {
+    const columns = expected[0]?.length ?? 0;
+    const maps = phraseColumns(rows[b]!).map(([start, end]) =>
+      Array.from({ length: columns }, (_, c) => Number(c >= start && c < end)),
+    );
+    same(`text/label_maps.${b}`, maps, expected);
+    same(
+      `text/text_mask.${b}`,
+      rows[b]!.map(() => 1)
+        .join("")
+        .padEnd(columns, "0"),
+      text.text_mask_rows[b],
+    );
+  }
+  const tokenizer = loadBertTokenizer(dir);
+  for (const { text: prompt, input_ids: ids } of text.tokenizer) {
+    same(`text/tokenizer/${prompt}`, tokenizer.encode(prompt).ids, ids);
+  }
+  for (const { labels, text: caption, input_ids: ids } of text.label_lists) {
+    same(`text/labels/${labels}`, buildCaption(labels), caption);
+    same(`text/labels/${labels}/ids`, tokenizer.encode(buildCaption(labels)).ids, ids);
+  }
+}
+
+/** The library's results; those within this distance of a threshold may fall on either side. */
+const NEAR_THRESHOLD = 1e-4;
+
+/** Recorded logits and boxes through `groundedResults`. */
+function comparePost(dir: string, check: ParityCheck): void {
+  const path = join(dir, "post.json");
+  if (!existsSync(path)) {
+    check.skip("post", "no post.json");
+    return;
+  }
+  const cases = JSON.parse(readFileSync(path, "utf8")) as {
+    threshold: number;
+    text_threshold: number;
+    target_sizes_hw: [number, number][];
+    results: { scores: number[]; boxes_xyxy: number[][]; text_labels: string[] }[];
+  }[];
+  const outputs = readSafetensors(join(dir, "outputs.safetensors"));
+  const ids = readSafetensors(join(dir, "inputs.safetensors")).tensor("input_ids");
+  const [, queries = 0, columns = 0] = outputs.info("logits").shape;
+  const logits = outputs.tensor("logits").data as Float32Array;
+  const boxes = outputs.tensor("pred_boxes").data as Float32Array;
+  const tokenizer = loadBertTokenizer(dir);
+  const length = ids.shape[1]!;
+  for (const { threshold, text_threshold: textThreshold, target_sizes_hw: sizes, results } of cases) {
+    for (const [b, expected] of results.entries()) {
+      const name = `post/${threshold},${textThreshold}/${b}`;
+      const row = logits.subarray(b * queries * columns, (b + 1) * queries * columns);
+      const clear = (limit: number) =>
+        row.every((value) => !(Math.abs(1 / (1 + Math.exp(-value)) - limit) < NEAR_THRESHOLD));
+      if (!clear(threshold) || !clear(textThreshold)) {
+        check.skip(name, `a score within ${NEAR_THRESHOLD} of a threshold`);
+        continue;
+      }
+      const [height, width] = sizes[b]!;
+      const actual = groundedResults({
+        logits: row,
+        boxes: boxes.subarray(b * queries * 4, (b + 1) * queries * 4),
+        inputIds: Array.from(ids.data.subarray(b * length, (b + 1) * length) as BigInt64Array, Number),
+        columns,
+        size: { width, height },
+        threshold,
+        textThreshold,
+      });
+      const distance = (a: readonly number[], e: readonly number[]) =>
+        a.length === e.length ? Math.max(0, ...a.map((v, i) => Math.abs(v - e[i]!))) : Number.POSITIVE_INFINITY;
+      const scores = distance(actual.scores, expected.scores);
+      check.ok(`${name}/scores`, scores <= 1e-6, `differ by ${scores}`);
+      // Pixels of images of some hundred: float32 of the relative boxes allows 1e-4.
+      const corners = distance(actual.boxes.flat(), expected.boxes_xyxy.flat());
+      check.ok(`${name}/boxes`, corners <= 2e-4, `differ by ${corners}`);
+      const labels = actual.tokenIds.map((tokens) => (tokens.length === 0 ? "" : tokenizer.decode(tokens)));
+      const [a, e] = [JSON.stringify(labels), JSON.stringify(expected.text_labels)];
+      check.ok(`${name}/text`, a === e, `${a} for ${e}`);
+    }
+  }
+}
