@@ -7,14 +7,22 @@ import {
   targetArrays,
 } from "@seg/distill";
 import { engineInfo } from "@seg/tfjs-onnxruntime";
-import { adamw, type BatchTensors, Ema, type LossFunction, paramGroups, TrainingManager } from "@seg/train";
+import {
+  adamw,
+  type BatchTensors,
+  Ema,
+  type LossFunction,
+  paramGroups,
+  residentKernels,
+  TrainingManager,
+} from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 
 /** A network in training with one batch that is shown again and again. */
 export interface TrainingCase {
   /** A whole training step: forward, assignment, losses, backward, clipping, AdamW, EMA. */
   step(): Promise<void>;
-  /** Wall time of the latest step outside of the runtime and the optimiser: tracing when nothing is compiled, binding when it is. */
+  /** Wall time of the latest step outside of the runtime and the kernels of the update: tracing when nothing is compiled, binding when it is. */
   overheadMs(): number;
   dispose(): void;
 }
@@ -48,27 +56,31 @@ export function trainingCase({
 }): TrainingCase {
   const student = createStudent(id, { classes: 3, imgsz: size, seed: 0 });
   student.net.train();
-  /** Time in optimiser and average since it was last set to 0. */
+  /** Time in norm, optimiser and average since it was last set to 0. */
   let hostMs = 0;
-  const timed = <T>(work: () => T): T => {
-    const start = performance.now();
-    const result = work();
-    hostMs += performance.now() - start;
-    return result;
-  };
-  const optimizer = adamw({ weightDecay: 5e-4 });
-  class TimedEma extends Ema {
-    override update(): void {
-      timed(() => super.update());
-    }
-  }
   const manager = new TrainingManager({
     model: student.net,
-    optimizer: { ...optimizer, update: (input) => timed(() => optimizer.update(input)) },
+    optimizer: adamw({ weightDecay: 5e-4 }),
     groups: paramGroups(student.net),
     lr: 1e-4,
     clip: { maxNorm: 10 },
-    ema: new TimedEma(student.net),
+    ema: new Ema(student.net),
+    kernels(lengths) {
+      const { allocate, ...kernels } = residentKernels(lengths);
+      const timed = Object.entries(kernels).map(([name, kernel]) => {
+        const work = kernel as (...operands: unknown[]) => unknown;
+        return [
+          name,
+          (...operands: unknown[]) => {
+            const start = performance.now();
+            const result = work(...operands);
+            hostMs += performance.now() - start;
+            return result;
+          },
+        ];
+      });
+      return { ...(Object.fromEntries(timed) as typeof kernels), allocate };
+    },
   });
   const { samples, pixels } = batchOf(batch, size);
   const anchors = modelAnchors(size, size);

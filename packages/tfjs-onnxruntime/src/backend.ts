@@ -17,7 +17,7 @@ type Content =
   | { readonly kind: "complex"; readonly real: Value; readonly imag: Value };
 
 interface DataRecord {
-  readonly content: Content;
+  content: Content;
   refCount: number;
   /** Bytes of it that {@link OnnxRuntimeBackend.memory} counts. */
   bytes: number;
@@ -159,6 +159,18 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
       code: "ENGINE_UNSUPPORTED",
       message: `A tensor of ${content.kind} cannot enter a graph. Use tf.setBackend("cpu") for this part.`,
     });
+  }
+
+  /**
+   * Gives a record other data, if nothing but its one tensor can see it: an assignment without new objects.
+   * @returns false if the record is shared; nothing has changed then
+   */
+  overwrite(dataId: DataId, host: HostData, shape: readonly number[], dtype: tf.DataType): boolean {
+    const entry = this.#entry(dataId);
+    if (entry.refCount !== 1 || entry.content.kind !== "numbers" || this.#pending.has(entry)) return false;
+    entry.content = { kind: "numbers", value: hostValue(host, shape, dtype) };
+    this.#count(entry);
+    return true;
   }
 
   /** The graph values of complex numbers. */

@@ -93,6 +93,7 @@ export class CompiledProgram<Result> {
     const values = this.#outputs.map(dataOf);
     const news = this.#assigned.map(({ output }) => dataOf(output));
     this.#assigned.forEach(({ variable }, i) => {
+      if (backend.overwrite(variable.dataId, news[i]!, variable.shape, variable.dtype)) return;
       const next = tensor(news[i]!, variable.shape, variable.dtype);
       variable.assign(next);
       next.dispose();

@@ -26,6 +26,7 @@ export {
 export { fit } from "./fit.js";
 export { freezeBatchNorm } from "./freeze-batch-norm.js";
 export { type ClipOptions, clipCoefficient, clipGradNorm, type GradStats, gradStats } from "./grad-norm.js";
+export { type ResidentKernels, residentKernels, type VectorKernels } from "./kernels/kernels.js";
 export { LossScaler, type LossScalerState } from "./loss-scaler.js";
 export {
   adamw,

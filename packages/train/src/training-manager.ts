@@ -18,11 +18,17 @@ export type LossFunction = (inputs: BatchTensors) => { total: tf.Scalar; parts: 
 
 /** What a compiled step computes. */
 interface Differentiated {
-  readonly [key: string]: tf.Tensor | { [name: string]: tf.Tensor };
+  readonly [key: string]: tf.Tensor | string[] | { [name: string]: tf.Tensor };
   readonly loss: tf.Scalar;
   readonly parts: { [name: string]: tf.Tensor };
+  /** Large ones one by one. */
   readonly grads: { [name: string]: tf.Tensor };
+  /** Names of the small ones, which `small` holds one behind the other; empty with an empty tensor. */
+  readonly smallNames: string[];
+  readonly small: tf.Tensor1D;
 }
+/** Elements below which a gradient is handed over with others: a tensor of its own costs more than its copy. */
+const SMALL = 4096;
 /** `mode` tells graphs apart that differ by switches of the model, not by shapes. */
 type CompiledStep = CompiledFunction<
   [{ inputs: { [name: string]: tf.Tensor }; scale: tf.Scalar; mode: string }],
@@ -67,6 +73,8 @@ export interface TrainingManagerOptions {
   readonly accumulateReduction?: "sum" | "mean";
   /** Dynamic loss scaling; for engines that compute in fp16. @defaultValue null */
   readonly scaler?: LossScaler | null;
+  /** Makes what computes norms, updates and averages, with space for arrays of these lengths. @defaultValue `residentKernels` */
+  readonly kernels?: (lengths: readonly number[]) => ResidentKernels;
 }
 
 /** Scalars a checkpoint keeps of a {@link TrainingManager}. */
@@ -118,7 +126,8 @@ export class TrainingManager {
     if (this.#parameters.size === 0) throw new RangeError("No trainable parameter: every group is empty.");
     const lengths = [...this.#parameters.values()].map(({ size }) => size);
     // Two arrays for the values, two for the slots of the largest optimiser, one for the average.
-    this.#kernels = residentKernels([...lengths, ...lengths, ...lengths, ...lengths, ...(this.ema?.lengths ?? [])]);
+    const { kernels = residentKernels } = options;
+    this.#kernels = kernels([...lengths, ...lengths, ...lengths, ...lengths, ...(this.ema?.lengths ?? [])]);
     this.#slots = options.optimizer.init(this.#values(), this.#kernels.allocate);
     this.ema?.moveTo(this.#kernels);
   }
@@ -250,7 +259,7 @@ export class TrainingManager {
 
   async #differentiate(lossFn: LossFunction, inputs: BatchTensors | null, scale: number) {
     const factor = tf.scalar(scale);
-    const { loss, parts, grads } = inputs
+    const { loss, parts, grads, small, smallNames } = inputs
       ? this.#compiled(lossFn)({ inputs: { ...inputs }, scale: factor, mode: this.#mode() })
       : this.#gradients(lossFn, {}, factor);
     try {
@@ -260,9 +269,16 @@ export class TrainingManager {
       for (const [name, part] of Object.entries(parts)) read[name] = part.dataSync()[0]!;
       const arrays = new Map<string, Float32Array>();
       for (const [name, grad] of Object.entries(grads)) arrays.set(name, grad.dataSync() as Float32Array);
+      const joined = small.dataSync() as Float32Array;
+      let offset = 0;
+      for (const name of smallNames) {
+        const start = offset;
+        offset += this.#parameters.get(name)!.size;
+        arrays.set(name, joined.subarray(start, offset));
+      }
       return { loss: value, parts: read, grads: arrays };
     } finally {
-      tf.dispose([factor, loss, Object.values(parts), Object.values(grads)]);
+      tf.dispose([factor, loss, Object.values(parts), Object.values(grads), small]);
     }
   }
 
@@ -275,10 +291,14 @@ export class TrainingManager {
     return compiled;
   }
 
+  /** Of the model, found at the first step. */
+  #modules: readonly Module[] | undefined;
+
   /** Switches of the model that decide what a step records. */
   #mode(): string {
+    this.#modules ??= Array.from(this.model.namedModules(), ([, module]) => module);
     let text = "";
-    for (const [, module] of this.model.namedModules()) text += module.training ? "1" : "0";
+    for (const module of this.#modules) text += module.training ? "1" : "0";
     for (const parameter of this.#parameters.values()) text += parameter.requiresGrad ? "1" : "0";
     return text;
   }
@@ -296,11 +316,19 @@ export class TrainingManager {
       }, variables);
       const { total, parts } = terms!;
       const named: Record<string, tf.Tensor> = {};
+      const smallNames: string[] = [];
+      const vectors: tf.Tensor1D[] = [];
       for (const [name, { variable }] of this.#parameters) {
         const grad = grads[variable.name];
-        if (grad) named[name] = grad;
+        if (grad === undefined) continue;
+        if (grad.size >= SMALL) named[name] = grad;
+        else {
+          smallNames.push(name);
+          vectors.push(tf.reshape(grad, [-1]));
+        }
       }
-      return { loss: total, parts, grads: named };
+      const small = vectors.length === 0 ? tf.tensor1d([]) : tf.concat1d(vectors);
+      return { loss: total, parts, grads: named, smallNames, small };
     });
   }
 
