@@ -17,6 +17,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   "coco-masks": async () => (await import("./coco-masks.js")).cocoMasks,
   convert: async () => (await import("./convert.js")).convertBench,
   load: async () => (await import("./load.js")).load,
+  "grounding-dino": async () => (await import("./grounding-dino.js")).groundingDino,
   sam: async () => (await import("./sam.js")).sam,
   "lora-step": async () => (await import("./lora-step.js")).loraStep,
   split: async () => (await import("./split.js")).split,

@@ -178,11 +178,14 @@ export class GroundingDino extends Module {
   bbox_embed: ModuleList<MlpHead>;
   model: GroundingDinoModel;
 
-  /** A network with the initial values of its layers; `initForTraining` draws those that training from scratch needs. */
-  constructor(config: GroundingDinoConfig, { seed }: { seed: number }) {
+  /**
+   * A network with the initial values of its layers; training from scratch needs others.
+   * @param blank - zeros instead: for a network whose values are loaded next. @defaultValue false
+   */
+  constructor(config: GroundingDinoConfig, { seed, blank = false }: { seed: number; blank?: boolean }) {
     super();
     this.config = config;
-    const init: InitContext = { seed, path: "" };
+    const init: InitContext = { seed, path: "", blank };
     const head = (i: number) =>
       new MlpHead({
         input: config.dModel,

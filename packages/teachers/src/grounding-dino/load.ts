@@ -40,7 +40,7 @@ export function loadGroundingDino(directory: string): GroundingDino {
   };
   const config = parseGroundingDinoConfig(parse());
   const weights = open();
-  const model = new GroundingDino(config, { seed: 0 });
+  const model = new GroundingDino(config, { seed: 0, blank: true });
   try {
     loadStateDict(model, weights, { map: huggingFaceKeys });
   } catch (error) {
