@@ -1,5 +1,6 @@
 import { AugmentError } from "../errors.js";
 import type { Kernels } from "./kernels.js";
+import { packRgb, warpRgbSpan } from "./packed-rgb.js";
 import { SPAN_STRIDE } from "./span-table.js";
 
 /** Half a step of the 7-bit weights, in 16.16: truncation becomes rounding. */
@@ -38,6 +39,8 @@ export const warp: Kernels["warp"] = ({ target, source, table: { spans, count },
   const x2 = Math.round(clip[2] * 65536);
   const y2 = Math.round(clip[3] * 65536);
   const isConstant = border === "constant";
+  const packed = channels === 3 ? packRgb(source, spans, count) : null;
+  const bytes = new DataView(out.buffer, out.byteOffset, out.length);
   for (let k = 0; k < count; k++) {
     const s = k * SPAN_STRIDE;
     const row = spans[s]!;
@@ -60,23 +63,8 @@ export const warp: Kernels["warp"] = ({ target, source, table: { spans, count },
           out[o + 1] = src[p + 1]!;
           out[o + 2] = src[p + 2]!;
         }
-      } else if (channels === 3) {
-        for (let i = 0; i < n; i++, o += 3, u += du, v += dv) {
-          const p = (v >> 16) * stride + (u >> 16) * 3;
-          const q = p + stride;
-          const wx = (u >> 9) & 127;
-          const wy = (v >> 9) & 127;
-          // Two lerps in exact integers: the same number as four weights, with three multiplications.
-          const r0 = (src[p]! << 7) + (src[p + 3]! - src[p]!) * wx;
-          const r1 = (src[q]! << 7) + (src[q + 3]! - src[q]!) * wx;
-          const g0 = (src[p + 1]! << 7) + (src[p + 4]! - src[p + 1]!) * wx;
-          const g1 = (src[q + 1]! << 7) + (src[q + 4]! - src[q + 1]!) * wx;
-          const b0 = (src[p + 2]! << 7) + (src[p + 5]! - src[p + 2]!) * wx;
-          const b1 = (src[q + 2]! << 7) + (src[q + 5]! - src[q + 2]!) * wx;
-          out[o] = ((r0 << 7) + (r1 - r0) * wy + HALF) >> 14;
-          out[o + 1] = ((g0 << 7) + (g1 - g0) * wy + HALF) >> 14;
-          out[o + 2] = ((b0 << 7) + (b1 - b0) * wy + HALF) >> 14;
-        }
+      } else if (packed !== null) {
+        warpRgbSpan(packed, out, bytes, o, n, u, v, du, dv);
       } else {
         for (let i = 0; i < n; i++, u += du, v += dv) {
           const p = (v >> 16) * stride + (u >> 16) * channels;
