@@ -64,9 +64,12 @@ export function RetrainForm({
     setFault(null);
   }, [asked]);
 
+  // What the trainer can read; the rest is stored but of no use to it.
+  const usable = data.datasets.filter(({ schema }) => schema === trainer?.dataset_schema);
   const set = (key: keyof Fields) => (value: number | null) => setFields((now) => ({ ...now, [key]: value }));
-  const chosen = data.datasets.find(({ name }) => name === dataset);
-  const records = source === "stored" ? data.total_records : (chosen?.records ?? null);
+  const chosen = usable.find(({ name }) => name === dataset);
+  const stored = usable.reduce((sum, { records: count }) => sum + count, 0);
+  const records = source === "stored" ? stored : (chosen?.records ?? null);
   const isTooSmall = records !== null && records < data.min_records;
   const isMissing = source === "uploaded" && chosen === undefined;
 
@@ -126,8 +129,8 @@ export function RetrainForm({
             <span>
               <strong>Stored data</strong>
               <span class="hint">
-                {formatCount(data.total_records)} records in {data.datasets.length} data set
-                {data.datasets.length === 1 ? "" : "s"}, plus accepted corrections
+                {formatCount(stored)} records in {usable.length} data set
+                {usable.length === 1 ? "" : "s"}, plus accepted corrections
               </span>
             </span>
           </label>
@@ -144,7 +147,7 @@ export function RetrainForm({
             <label for="dataset">Data set</label>
             <select id="dataset" value={dataset} onChange={(event) => setDataset(event.currentTarget.value)}>
               <option value="">Choose…</option>
-              {data.datasets.map(({ name, records: count }) => (
+              {usable.map(({ name, records: count }) => (
                 <option key={name} value={name}>{`${name} (${formatCount(count)} records)`}</option>
               ))}
             </select>
@@ -338,7 +341,13 @@ function UploadField({
         text: report.existing
           ? `${report.dataset_name} was stored before.`
           : `${report.dataset_name}: ${formatCount(report.records)} records stored.`,
-        lines: report.warnings,
+        lines:
+          report.dataset.schema === schemaId
+            ? report.warnings
+            : [
+                ...report.warnings,
+                `The chosen trainer reads ${schemaId}, not ${report.dataset.schema}: it cannot train on this one.`,
+              ],
       });
       setFile(null);
       setCheck(null);

@@ -9,6 +9,7 @@ import { dashboardPage } from "../src/dashboard/dashboard-page.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { findChromium } from "./chromium.js";
 import { temporaryDirectory } from "./databases.js";
+import { cocoDocument } from "./datasets.js";
 import { openApp, type TestHub } from "./open-app.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -68,7 +69,8 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
           training_samples: 210 + i * 60,
           training_time: 61 + i * 13.2,
         },
-        dataset: { id: i < 2 ? "bags-2025" : "bags-2026" },
+        metric_definition_id: "coco-1",
+        dataset: { id: i < 2 ? "bags-2025" : "bags-2026", split_hash: "split-1" },
         description: note,
         tags: i === 3 ? ["night"] : [],
         aliases: i === 1 ? ["golden"] : [],
@@ -87,7 +89,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     ].join("\n");
   async function upload(images: number) {
     const form = new FormData();
-    form.append("file", new Blob([csv(images)]), "bags-2026.csv");
+    form.append("file", new Blob([cocoDocument(images)]), "bags-2026.json");
     expect((await hub.call("POST", "/model/upload-dataset", { body: form })).status).toBe(201);
   }
 
@@ -148,7 +150,10 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     expect(hub.faults).toEqual([]);
   });
   async function start(options: Parameters<Browser["newPage"]>[0] = {}) {
-    hub = await openApp({ root: directory.path });
+    hub = await openApp({
+      root: directory.path,
+      trainer: { module: new URL("./steady-trainer.ts", import.meta.url).href },
+    });
     const names = await fill();
     server = await serve(hub.app, { port: 0 });
     await open(options);
@@ -269,17 +274,29 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await choose("few.csv", csv(4));
     await page.getByText("Fewer than 10 records", { exact: false }).waitFor();
     await checkAccessibility();
-    await choose("line3.csv", csv(30));
+    await choose("zero.csv", "file_name,class,x,y,width,height\na.jpg,bag,1,2,0,4\n");
+    await page.getByText("Line 2: width is 0, not above 0").waitFor();
+    await choose("table.csv", csv(30));
+    await page.getByText("Looks right: 30 records.").waitFor();
+    await page.getByRole("button", { name: "Upload", exact: true }).click();
+    await page.getByText("table: 30 records stored.").waitFor();
+    await page.getByText("it cannot train on this one", { exact: false }).waitFor();
+    await choose("line3.json", '{"images":[]}');
+    await page.getByText("A COCO file needs lists called annotations, categories.").waitFor();
+    await choose("line3.json", cocoDocument(30));
     await page.getByText("Looks right: 30 records.").waitFor();
     await page.getByRole("button", { name: "Upload", exact: true }).click();
     await page.getByText("line3: 30 records stored.").waitFor();
     expect(await page.getByLabel("Data set", { exact: true }).inputValue()).toBe("line3");
-    expect((await hub.datasets.list()).datasets.map(({ name }) => name).sort()).toEqual(["bags-2026", "line3"]);
+    expect((await hub.datasets.list()).datasets.map(({ name }) => name).sort()).toEqual([
+      "bags-2026",
+      "line3",
+      "table",
+    ]);
   });
 
   test("previews, trains with live progress, suggests the better version", async () => {
     const [, , , fourth] = await start();
-    hub.retrain.epochMs = 60;
     await signIn(hub.admin);
     const epochs = page.getByRole("slider", { name: "Epochs" });
     expect(await epochs.getAttribute("aria-valuetext")).toContain("automatic");
@@ -314,7 +331,6 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
 
   test("cancels a run and resumes it", async () => {
     await start();
-    hub.retrain.epochMs = 150;
     await signIn(hub.admin);
     await page.getByRole("button", { name: "Start…" }).click();
     await dialog().getByRole("button", { name: "Start retraining" }).click();
@@ -323,7 +339,6 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await dialog().getByRole("button", { name: "Cancel the run" }).click();
     await page.getByText("The run was cancelled").waitFor();
     expect((await hub.jobs.list()).jobs[0]?.state).toBe("cancelled");
-    hub.retrain.epochMs = 1;
     await page.getByText("Earlier runs").click();
     await page.getByRole("button", { name: /^Resume/ }).click();
     await page.getByRole("status").filter({ hasText: "is ready" }).waitFor();

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync } from "node:fs";
 import { join } from "node:path";
 import { DatasetStore } from "../src/datasets/dataset-store.js";
-import type { JobWorker } from "../src/jobs/job-worker.js";
+import { JobWorker } from "../src/jobs/job-worker.js";
 import { SqlJobQueue } from "../src/jobs/sql-job-queue.js";
 import type { AuditEntry } from "../src/server/audit.js";
 import { createApp } from "../src/server/create-app.js";
@@ -10,10 +10,12 @@ import { openDatabase } from "../src/sql/open-database.js";
 import { Authenticator } from "../src/tokens/authenticator.js";
 import type { JwtVerifier } from "../src/tokens/jwt-verifier.js";
 import { TokenStore } from "../src/tokens/token-store.js";
+import { RetrainService } from "../src/training/retrain-service.js";
+import type { TrainerModule } from "../src/training/types.js";
 import { Contract } from "./contract.js";
 import { diabetesSchema } from "./datasets.js";
-import { fakeRetrain } from "./fake-training.js";
 import { openRegistry } from "./open-registry.js";
+import { CHILD_EXEC_ARGV, fakeTrainerModule } from "./open-retrain.js";
 
 /** A hub with its HTTP application: SQLite and folders below `root`, one worker, tokens of both roles. */
 export async function openApp({
@@ -21,11 +23,13 @@ export async function openApp({
   jwt = null,
   deps = {},
   now,
+  trainer = fakeTrainerModule,
 }: {
   root: string;
   jwt?: JwtVerifier | null;
   deps?: Partial<AppDeps>;
   now?: () => number;
+  trainer?: TrainerModule;
 }) {
   mkdirSync(parent, { recursive: true });
   const root = mkdtempSync(join(parent, "hub-"));
@@ -34,8 +38,23 @@ export async function openApp({
   const jobs = new SqlJobQueue({ sql, events, pollMs: 20 });
   const tokens = new TokenStore({ sql, ...(now === undefined ? {} : { now }) });
   const datasets = new DatasetStore({ sql, root: join(root, "datasets"), schemas: [diabetesSchema] });
-  const retrain = fakeRetrain({ registry, jobs, datasets });
-  retrain.worker.start();
+  const retrain = await RetrainService.open({
+    sql,
+    registry,
+    jobs,
+    datasets,
+    trainers: [trainer],
+    runsRoot: join(root, "runs"),
+    training: { execArgv: CHILD_EXEC_ARGV, graceMs: 10_000, termMs: 300 },
+  });
+  const worker = new JobWorker({
+    queue: jobs,
+    handlers: { retrain: retrain.handler },
+    pollMs: 20,
+    cancelCheckMs: 20,
+    heartbeatMs: 200,
+  });
+  worker.start();
   const audit: AuditEntry[] = [];
   const faults: ServerFault[] = [];
   const app = createApp({
@@ -108,7 +127,7 @@ export async function openApp({
       return response;
     },
     async close() {
-      await retrain.worker.stop();
+      await worker.stop();
       await jobs.close();
       await sql.close();
     },

@@ -22,6 +22,8 @@ function problemOf(text: string, { name, type, required, values, min, max }: Csv
   const number = Number(value);
   if (!Number.isFinite(number)) return `${name} is "${value}", not a number`;
   if (type === "int" && !Number.isInteger(number)) return `${name} is ${value}, not a whole number`;
+  // The smallest positive number means: anything above 0.
+  if (min === Number.MIN_VALUE && number < min) return `${name} is ${value}, not above 0`;
   if (min !== undefined && number < min) return `${name} is ${value}, below ${min}`;
   if (max !== undefined && number > max) return `${name} is ${value}, above ${max}`;
   return null;
