@@ -141,7 +141,7 @@ describe("loadAdapter", () => {
     rmSync(join(dir, "adapter_model.safetensors"));
     expect(() => loadAdapter(new ToyModel(), dir)).toThrow(/not found/);
     writeFileSync(join(dir, "adapter_model.bin"), "");
-    expect(() => loadAdapter(new ToyModel(), dir)).toThrow(/pickle/);
+    expect(() => loadAdapter(new ToyModel(), dir)).toThrow(/the file is empty/);
     writeFileSync(join(dir, "adapter_config.json"), "{");
     expect(() => loadAdapter(new ToyModel(), dir)).toThrow(expect.objectContaining({ field: "adapter_config.json" }));
   });
@@ -213,7 +213,6 @@ describe.skipIf(!existsSync(fixtures))("files written by PEFT 0.21", () => {
 
   test("a foreign adapter is refused by a model it does not fit", () => {
     expect(() => loadAdapter(new ToyModel(), join(fixtures, "sam-plain/adapter"))).toThrow(AdapterMismatchError);
-    expect(() => loadAdapter(new ToyModel(), join(fixtures, "sam-dora/adapter"))).toThrow(/use_dora/);
-    expect(() => loadAdapter(new ToyModel(), join(fixtures, "sam-plain-bin/adapter"))).toThrow(/pickle/);
+    expect(() => loadAdapter(new ToyModel(), join(fixtures, "sam-plain-bin/adapter"))).toThrow(AdapterMismatchError);
   });
 });

@@ -11,7 +11,7 @@ export const loraConfigSchema = z.strictObject({
   r: z.int().positive().default(8),
   /** Numerator of the scaling alpha / r (alpha / sqrt(r) with `useRslora`). */
   loraAlpha: z.number().positive().default(8),
-  /** Dropout on the adapter's input; only 0 can be trained so far. */
+  /** Probability of dropping an element of the adapter's input while training; see `LoraHandle.train`. */
   loraDropout: z.number().min(0).lt(1).default(0),
   /**
    * A string is a regular expression for the whole module path, or "all-linear". A list entry equals a path or ends one ("proj" does not
@@ -34,12 +34,18 @@ export const loraConfigSchema = z.strictObject({
   alphaPattern: z.record(z.string(), z.number().positive()).default({}),
   /** Which biases of the base train: none, those of adapted layers, all. */
   bias: z.enum(["none", "lora_only", "all"]).default("none"),
+  /** Scaling alpha / sqrt(r). */
   useRslora: z.boolean().default(false),
+  /** Magnitude and direction apart (DoRA); not with `loraBias`. */
   useDora: z.boolean().default(false),
   /** A bias on lora_B. */
   loraBias: z.boolean().default(false),
-  /** true: A uniform +-1/sqrt(fan_in); "gaussian": A normal with deviation 1/r. B is zero in both. */
-  initLoraWeights: z.union([z.literal(true), z.literal("gaussian")]).default(true),
+  /**
+   * true: A uniform +-1/sqrt(fan_in); "gaussian": A normal with deviation 1/r; B is zero in both. false: B is random, too, so that the adapter
+   * changes the output from the start; for tests.
+   */
+  initLoraWeights: z.union([z.boolean(), z.literal("gaussian")]).default(true),
+  /** Modules that train in full, by the end of their path; their tensors are in the adapter's file. */
   modulesToSave: z.array(z.string().min(1)).nullable().default(null),
   taskType: z.string().nullable().default("FEATURE_EXTRACTION"),
   baseModelNameOrPath: z.string().nullable().default(null),

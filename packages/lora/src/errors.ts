@@ -37,18 +37,28 @@ export class AdapterMismatchError extends SegError {
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
   readonly mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+  /** Hashes of the base that the adapter was trained on and of this model; null when they agree or none is recorded. */
+  readonly otherBase: { readonly expected: string; readonly actual: string } | null;
   constructor({
     path,
-    missing,
-    unexpected,
-    mismatched,
+    missing = [],
+    unexpected = [],
+    mismatched = [],
+    otherBase = null,
   }: {
     path: string;
-    missing: readonly string[];
-    unexpected: readonly string[];
-    mismatched: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+    missing?: readonly string[];
+    unexpected?: readonly string[];
+    mismatched?: readonly { key: string; expected: readonly number[]; actual: readonly number[] }[];
+    otherBase?: { readonly expected: string; readonly actual: string } | null;
   }) {
     const parts: string[] = [];
+    if (otherBase) {
+      const [expected, actual] = [otherBase.expected.slice(0, 12), otherBase.actual.slice(0, 12)];
+      parts.push(
+        `it was trained on base weights ${expected}, these are ${actual}; pass allowOtherBase to load it all the same`,
+      );
+    }
     if (missing.length > 0) parts.push(`missing ${some(missing)}`);
     if (unexpected.length > 0) parts.push(`unexpected ${some(unexpected)}`);
     if (mismatched.length > 0) {
@@ -61,6 +71,20 @@ export class AdapterMismatchError extends SegError {
     this.missing = missing;
     this.unexpected = unexpected;
     this.mismatched = mismatched;
+    this.otherBase = otherBase;
+  }
+}
+
+/** A model has no adapter of this name. */
+export class UnknownAdapterError extends SegError {
+  override readonly name = "UnknownAdapterError";
+  readonly code = "lora/unknown-adapter";
+  readonly adapter: string;
+  readonly known: readonly string[];
+  constructor({ adapter, known }: { adapter: string; known: readonly string[] }) {
+    super(`The model has no adapter "${adapter}"; it has ${known.length > 0 ? known.join(", ") : "none"}.`);
+    this.adapter = adapter;
+    this.known = known;
   }
 }
 

@@ -5,9 +5,13 @@ import { ToyModel } from "../test/toy-model.js";
 import { FreezingError, LoraTargetError, MergeError, UnsupportedAdapterError } from "./errors.js";
 import { trainableSummary, verifyFreezing } from "./freezing.js";
 import { injectLora, type LoraHandle } from "./inject.js";
+import type { LoraConv2d } from "./layers/lora-conv2d.js";
+import type { LoraLinear } from "./layers/lora-linear.js";
 import { mergeAdapter, mergeAndUnload, setAdaptersEnabled, unmergeAdapter, withAdaptersDisabled } from "./merge.js";
 
 beforeAll(() => tf.setBackend("cpu"));
+
+const layerOf = (handle: LoraHandle, path: string) => handle.layers.get(path) as LoraLinear | LoraConv2d;
 
 /** Non-zero values for every adapter tensor, so that nothing is a no-op. */
 function randomise(handle: LoraHandle): void {
@@ -46,7 +50,7 @@ describe("adapter mathematics", () => {
   ])("%s golden values", (_, useRslora, scaling, y, merged) => {
     const model = new Golden();
     const handle = injectLora(model, { r: 2, loraAlpha: 4, targetModules: ["layer"], useRslora }, { seed: 0 });
-    const layer = handle.layers.get("layer")!;
+    const layer = layerOf(handle, "layer");
     layer.lora_A.weight.assign(Float32Array.of(0.5, -0.5, 0.25, 1));
     layer.lora_B.weight.assign(Float32Array.of(1, 0, -1, 2));
     expect(layer.scaling).toBeCloseTo(scaling, 6);
@@ -85,19 +89,20 @@ describe("injectLora", () => {
       ["layers.0.self_attn.q_proj.lora_A.weight", [3, 4]],
     ]);
     expect(stateDict(model).has("layers.0.self_attn.q_proj.base_layer.weight")).toBe(true);
-    const a = handle.layers.get("layers.0.self_attn.q_proj")!.lora_A.weight.data();
+    const a = layerOf(handle, "layers.0.self_attn.q_proj").lora_A.weight.data();
     expect(a.every((value) => Math.abs(value) <= 0.5)).toBe(true);
     expect(Math.max(...a.map(Math.abs))).toBeGreaterThan(0.3);
-    const other = handle.layers.get("layers.1.self_attn.q_proj")!.lora_A.weight.data();
+    const other = layerOf(handle, "layers.1.self_attn.q_proj").lora_A.weight.data();
     expect(bytes(a)).not.toBe(bytes(other));
   });
 
   test("draws the same from the same seed, whatever else is adapted", () => {
     const first = (targetModules: string[], seed: number) =>
       bytes(
-        injectLora(new ToyModel(), { targetModules }, { seed })
-          .layers.get("layers.2.self_attn.v_proj")!
-          .lora_A.weight.data(),
+        layerOf(
+          injectLora(new ToyModel(), { targetModules }, { seed }),
+          "layers.2.self_attn.v_proj",
+        ).lora_A.weight.data(),
       );
     expect(first(["v_proj"], 5)).toBe(first(["q_proj", "v_proj"], 5));
     expect(first(["v_proj"], 5)).not.toBe(first(["v_proj"], 6));
@@ -116,8 +121,8 @@ describe("injectLora", () => {
     // An analytic derivative against a central difference, per adapter tensor.
     const loss = () => tf.tidy(() => tf.sum(tf.square(model.forward(tf.ones([1, 8, 8, 3])))).dataSync()[0]!);
     for (const parameter of [
-      handle.layers.get("conv")!.lora_A.weight,
-      handle.layers.get("layers.1.self_attn.v_proj")!.lora_B.weight,
+      layerOf(handle, "conv").lora_A.weight,
+      layerOf(handle, "layers.1.self_attn.v_proj").lora_B.weight,
     ]) {
       const analytic = grads[parameter.variable.name]!.dataSync()[1]!;
       const start = Float32Array.from(parameter.data());
@@ -144,12 +149,11 @@ describe("injectLora", () => {
     const keys = [...stateDict(model).keys()];
     const inject = (settings: object) => () =>
       injectLora(model, { targetModules: ["q_proj"], ...settings }, { seed: 0 });
-    expect(inject({ loraDropout: 0.1 })).toThrow(UnsupportedAdapterError);
-    expect(inject({ useDora: true })).toThrow(/use_dora/);
-    expect(inject({ modulesToSave: ["head"] })).toThrow(/modules_to_save/);
+    expect(inject({ useDora: true, loraBias: true })).toThrow(UnsupportedAdapterError);
+    expect(inject({ modulesToSave: ["nothing"] })).toThrow(/modulesToSave names no module/);
     expect(inject({ targetModules: ["k_proj"], loraBias: true })).toThrow(LoraTargetError);
     expect(inject({ rank: 4 })).toThrow(/rank/);
-    expect(inject({ r: 0 })).toThrow();
+    expect(inject({ r: 0 })).toThrow(/r/);
     expect([...stateDict(model).keys()]).toEqual(keys);
     inject({})();
     expect(inject({})).toThrow(/already carries an adapter/);
@@ -278,7 +282,7 @@ describe("merging", () => {
   test("refuses a second merge, an unmerge of nothing, and results that are not finite", () => {
     const { model, handle } = make();
     expect(() => unmergeAdapter(model)).toThrow(MergeError);
-    const layer = handle.layers.get("layers.1.self_attn.k_proj")!;
+    const layer = layerOf(handle, "layers.1.self_attn.k_proj");
     const good = Float32Array.from(layer.lora_A.weight.data());
     layer.lora_A.weight.assign(good.map((v, i) => (i === 3 ? Number.POSITIVE_INFINITY : v)));
     const before = weights(model);

@@ -86,9 +86,14 @@ function isTruthy(value: unknown): boolean {
 
 /**
  * Reads the content of `adapter_config.json`; unknown fields pass through in `extra`.
+ * @param acceptConverted - take adapters whose initialisation changes the base (PiSSA, OLoRA, ...): only right once they were converted to plain
+ * LoRA, or on the changed base. @defaultValue false
  * @throws {@link UnsupportedAdapterError} for another method than LoRA, fields that we would have to implement, or malformed values
  */
-export function fromPeftConfig(json: unknown): LoraConfig {
+export function fromPeftConfig(
+  json: unknown,
+  { acceptConverted = false }: { acceptConverted?: boolean } = {},
+): LoraConfig {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new UnsupportedAdapterError({ field: "adapter_config.json", reason: "not a JSON object" });
   }
@@ -105,12 +110,13 @@ export function fromPeftConfig(json: unknown): LoraConfig {
     }
   }
   const init = file["init_lora_weights"] ?? true;
-  if (typeof init !== "boolean" && init !== "gaussian" && init !== "eva") {
-    const reason = `${JSON.stringify(init)} changes the base weights, so the adapter is wrong on the original base; convert it with PEFT first`;
+  const isPlain = typeof init === "boolean" || init === "gaussian" || init === "eva";
+  if (!isPlain && !acceptConverted) {
+    const reason = `${JSON.stringify(init)} changes the base weights, so the adapter is wrong on the original base; convert it with PEFT and pass acceptConverted`;
     throw new UnsupportedAdapterError({ field: "init_lora_weights", reason });
   }
   // How A and B began does not matter once they are loaded.
-  file["init_lora_weights"] = init === "gaussian" ? init : true;
+  file["init_lora_weights"] = typeof init === "boolean" || init === "gaussian" ? init : true;
 
   const config: Record<string, unknown> = { taskType: null };
   const extra: Record<string, unknown> = {};

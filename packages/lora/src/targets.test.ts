@@ -104,7 +104,7 @@ describe("resolveTargets", () => {
 
   test("kinds that cannot be adapted fail, or are recorded when skipping", () => {
     expect(() => paths(["upscale"])).toThrow(/ConvTranspose2d cannot be adapted/);
-    expect(() => paths(["self_attn"])).toThrow(/only Linear and Conv2d/);
+    expect(() => paths(["self_attn"])).toThrow(/only Linear, Conv2d and Embedding/);
     expect(() => paths(["tied_head"])).toThrow(/shared/);
     const result = resolveTargets(model, { targetModules: ["q_proj", "upscale", "norm"], onUnsupported: "skip" });
     expect(result.targets.length).toBe(3);

@@ -1,12 +1,13 @@
-import { Conv2d, Linear, type Module, type Parameter } from "@seg/nn";
+import { Conv2d, Embedding, Linear, type Module, type Parameter } from "@seg/nn";
 import { type LoraConfig, type LoraConfigInput, loraConfigSchema } from "./config.js";
 import { LoraTargetError } from "./errors.js";
-import { LoraLayer } from "./lora-layer.js";
+import { isAdapted, loraLayers } from "./layers/lora-layers.js";
+import { QuantizedLinear } from "./quantize/quantized-linear.js";
 
 /** A module that gets an adapter. */
 export interface LoraTarget {
   readonly path: string;
-  readonly kind: "linear" | "conv2d";
+  readonly kind: "linear" | "conv2d" | "embedding";
   readonly rank: number;
   readonly alpha: number;
 }
@@ -88,17 +89,37 @@ function patternValue(patterns: Readonly<Record<string, number>>, path: string, 
   return fallback;
 }
 
-/** Why a module cannot carry an adapter, or its kind. */
+/** Why a module cannot carry an adapter of this name, or its kind. */
 function classify(
   module: Module,
   uses: ReadonlyMap<unknown, number>,
+  adapterName: string,
 ): { kind: LoraTarget["kind"] } | { reason: string } {
-  if (module instanceof LoraLayer) return { reason: "it already carries an adapter; merge or remove that first" };
-  if (!(module instanceof Linear || module instanceof Conv2d)) {
-    return { reason: `${module.constructor.name} cannot be adapted, only Linear and Conv2d can` };
+  if (isAdapted(module)) {
+    if (module.partsOf(adapterName)) return { reason: "it already carries an adapter; merge or remove that first" };
+    return classify(module.base_layer, uses, adapterName);
+  }
+  if (module instanceof QuantizedLinear) return { kind: "linear" };
+  if (!(module instanceof Linear || module instanceof Conv2d || module instanceof Embedding)) {
+    return { reason: `${module.constructor.name} cannot be adapted, only Linear, Conv2d and Embedding can` };
   }
   if ((uses.get(module.weight) ?? 0) > 1) return { reason: "its weight is shared with another module" };
-  return { kind: module instanceof Linear ? "linear" : "conv2d" };
+  if (module instanceof Embedding) {
+    return module.lookup
+      ? { kind: "embedding" }
+      : { reason: "the model reads its weight directly, so an adapter would have no effect until merged" };
+  }
+  if (module instanceof Linear) return { kind: "linear" };
+  // PEFT's forward fails with dilation, and a product of two matrices is no grouped kernel.
+  if (module.dilation !== 1) return { reason: "it is dilated" };
+  if (module.groups !== 1) return { reason: "it is grouped" };
+  return { kind: "conv2d" };
+}
+
+function isLinear(module: Module): boolean {
+  return (
+    module instanceof Linear || module instanceof QuantizedLinear || (isAdapted(module) && isLinear(module.base_layer))
+  );
 }
 
 /** Paths ordered by how many trailing components they share with `entry`, then by common letters of the last one; at most five. */
@@ -123,13 +144,14 @@ function nearestPaths(paths: readonly string[], entry: string): string[] {
  * The modules that get adapters, by PEFT's rules: excluded, then saved modules, then targets; see {@link LoraConfig.targetModules}.
  *
  * @param everyEntry - require each list entry to match something adaptable (PEFT only requires that one does)
+ * @param adapterName - of the adapter to be added: a layer carries several, but one of each name
  * @returns targets in the model's order, and what was named but skipped
  * @throws {@link LoraTargetError}; ZodError for malformed settings
  */
 export function resolveTargets(
   model: Module,
   settings: LoraConfigInput,
-  { everyEntry = true }: { everyEntry?: boolean } = {},
+  { everyEntry = true, adapterName = "default" }: { everyEntry?: boolean; adapterName?: string } = {},
 ): { targets: LoraTarget[]; skipped: SkippedTarget[] } {
   const config = loraConfigSchema.parse(settings);
   if (config.layersPattern !== null && config.layersToTransform === null) {
@@ -147,7 +169,7 @@ export function resolveTargets(
   const uses = new Map<Parameter | unknown, number>();
   for (const [, leaf] of model.namedLeaves()) uses.set(leaf, (uses.get(leaf) ?? 0) + 1);
   const modules = new Map([...model.namedModules()].filter(([path]) => path !== ""));
-  const insideAdapters = [...modules].filter(([, m]) => m instanceof LoraLayer).map(([path]) => `${path}.`);
+  const insideAdapters = [...loraLayers(model).keys()].map((path) => `${path}.`);
   const candidates = [...modules.keys()].filter(
     (path) =>
       !isExcluded(path, config.excludeModules) &&
@@ -162,7 +184,7 @@ export function resolveTargets(
   const take = (entry: string, paths: readonly string[]): number => {
     let adaptable = 0;
     for (const path of paths) {
-      const result = classify(modules.get(path)!, uses);
+      const result = classify(modules.get(path)!, uses, adapterName);
       if ("kind" in result) {
         matched.add(path);
         adaptable++;
@@ -175,7 +197,7 @@ export function resolveTargets(
   if (allLinear) {
     take(
       targetModules,
-      candidates.filter((path) => modules.get(path) instanceof Linear),
+      candidates.filter((path) => isLinear(modules.get(path)!)),
     );
   } else if (typeof targetModules === "string") {
     take(
@@ -207,10 +229,11 @@ export function resolveTargets(
   const targets = candidates
     .filter((path) => matched.has(path))
     .map((path): LoraTarget => {
-      const module = modules.get(path);
+      const result = classify(modules.get(path)!, uses, adapterName);
       return {
         path,
-        kind: module instanceof Linear ? "linear" : "conv2d",
+        // Only modules that classify took are in `matched`.
+        kind: (result as { kind: LoraTarget["kind"] }).kind,
         rank: patternValue(config.rankPattern, path, config.r),
         alpha: patternValue(config.alphaPattern, path, config.loraAlpha),
       };

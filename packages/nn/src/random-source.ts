@@ -7,29 +7,30 @@ import * as tf from "@tensorflow/tfjs";
  */
 export class RandomSource {
   readonly seed: number;
-  readonly #key: tf.Variable;
+  /** Created on first use: most sources of adapters without dropout never draw. */
+  #key: tf.Variable | null = null;
 
   constructor(seed: number) {
     this.seed = seed;
-    const initial = tf.tensor1d([seed, 0], "int32");
-    this.#key = tf.variable(initial, false);
-    initial.dispose();
   }
 
   /** Chooses the numbers of training step `step`. Call it before each step, outside the compiled function. */
   setStep(step: number): void {
     const next = tf.tensor1d([this.seed, step], "int32");
-    this.#key.assign(next);
+    if (this.#key) this.#key.assign(next);
+    else this.#key = tf.variable(next, false);
     next.dispose();
   }
 
   /** Key of the layer `name` in the current step, int32 [2]. */
   keyOf(name: string): tf.Tensor1D {
-    return tf.tidy(() => random.fold(this.#key, tf.scalar(hash(name), "int32")));
+    if (!this.#key) this.setStep(0);
+    return tf.tidy(() => random.fold(this.#key!, tf.scalar(hash(name), "int32")));
   }
 
   dispose(): void {
-    this.#key.dispose();
+    this.#key?.dispose();
+    this.#key = null;
   }
 }
 

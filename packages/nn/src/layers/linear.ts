@@ -31,6 +31,11 @@ export class Linear extends Module {
     if (bias) this.bias = new Parameter({ data: uniform(at(init, "bias"), outFeatures, bound), shape: [outFeatures] });
   }
 
+  /** The weight, [out, in]. Owned by this layer. */
+  matrix(): tf.Tensor2D {
+    return this.weight.value() as tf.Tensor2D;
+  }
+
   /** @param x - [..., in] @returns [..., out] */
   forward(x: tf.Tensor): tf.Tensor {
     const rows = x.size / this.inFeatures;
