@@ -79,6 +79,7 @@ export {
   pretrainedSamDirectory,
 } from "./load-teachers.js";
 export { bitmapIou, trivialMask } from "./sam/baselines.js";
+export type { SamAugmentation } from "./sam/batch-source.js";
 export {
   embeddingSide,
   parseSamConfig,
@@ -90,6 +91,7 @@ export {
   samConfigJson,
 } from "./sam/config.js";
 export { EmbeddingCache, mirrorImage } from "./sam/embedding-cache.js";
+export { TeacherResumeError } from "./sam/errors.js";
 export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
 export {
   fineTuneSam,
@@ -104,7 +106,7 @@ export { encodeImageOnce, type InstanceMasks, predictInstanceMasks, samPixels } 
 export type { SamPrompts } from "./sam/prompt-encoder.js";
 export { Sam, type SamPrediction } from "./sam/sam.js";
 export { countParameters, samStateShapes } from "./sam/state-shapes.js";
-export { type BoxJitter, jitterBox, maskTarget, mirrorBox, validCells } from "./sam/targets.js";
+export { type BoxJitter, jitterBox, maskTarget, mirrorBox, promptBox, validCells } from "./sam/targets.js";
 export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
 export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
 export type { SamTrace } from "./sam/vision-encoder.js";

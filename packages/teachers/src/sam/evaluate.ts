@@ -4,6 +4,7 @@ import { NoTrainableDataError } from "../errors.js";
 import { bitmapIou, trivialMask } from "./baselines.js";
 import { predictInstanceMasks } from "./predict.js";
 import type { Sam } from "./sam.js";
+import { promptBox } from "./targets.js";
 
 /** An image with its annotated objects. */
 export interface SamItem {
@@ -60,9 +61,10 @@ export async function evaluateSam({
     signal?.throwIfAborted();
     const objects = instances.filter(({ mask }) => mask !== undefined && maskAlgebra.area(mask) > 0);
     if (objects.length === 0) continue;
-    const boxes = objects.map(({ box }) => box);
+    const boxes = objects.map(promptBox);
     const predicted = await predictInstanceMasks({ sam, image, boxes, multimask });
-    for (const [i, { classId, box, mask }] of objects.entries()) {
+    for (const [i, { classId, mask }] of objects.entries()) {
+      const box = boxes[i]!;
       const truth = maskAlgebra.decode(mask!);
       const size = { box, width: image.width, height: image.height };
       rows.push({

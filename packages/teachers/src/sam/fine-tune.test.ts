@@ -1,6 +1,7 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { CounterRandom } from "@seg/augment";
 import { loraLayers } from "@seg/lora";
 import { stateDict, writeSafetensors } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
@@ -9,7 +10,7 @@ import { loadTeachers } from "../load-teachers.js";
 import { sceneItem } from "../synthetic/scene-item.js";
 import { shapeScene } from "../synthetic/shape-world.js";
 import { parseSamConfig, samConfigJson } from "./config.js";
-import { evaluateSam, formatSamEvaluation } from "./evaluate.js";
+import { evaluateSam, formatSamEvaluation, type SamItem } from "./evaluate.js";
 import { fineTuneSam, type SamFineTuneEvent } from "./fine-tune.js";
 import { predictInstanceMasks } from "./predict.js";
 import { Sam } from "./sam.js";
@@ -129,6 +130,132 @@ describe("fineTuneSam", () => {
     });
     await expect(fineTuneSam({ ...options, sam, signal: AbortSignal.abort() })).rejects.toMatchObject({
       name: "AbortError",
+    });
+    sam.dispose();
+  });
+});
+
+describe("a run that is cut off", () => {
+  const settings = { ...options, validation: items, evaluateEvery: 2, checkpointEvery: 3 };
+  const bytes = (dir: string) => readFileSync(join(dir, "adapter_model.safetensors")).toString("base64");
+
+  /** Aborts when `stopAt` steps are done; leaves what a killed process leaves. */
+  async function train(outDir: string, extra: { resume?: boolean; stopAt?: number; seed?: number } = {}) {
+    const { stopAt, ...rest } = extra;
+    const stop = new AbortController();
+    const sam = new Sam(micro, { seed: 0 });
+    try {
+      return await fineTuneSam({
+        ...settings,
+        ...rest,
+        sam,
+        outDir,
+        signal: stop.signal,
+        onEvent: (event) => {
+          if (event.type === "step" && event.step === stopAt) stop.abort();
+        },
+      });
+    } finally {
+      sam.dispose();
+    }
+  }
+
+  test.each(["cpu", "onnxruntime"])("goes on and ends with the same bytes on %s", async (backend) => {
+    await tf.setBackend(backend);
+    try {
+      const whole = await train(join(scratch, `whole-${backend}`));
+      const dir = join(scratch, `cut-${backend}`);
+      await expect(train(dir, { stopAt: 5 })).rejects.toMatchObject({ name: "AbortError" });
+      expect(readdirSync(dir).sort()).toEqual(["best", "checkpoint.safetensors", "last"]);
+      const resumed = await train(dir, { resume: true });
+      expect(resumed.losses).toEqual(whole.losses);
+      expect(resumed.after).toEqual(whole.after);
+      expect(resumed.keptStep).toBe(whole.keptStep);
+      expect(bytes(dir)).toBe(bytes(join(scratch, `whole-${backend}`)));
+      expect(bytes(join(dir, "last"))).toBe(bytes(join(scratch, `whole-${backend}`, "last")));
+      expect(readdirSync(dir)).not.toContain("checkpoint.safetensors");
+    } finally {
+      await tf.setBackend("cpu");
+    }
+  });
+
+  test("is not continued with other settings", async () => {
+    const dir = join(scratch, "other");
+    await expect(train(dir, { stopAt: 1 })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(train(dir, { resume: true, seed: 1 })).rejects.toMatchObject({
+      code: "teachers/resume",
+      fields: ["seed"],
+    });
+  });
+});
+
+test("without gains the run stops, and the best adapter is what it ends with", async () => {
+  const sam = new Sam(micro, { seed: 0 });
+  const result = await fineTuneSam({
+    ...options,
+    sam,
+    validation: items,
+    evaluateEvery: 1,
+    patience: 2,
+    minDelta: 1,
+    outDir: join(scratch, "early"),
+  });
+  // The first evaluation gains from nothing, the next two less than 1.
+  expect(result).toMatchObject({ steps: 3, stoppedEarly: true });
+  const record = JSON.parse(readFileSync(join(scratch, "early", "seg_lora.json"), "utf8"));
+  expect(record).toMatchObject({ steps: 3, keptStep: result.keptStep, stoppedEarly: true });
+  expect(readFileSync(join(scratch, "early", "adapter_model.safetensors"))).toEqual(
+    readFileSync(join(scratch, "early", "best", "adapter_model.safetensors")),
+  );
+  const again = await evaluateSam({ sam, items });
+  expect(again).toEqual(result.after);
+  sam.dispose();
+});
+
+test("a loss that is not finite ends the run with the step, and no adapter is written", async () => {
+  const sam = new Sam(micro, { seed: 0 });
+  const outDir = join(scratch, "nan");
+  await expect(fineTuneSam({ ...options, sam, lr: 1e38, outDir })).rejects.toMatchObject({
+    code: "teachers/non-finite-loss",
+    step: expect.any(Number),
+  });
+  expect(existsSync(outDir)).toBe(false);
+  sam.dispose();
+});
+
+test("instances without a box are prompted with the box of their mask", async () => {
+  const sam = new Sam(micro, { seed: 0 });
+  const masksOnly = items.map(({ image, instances }) => ({
+    image,
+    instances: instances.map(({ classId, mask }) => ({ classId, mask: mask!, box: [0, 0, 0, 0] as const })),
+  }));
+  expect(await evaluateSam({ sam, items: masksOnly })).toEqual(await evaluateSam({ sam, items }));
+  sam.dispose();
+});
+
+describe("augmentation", () => {
+  /** Darker copies: the same instances. */
+  const augment = (item: SamItem, random: CounterRandom): SamItem => {
+    const gain = random.uniform(0.5, 1);
+    return { ...item, image: { ...item.image, data: item.image.data.map((v) => Math.round(v * gain)) } };
+  };
+
+  test("a fixed number of views is drawn and encoded once", async () => {
+    const sam = new Sam(micro, { seed: 0 });
+    const events: SamFineTuneEvent[] = [];
+    await fineTuneSam({ ...options, sam, augment, cacheViews: 3, onEvent: (e) => events.push(e) });
+    expect(events.filter(({ type }) => type === "embedding")).toHaveLength(2 * 3 * items.length);
+    expect(events.some(({ type }) => type === "notice")).toBe(false);
+    sam.dispose();
+  });
+
+  test("without it the cache is off, and that is said", async () => {
+    const sam = new Sam(micro, { seed: 0 });
+    const events: SamFineTuneEvent[] = [];
+    await fineTuneSam({ ...options, steps: 2, sam, augment, onEvent: (e) => events.push(e) });
+    expect(events.filter(({ type }) => type === "embedding")).toHaveLength(0);
+    expect(events.find(({ type }) => type === "notice")).toMatchObject({
+      message: expect.stringContaining("cacheViews"),
     });
     sam.dispose();
   });

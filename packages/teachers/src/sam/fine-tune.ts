@@ -1,20 +1,18 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { type Box, mask as maskAlgebra } from "@seg/coco-dataset";
 import { injectLora, type LoraConfigInput, type LoraHandle, saveAdapter, verifyFreezing } from "@seg/lora";
 import { writeFileAtomic } from "@seg/nn";
-import { type Geometry, mapBoxToModel } from "@seg/preprocess";
-import { adamw, clipCoefficient, gradStats } from "@seg/train";
+import { adamw, clipCoefficient, gradStats, type OptimizerState } from "@seg/train";
 import { NonFiniteTeacherLossError, NoTrainableDataError } from "../errors.js";
-import { embeddingSide } from "./config.js";
+import { BatchSource, type SamAugmentation } from "./batch-source.js";
 import { EmbeddingCache } from "./embedding-cache.js";
 import { evaluateSam, type SamEvaluation, type SamItem } from "./evaluate.js";
+import { type FineTuneProgress, loadFineTune, removeFineTune, saveFineTune } from "./fine-tune-checkpoint.js";
 import { type SamLossWeights, SCRATCH_LOSS } from "./loss.js";
 import { checkMerge, type MergeCheck } from "./merge-check.js";
-import { samPixels } from "./predict.js";
 import { PromptSampler } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
-import { jitterBox, maskTarget, mirrorBox, validCells } from "./targets.js";
-import { type SamBatch, SamTrainStep } from "./train-step.js";
+import { SamTrainStep } from "./train-step.js";
 import { weightsHash } from "./weights-hash.js";
 
 /** Attention projections and MLPs of the mask decoder. */
@@ -37,9 +35,12 @@ export type SamFineTuneEvent =
       readonly instances: number;
       /** Instances without a usable mask. */
       readonly skippedInstances: number;
+      /** Steps that a resumed run finds done. */
+      readonly done: number;
     }
+  | { readonly type: "notice"; readonly message: string }
   | { readonly type: "embedding"; readonly done: number; readonly total: number; readonly computed: boolean }
-  | { readonly type: "evaluation"; readonly when: "before" | "after"; readonly evaluation: SamEvaluation }
+  | { readonly type: "evaluation"; readonly when: "before" | "during" | "after"; readonly evaluation: SamEvaluation }
   | {
       readonly type: "step";
       /** Steps done, from 1. */
@@ -80,10 +81,29 @@ export interface SamFineTuneOptions {
   readonly seed?: number;
   /** Evaluated before and after. @defaultValue no evaluation */
   readonly validation?: readonly SamItem[];
+  /**
+   * Steps between evaluations of `validation`. With it the adapter of the best mask IoU is what the run ends with, `best/` and `last/` are kept in `outDir`, and the run
+   * stops early. @defaultValue only before and after
+   */
+  readonly evaluateEvery?: number;
+  /** Evaluations in a row that gain less than `minDelta` mask IoU, after which the run stops. @defaultValue 15 */
+  readonly patience?: number;
+  /** @defaultValue 0.001 */
+  readonly minDelta?: number;
   /** Where the adapter is written (PEFT files and `seg_lora.json`). @defaultValue not written */
   readonly outDir?: string;
+  /** Steps between checkpoints in `outDir`; an aborted run leaves one as well, a finished one none. @defaultValue 200 */
+  readonly checkpointEvery?: number;
+  /** Goes on from the checkpoint in `outDir`, or begins when there is none; ends with the same bytes as an uninterrupted run. @defaultValue false */
+  readonly resume?: boolean;
   /** Keeps image embeddings between runs. @defaultValue memory only */
   readonly cacheDir?: string;
+  /** Stored type of cached embeddings. @defaultValue "F32" */
+  readonly cacheDtype?: "F32" | "F16";
+  /** Other views of an image. Without `cacheViews` every draw is a new view and runs the encoder. @defaultValue the image and its mirror image */
+  readonly augment?: SamAugmentation;
+  /** Views of each item that are drawn from (seed, number) once and cached. */
+  readonly cacheViews?: number;
   readonly onEvent?: (event: SamFineTuneEvent) => void;
   readonly signal?: AbortSignal;
 }
@@ -92,7 +112,11 @@ export interface SamFineTuneOptions {
 export interface SamFineTuneResult {
   /** The model with adapters, not merged. */
   readonly handle: LoraHandle;
+  /** Steps done; fewer than planned after an early stop. */
   readonly steps: number;
+  readonly stoppedEarly: boolean;
+  /** Step of the adapter that was kept: the best evaluated one, else the last. */
+  readonly keptStep: number;
   readonly losses: readonly number[];
   readonly before: SamEvaluation | null;
   readonly after: SamEvaluation | null;
@@ -104,30 +128,56 @@ export interface SamFineTuneResult {
  * then cost the decoder alone. Boxes are the annotated ones with jitter, since detector boxes err in both directions; classes are prompted
  * evenly. Deterministic for a seed and backend.
  *
- * @throws {@link NoTrainableDataError}, {@link NonFiniteTeacherLossError}, FreezingError, LoraTargetError, MergeError; AbortError of the signal
+ * @throws {@link NoTrainableDataError}, {@link NonFiniteTeacherLossError}, {@link TeacherResumeError}, FreezingError, LoraTargetError, MergeError; AbortError of the
+ * signal, after a checkpoint has been written
  */
 export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineTuneResult> {
   const { sam, items, batch: images = 4, prompts = 5, weightDecay = 0.01, clip = 1, seed = 0 } = options;
   const { loss: weights = SCRATCH_LOSS, multimask = false, maxTrainableRatio = 0.05, onEvent, signal } = options;
+  const { validation, evaluateEvery, patience = 15, minDelta = 0.001, outDir, checkpointEvery = 200 } = options;
   const peak = options.lr ?? (sam.config.decoder.hiddenSize <= 128 ? 3e-3 : 5e-4);
   const steps = options.steps ?? (options.epochs ?? 100) * Math.max(1, Math.ceil(items.length / images));
   const sampler = new PromptSampler(items, seed);
   if (sampler.usable === 0) {
     throw new NoTrainableDataError({ images: items.length, instances: sampler.skipped, needed: "a mask" });
   }
+  const lora = { r: 8, loraAlpha: 16, targetModules: [...SAM_LORA_TARGETS], ...options.lora };
   const baseHash = weightsHash(sam);
-  const evaluate = async (when: "before" | "after"): Promise<SamEvaluation | null> => {
-    if (!options.validation) return null;
-    const evaluation = await evaluateSam({ sam, items: options.validation, multimask, ...(signal && { signal }) });
+  const identity = {
+    base: baseHash,
+    items: itemsHash(items),
+    ...{ seed, steps, batch: images, prompts, lr: peak, weightDecay, clip, weights, multimask, lora },
+    ...{ evaluateEvery: evaluateEvery ?? null, patience, minDelta, cacheDtype: options.cacheDtype ?? "F32" },
+    cacheViews: options.cacheViews ?? null,
+  };
+  const evaluate = async (when: "before" | "during" | "after"): Promise<SamEvaluation> => {
+    const evaluation = await evaluateSam({ sam, items: validation!, multimask, ...(signal && { signal }) });
     onEvent?.({ type: "evaluation", when, evaluation });
     return evaluation;
   };
-  const before = await evaluate("before");
-  const cache = new EmbeddingCache({ sam, directory: options.cacheDir ?? null });
-  const source = new BatchSource({ sam, items, sampler, cache });
-  await source.warm(onEvent, signal);
+  // Read before anything is computed: a checkpoint of another run is an error at once.
+  const slots: OptimizerState = new Map();
+  const found = outDir !== undefined && options.resume ? loadFineTune(outDir, identity, slots) : null;
+  let progress: FineTuneProgress = found?.progress ?? {
+    ...{ step: 0, losses: [], stale: 0, best: null },
+    before: validation ? await evaluate("before") : null,
+  };
+  const cache = new EmbeddingCache({
+    sam,
+    directory: options.cacheDir ?? null,
+    ...(options.cacheDtype && { dtype: options.cacheDtype }),
+  });
+  const source = new BatchSource({
+    ...{ sam, items, sampler, cache, seed },
+    ...(options.augment && { augment: options.augment }),
+    ...(options.cacheViews !== undefined && { cacheViews: options.cacheViews }),
+  });
+  if (!source.isCached) {
+    const message = "Every draw is a new view, so image embeddings are not cached; cacheViews fixes their number.";
+    onEvent?.({ type: "notice", message });
+  }
+  await source.warm((done) => onEvent?.({ type: "embedding", ...done }), signal);
 
-  const lora = { r: 8, loraAlpha: 16, targetModules: [...SAM_LORA_TARGETS], ...options.lora };
   const handle = injectLora(sam, lora, { seed });
   const parameters = handle.trainableParameters();
   const counts = verifyFreezing(sam, {
@@ -138,65 +188,107 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
   onEvent?.({
     type: "start",
     steps,
+    done: progress.step,
     trainable: counts.trainable,
     frozen: counts.frozen,
     instances: sampler.usable,
     skippedInstances: sampler.skipped,
   });
   const values = new Map<string, { data: Float32Array }>();
+  const assign = (next: ReadonlyMap<string, Float32Array>): void => {
+    for (const [name, data] of next) {
+      values.set(name, { data });
+      // A copy: the engine may keep what it is given.
+      parameters.get(name)!.assign(Float32Array.from(data));
+    }
+  };
   for (const [name, parameter] of parameters) values.set(name, { data: Float32Array.from(parameter.data()) });
+  if (found) assign(found.values);
   const groups = [{ name: "lora", parameters, decay: true }];
   const optimizer = adamw({ betas: [0.9, 0.999], weightDecay });
   const state = optimizer.init(values);
-  const losses: number[] = [];
+  for (const [name, slot] of slots) state.get(name)!.set(slot);
+  let best = found?.best ?? null;
+  const current = (): Map<string, Float32Array> => new Map([...values].map(([name, { data }]) => [name, data]));
+  const losses = [...progress.losses];
+  const save = (): void => {
+    if (outDir === undefined) return;
+    progress = { ...progress, losses: [...losses] };
+    saveFineTune(outDir, { values: current(), best, optimizer: state }, progress, identity);
+  };
+
   const trainStep = new SamTrainStep({ sam, parameters, weights, multimask });
-  for (let step = 0; step < steps; step++) {
-    signal?.throwIfAborted();
-    const batch = await source.batch(step, images, prompts);
-    const result = await trainStep.run(batch);
-    // The engine computes synchronously: give signal handlers their turn.
-    await new Promise((resolve) => setImmediate(resolve));
-    const { norm } = gradStats(result.grads);
-    if (!Number.isFinite(result.total) || !Number.isFinite(norm)) {
-      throw new NonFiniteTeacherLossError({ step, parts: { total: result.total, ...result.parts, gradNorm: norm } });
+  try {
+    while (progress.step < steps && progress.stale < patience) {
+      if (signal?.aborted) save();
+      signal?.throwIfAborted();
+      const { step } = progress;
+      const result = await trainStep.run(await source.batch(step, images, prompts));
+      // The engine computes synchronously: give signal handlers their turn.
+      await new Promise((resolve) => setImmediate(resolve));
+      const { norm } = gradStats(result.grads);
+      if (!Number.isFinite(result.total) || !Number.isFinite(norm)) {
+        throw new NonFiniteTeacherLossError({ step, parts: { total: result.total, ...result.parts, gradNorm: norm } });
+      }
+      const lr = peak * rateFactor(step, steps);
+      const gradScale = clipCoefficient(norm, clip);
+      assign(optimizer.update({ params: values, grads: result.grads, state, groups, lr: () => lr, gradScale }));
+      losses.push(result.total);
+      progress = { ...progress, step: step + 1 };
+      onEvent?.({ type: "step", step: step + 1, steps, loss: result.total, parts: result.parts, gradNorm: norm, lr });
+      if (
+        validation &&
+        evaluateEvery !== undefined &&
+        (progress.step % evaluateEvery === 0 || progress.step === steps)
+      ) {
+        const evaluation = await evaluate("during");
+        const gain = evaluation.meanIou - (progress.best?.evaluation.meanIou ?? Number.NEGATIVE_INFINITY);
+        if (gain > 0) {
+          best = new Map([...current()].map(([name, data]) => [name, Float32Array.from(data)]));
+          progress = { ...progress, best: { step: progress.step, evaluation } };
+          if (outDir !== undefined) saveAdapter(handle, join(outDir, "best"));
+        }
+        progress = { ...progress, stale: gain > minDelta ? 0 : progress.stale + 1 };
+        if (outDir !== undefined) saveAdapter(handle, join(outDir, "last"));
+      }
+      if (progress.step % checkpointEvery === 0 && progress.step < steps) save();
     }
-    const lr = peak * rateFactor(step, steps);
-    const updated = optimizer.update({
-      params: values,
-      grads: result.grads,
-      state,
-      groups,
-      lr: () => lr,
-      gradScale: clipCoefficient(norm, clip),
-    });
-    for (const [name, data] of updated) {
-      values.set(name, { data });
-      parameters.get(name)!.assign(Float32Array.from(data));
-    }
-    losses.push(result.total);
-    onEvent?.({ type: "step", step: step + 1, steps, loss: result.total, parts: result.parts, gradNorm: norm, lr });
+  } finally {
+    trainStep.dispose();
   }
-  trainStep.dispose();
+  if (best) assign(best);
   const merge = await checkMerge(sam, items.find(({ instances }) => instances.length > 0)!);
-  const after = await evaluate("after");
-  if (options.outDir !== undefined) {
-    saveAdapter(handle, options.outDir);
+  const { before } = progress;
+  // The kept adapter has been evaluated already where there were evaluations.
+  const after = progress.best?.evaluation ?? (validation ? await evaluate("after") : null);
+  if (progress.best) onEvent?.({ type: "evaluation", when: "after", evaluation: progress.best.evaluation });
+  const keptStep = progress.best?.step ?? progress.step;
+  const stoppedEarly = progress.step < steps;
+  if (outDir !== undefined) {
+    saveAdapter(handle, outDir);
     const record = {
       base: { kind: "sam", sha256: baseHash },
-      seed,
-      steps,
-      lr: peak,
-      batch: images,
-      prompts,
-      merge,
-      before,
-      after,
+      data: { sha256: identity.items, images: items.length, instances: sampler.usable, skipped: sampler.skipped },
+      targets: handle.targets.length,
+      skipped: handle.skipped,
+      ...{ seed, steps: progress.step, keptStep, stoppedEarly, lr: peak, batch: images, prompts, merge, before, after },
     };
-    writeFileAtomic(join(options.outDir, "seg_lora.json"), [
-      new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`),
-    ]);
+    writeFileAtomic(join(outDir, "seg_lora.json"), [new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`)]);
+    removeFineTune(outDir);
   }
-  return { handle, steps, losses, before, after, merge };
+  return { handle, steps: progress.step, stoppedEarly, keptStep, losses, before, after, merge };
+}
+
+/** SHA-256 of pictures, boxes, classes and masks in order. */
+function itemsHash(items: readonly SamItem[]): string {
+  const hash = createHash("sha256");
+  for (const { image, instances } of items) {
+    hash.update(`${image.width}x${image.height}`).update(image.data);
+    for (const { classId, box, mask } of instances) {
+      hash.update(JSON.stringify([classId, box, mask ? [mask.size, [...mask.counts]] : null]));
+    }
+  }
+  return hash.digest("hex");
 }
 
 /** Linear warm-up over 10 % of the run (at most 100 steps), then one cosine to 2 %. */
@@ -204,91 +296,4 @@ function rateFactor(step: number, steps: number): number {
   const warmup = Math.min(100, Math.ceil(steps / 10));
   if (step < warmup) return (step + 1) / warmup;
   return 0.02 + (0.98 * (1 + Math.cos((Math.PI * (step - warmup)) / Math.max(steps - warmup, 1)))) / 2;
-}
-
-/** Assembles batches from cached embeddings; soft targets are kept as bytes, 255 levels are finer than the labels. */
-class BatchSource {
-  readonly #sam: Sam;
-  readonly #items: readonly SamItem[];
-  readonly #sampler: PromptSampler;
-  readonly #cache: EmbeddingCache;
-  readonly #geometry: Geometry[];
-  readonly #hasPadding: boolean;
-  readonly #targets = new Map<string, Uint8Array>();
-
-  constructor({
-    sam,
-    items,
-    sampler,
-    cache,
-  }: {
-    sam: Sam;
-    items: readonly SamItem[];
-    sampler: PromptSampler;
-    cache: EmbeddingCache;
-  }) {
-    this.#sam = sam;
-    this.#items = items;
-    this.#sampler = sampler;
-    this.#cache = cache;
-    this.#geometry = items.map(({ image }) => samPixels(image, sam.config.vision.imageSize).geometry);
-    this.#hasPadding = this.#geometry.some(({ padR, padB }) => padR > 0 || padB > 0);
-  }
-
-  /** Computes every embedding once. */
-  async warm(onEvent: SamFineTuneOptions["onEvent"], signal: AbortSignal | undefined): Promise<void> {
-    const total = 2 * this.#items.length;
-    let done = 0;
-    for (const { image } of this.#items) {
-      for (const mirrored of [false, true]) {
-        signal?.throwIfAborted();
-        const { computed } = await this.#cache.get(image, mirrored);
-        done++;
-        onEvent?.({ type: "embedding", done, total, computed });
-      }
-    }
-  }
-
-  async batch(step: number, images: number, prompts: number): Promise<SamBatch> {
-    const grid = embeddingSide(this.#sam.config);
-    const size = grid * grid * this.#sam.config.vision.outputChannels;
-    const fine = 4 * grid;
-    const embeddings = new Float32Array(images * size);
-    const boxes = new Float32Array(images * prompts * 4);
-    const targets = new Float32Array(images * prompts * fine * fine);
-    const valid = this.#hasPadding ? new Float32Array(images * fine * fine) : null;
-    const jitter = { relative: 0.1, limit: 0.25, limitPixels: (20 * this.#sam.config.vision.imageSize) / 1024 };
-    // 20 px of 1024 would hardly move a box of a 128 px model: there the share of the side alone limits.
-    if (this.#sam.config.vision.imageSize < 512) jitter.limitPixels = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < images; i++) {
-      const { item, instances, mirrored, random } = this.#sampler.draw(step * images + i, prompts);
-      const { image, instances: objects } = this.#items[item]!;
-      const geometry = this.#geometry[item]!;
-      embeddings.set((await this.#cache.get(image, mirrored)).embedding, i * size);
-      valid?.set(validCells(geometry, fine), i * fine * fine);
-      const bounds = { width: geometry.contentW, height: geometry.contentH };
-      for (let p = 0; p < prompts; p++) {
-        const index = instances[p]!;
-        const given = objects[index]!.box;
-        const box: Box = mapBoxToModel(mirrored ? mirrorBox(given, image.width) : given, geometry);
-        boxes.set(jitterBox(box, random, bounds, jitter), 4 * (i * prompts + p));
-        const target = this.#target(item, index, mirrored, fine);
-        const offset = (i * prompts + p) * fine * fine;
-        for (let k = 0; k < target.length; k++) targets[offset + k] = target[k]! / 255;
-      }
-    }
-    return { images, prompts, embeddings, boxes, targets, ...(valid && { valid }) };
-  }
-
-  #target(item: number, index: number, mirrored: boolean, side: number): Uint8Array {
-    const key = `${item},${index},${mirrored}`;
-    let target = this.#targets.get(key);
-    if (!target) {
-      const pixels = maskAlgebra.decode(this.#items[item]!.instances[index]!.mask!);
-      const soft = maskTarget({ pixels, geometry: this.#geometry[item]!, side, mirrored });
-      target = Uint8Array.from(soft, (value) => Math.round(255 * value));
-      this.#targets.set(key, target);
-    }
-    return target;
-  }
 }

@@ -1,5 +1,5 @@
 import type { CounterRandom } from "@seg/augment";
-import type { Box } from "@seg/coco-dataset";
+import { type Box, type Instance, mask as maskAlgebra, xywhToXyxy } from "@seg/coco-dataset";
 import type { Geometry } from "@seg/preprocess";
 
 /** Share of each target cell that is covered by source pixels, as (first pixel, weights) per cell along one axis. */
@@ -87,6 +87,12 @@ export function validCells({ contentW, contentH, netW, netH }: Geometry, side: n
 /** `box` after its image of `width` pixels has been mirrored left-right. */
 export function mirrorBox([x1, y1, x2, y2]: Box, width: number): Box {
   return [width - x2, y1, width - x1, y2];
+}
+
+/** The box to prompt with: the annotated one, or the tight box of the mask where that has no extent. */
+export function promptBox({ box, mask }: Pick<Instance, "box" | "mask">): Box {
+  if (mask === undefined || (box[2] > box[0] && box[3] > box[1])) return box;
+  return xywhToXyxy(maskAlgebra.toBbox(mask));
 }
 
 /** How far prompt boxes move in training. */

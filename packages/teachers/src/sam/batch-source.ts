@@ -1,0 +1,179 @@
+import { CounterRandom } from "@seg/augment";
+import { type Box, mask as maskAlgebra } from "@seg/coco-dataset";
+import { type Geometry, mapBoxToModel } from "@seg/preprocess";
+import { embeddingSide } from "./config.js";
+import type { EmbeddingCache } from "./embedding-cache.js";
+import type { SamItem } from "./evaluate.js";
+import { encodeImageOnce, samPixels } from "./predict.js";
+import type { PromptSampler, SampledImage } from "./prompt-sampler.js";
+import type { Sam } from "./sam.js";
+import { jitterBox, maskTarget, mirrorBox, promptBox, validCells } from "./targets.js";
+import type { SamBatch } from "./train-step.js";
+
+/** Makes another view of an item: the image and, in the same order and number, its instances. */
+export type SamAugmentation = (item: SamItem, random: CounterRandom) => SamItem;
+
+/** Settings of a {@link BatchSource}. */
+export interface BatchSourceOptions {
+  readonly sam: Sam;
+  readonly items: readonly SamItem[];
+  readonly sampler: PromptSampler;
+  readonly cache: EmbeddingCache;
+  readonly seed: number;
+  /** @defaultValue images as they are, and mirrored */
+  readonly augment?: SamAugmentation;
+  /** Views of each item that are drawn once and cached; with `augment` and without a number every draw is new and runs the encoder. */
+  readonly cacheViews?: number;
+}
+
+/** Assembles batches from image embeddings; soft targets are kept as bytes, 255 levels are finer than the labels. */
+export class BatchSource {
+  readonly #sam: Sam;
+  readonly #items: readonly SamItem[];
+  readonly #sampler: PromptSampler;
+  readonly #cache: EmbeddingCache;
+  readonly #seed: number;
+  readonly #augment: SamAugmentation | null;
+  readonly #views: number | null;
+  readonly #geometry = new Map<string, Geometry>();
+  readonly #targets = new Map<string, Uint8Array>();
+  readonly #viewed = new Map<string, SamItem>();
+  readonly #hasPadding: boolean;
+
+  constructor({ sam, items, sampler, cache, seed, augment, cacheViews }: BatchSourceOptions) {
+    this.#sam = sam;
+    this.#items = items;
+    this.#sampler = sampler;
+    this.#cache = cache;
+    this.#seed = seed;
+    this.#augment = augment ?? null;
+    this.#views = augment ? (cacheViews ?? null) : 1;
+    this.#hasPadding = items.some(({ image }) => image.width !== image.height) || augment !== undefined;
+  }
+
+  /** Whether embeddings are computed once: the encoder is frozen, and so are the views. */
+  get isCached(): boolean {
+    return this.#views !== null;
+  }
+
+  /** Computes every embedding once; nothing to do when each draw is a new view. */
+  async warm(
+    onEmbedding: (progress: { done: number; total: number; computed: boolean }) => void,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    if (this.#views === null) return;
+    const total = 2 * this.#items.length * this.#views;
+    let done = 0;
+    for (let item = 0; item < this.#items.length; item++) {
+      for (let view = 0; view < this.#views; view++) {
+        for (const mirrored of [false, true]) {
+          signal?.throwIfAborted();
+          const { computed } = await this.#cache.get(this.#item(item, view).image, mirrored);
+          done++;
+          onEmbedding({ done, total, computed });
+        }
+      }
+    }
+  }
+
+  async batch(step: number, images: number, prompts: number): Promise<SamBatch> {
+    const grid = embeddingSide(this.#sam.config);
+    const size = grid * grid * this.#sam.config.vision.outputChannels;
+    const fine = 4 * grid;
+    const embeddings = new Float32Array(images * size);
+    const boxes = new Float32Array(images * prompts * 4);
+    const targets = new Float32Array(images * prompts * fine * fine);
+    const valid = this.#hasPadding ? new Float32Array(images * fine * fine) : null;
+    for (let i = 0; i < images; i++) {
+      const draw = step * images + i;
+      const sampled = this.#sampler.draw(draw, prompts);
+      const view = this.#views === null ? draw : Math.floor(draw / this.#items.length) % this.#views;
+      const { image } = this.#item(sampled.item, view);
+      const geometry = this.#geometryOf(sampled.item, view);
+      const embedding = this.isCached
+        ? (await this.#cache.get(image, sampled.mirrored)).embedding
+        : await encodeImageOnce(this.#sam, image);
+      embeddings.set(embedding, i * size);
+      valid?.set(validCells(geometry, fine), i * fine * fine);
+      this.#prompts(sampled, view, geometry, {
+        boxes: boxes.subarray(i * prompts * 4, (i + 1) * prompts * 4),
+        targets: targets.subarray(i * prompts * fine * fine, (i + 1) * prompts * fine * fine),
+        fine,
+      });
+      if (!this.isCached) this.#forget(sampled.item, view);
+    }
+    return { images, prompts, embeddings, boxes, targets, ...(valid && { valid }) };
+  }
+
+  /** Jittered boxes and soft masks of one image of the batch. */
+  #prompts(
+    sampled: SampledImage,
+    view: number,
+    geometry: Geometry,
+    { boxes, targets, fine }: { boxes: Float32Array; targets: Float32Array; fine: number },
+  ): void {
+    const { item, instances, random } = sampled;
+    // A fresh view is as good as its mirror image; only cached ones come in both.
+    const mirrored = sampled.mirrored && this.isCached;
+    const { image, instances: objects } = this.#item(item, view);
+    const { imageSize } = this.#sam.config.vision;
+    // 20 px of 1024 would hardly move a box of a 128 px model: there the share of the side alone limits.
+    const limitPixels = imageSize < 512 ? Number.POSITIVE_INFINITY : (20 * imageSize) / 1024;
+    const bounds = { width: geometry.contentW, height: geometry.contentH };
+    for (const [p, index] of instances.entries()) {
+      const given = promptBox(objects[index]!);
+      const box: Box = mapBoxToModel(mirrored ? mirrorBox(given, image.width) : given, geometry);
+      boxes.set(jitterBox(box, random, bounds, { relative: 0.1, limit: 0.25, limitPixels }), 4 * p);
+      const target = this.#target(item, view, index, mirrored, fine);
+      for (let k = 0; k < target.length; k++) targets[p * fine * fine + k] = target[k]! / 255;
+    }
+  }
+
+  /** An item in one of its views. */
+  #item(index: number, view: number): SamItem {
+    const item = this.#items[index]!;
+    if (this.#augment === null) return item;
+    const key = `${index},${view}`;
+    let viewed = this.#viewed.get(key);
+    if (viewed === undefined) {
+      viewed = this.#augment(item, new CounterRandom({ seed: this.#seed, path: `sam-view/${index}`, index: view }));
+      this.#viewed.set(key, viewed);
+    }
+    return viewed;
+  }
+
+  #geometryOf(index: number, view: number): Geometry {
+    const key = `${index},${view}`;
+    let geometry = this.#geometry.get(key);
+    if (geometry === undefined) {
+      geometry = samPixels(this.#item(index, view).image, this.#sam.config.vision.imageSize).geometry;
+      this.#geometry.set(key, geometry);
+    }
+    return geometry;
+  }
+
+  #target(item: number, view: number, index: number, mirrored: boolean, side: number): Uint8Array {
+    const key = `${item},${view},${index},${mirrored}`;
+    let target = this.#targets.get(key);
+    if (target === undefined) {
+      const mask = this.#item(item, view).instances[index]!.mask!;
+      const soft = maskTarget({
+        pixels: maskAlgebra.decode(mask),
+        geometry: this.#geometryOf(item, view),
+        side,
+        mirrored,
+      });
+      target = Uint8Array.from(soft, (value) => Math.round(255 * value));
+      this.#targets.set(key, target);
+    }
+    return target;
+  }
+
+  /** A view that never comes again. */
+  #forget(item: number, view: number): void {
+    const key = `${item},${view}`;
+    this.#viewed.delete(key);
+    this.#geometry.delete(key);
+    for (const index of this.#items[item]!.instances.keys()) this.#targets.delete(`${key},${index},false`);
+  }
+}
