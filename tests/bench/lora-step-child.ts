@@ -7,6 +7,7 @@ import type { StepCase, StepMode } from "./lora-step/step-case.js";
 
 const cases: Record<string, () => Promise<(mode: StepMode, images: number) => StepCase>> = {
   "sam-decoder": async () => (await import("./lora-step/sam-decoder.js")).samDecoder,
+  "grounding-dino-decoder": async () => (await import("./lora-step/grounding-dino-decoder.js")).groundingDinoDecoder,
 };
 
 const [name = "", mode, images] = process.argv.slice(2);

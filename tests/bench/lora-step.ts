@@ -22,6 +22,13 @@ const MODELS: readonly Model[] = [
     images: 16,
     fullNeeds: 14e9,
   },
+  {
+    name: "grounding-dino-decoder",
+    python: "grounding_dino_decoder.py",
+    title: "Grounding DINO-T decoder LoRA r 16 (24 modules), cached encoder, 5 boxes, auxiliary losses",
+    images: 1,
+    fullNeeds: 16e9,
+  },
 ];
 
 /** Frozen weights become constants of the graph with the fourth step. */
