@@ -7,4 +7,6 @@ export default preset({
     client: "src/client/index.ts",
     testing: "src/testing/index.ts",
   },
+  // The process that RetrainService starts.
+  executables: { "train-child": "src/training/train-child.ts" },
 });

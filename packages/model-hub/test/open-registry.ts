@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import type { HubClock } from "../src/internal/clock.js";
+import { FolderBlobStore } from "../src/registry/folder-blob-store.js";
 import { ModelRegistry } from "../src/registry/model-registry.js";
 import type { SqlDriver } from "../src/sql/driver.js";
 import { HubEvents } from "../src/webhooks/hub-events.js";
-import { folderBlobs } from "./folder-blobs.js";
 
 /** A clock that moves when told to; nobody waits. */
 export function manualClock(startMs: number): HubClock & { advance(ms: number): void } {
@@ -22,7 +22,7 @@ export function manualClock(startMs: number): HubClock & { advance(ms: number): 
 /** A registry over `sql` with its folders in `root`; what goes wrong with derived files fails the test. */
 export function openRegistry({ sql, root, clock }: { sql: SqlDriver; root: string; clock?: HubClock }) {
   const events = new HubEvents(clock === undefined ? {} : { now: clock.now });
-  const store = folderBlobs(join(root, "objects"));
+  const store = new FolderBlobStore({ root: join(root, "objects") });
   const derivedErrors: unknown[] = [];
   const registry = new ModelRegistry({
     sql,

@@ -32,7 +32,10 @@ export class ReferenceRegistry {
   readonly versions: Version[] = [];
   readonly history: Entry[] = [];
   #lastMs = 0;
-  constructor(readonly now: () => number) {}
+  readonly now: () => number;
+  constructor(now: () => number) {
+    this.now = now;
+  }
 
   get active(): string | null {
     return this.history.at(-1)?.version ?? null;

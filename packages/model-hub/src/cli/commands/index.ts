@@ -1,4 +1,10 @@
 import type { CliCommand } from "../command.js";
 
 /** First word -> its commands, loaded when used: `seg-hub models list` must not load a database driver. */
-export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCommand[]>>> = {};
+export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCommand[]>>> = {
+  registry: async () => (await import("./registry.js")).registryCommands,
+  datasets: async () => (await import("./datasets.js")).datasetCommands,
+  retrain: async () => (await import("./jobs.js")).retrainCommands,
+  jobs: async () => (await import("./jobs.js")).jobCommands,
+  tokens: async () => (await import("./tokens.js")).tokenCommands,
+};
