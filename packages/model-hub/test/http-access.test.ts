@@ -85,7 +85,7 @@ describe("who may call", () => {
         const { status } = await hub.call(call.method, call.path, { token, json: call.json });
         if (call.access === "admin")
           expect(`${call.method} ${call.path} ${status}`).toBe(`${call.method} ${call.path} 403`);
-        else expect(`${call.method} ${call.path} ${status}`).toMatch(/ (200|400|404)$/);
+        else expect(`${call.method} ${call.path} ${status}`).toMatch(/ (200|400|404|409)$/);
       }
     }
     expect((await hub.jobs.list()).total).toBe(0);

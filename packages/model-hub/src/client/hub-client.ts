@@ -6,6 +6,16 @@ import type {
   UploadReport as UploadReportSchema,
 } from "../server/schemas/datasets.js";
 import type {
+  Catalogue as CatalogueSchema,
+  HubStatus as HubStatusSchema,
+  InstallBody,
+  Layers as LayersSchema,
+  PushFields as PushFieldsSchema,
+  PushReport as PushReportSchema,
+  ResolvedModel as ResolvedModelSchema,
+  SearchPage as SearchPageSchema,
+} from "../server/schemas/hub.js";
+import type {
   Accepted as AcceptedSchema,
   JobKind,
   JobPage as JobPageSchema,
@@ -29,6 +39,7 @@ import type {
   VersionPage as VersionPageSchema,
   VersionSummary as VersionSummarySchema,
 } from "../server/schemas/versions.js";
+import type { ModelKind, SortKey } from "../sources/types.js";
 import { HubHttpError, httpErrorOf } from "./http-error.js";
 import { parseServerEvents } from "./server-events.js";
 
@@ -52,6 +63,36 @@ export type AvailableDatasets = z.output<typeof Datasets>;
 export type UploadReport = z.output<typeof UploadReportSchema>;
 export type Token = z.output<typeof TokenSchema>;
 export type CreatedToken = z.output<typeof CreatedTokenSchema>;
+
+export type SearchPage = z.output<typeof SearchPageSchema>;
+export type Catalogue = z.output<typeof CatalogueSchema>;
+export type HubStatus = z.output<typeof HubStatusSchema>;
+export type InstallRequest = z.input<typeof InstallBody>;
+export type Layers = z.output<typeof LayersSchema>;
+export type ResolvedModel = z.output<typeof ResolvedModelSchema>;
+export type PushFields = z.input<typeof PushFieldsSchema>;
+export type PushReport = z.output<typeof PushReportSchema>;
+
+/** Filters of a search; absent ones do not filter. */
+export interface SearchOptions {
+  readonly text?: string;
+  readonly sources?: readonly ("hf" | "civitai" | "url" | "local" | "catalogue")[];
+  readonly kinds?: readonly ModelKind[];
+  readonly task?: string;
+  readonly base_model?: string;
+  readonly licence?: string;
+  readonly owner?: string;
+  readonly tags?: readonly string[];
+  readonly library?: string;
+  readonly format?: string;
+  readonly min_downloads?: number;
+  readonly gated?: boolean;
+  readonly nsfw?: boolean;
+  readonly permissive_only?: boolean;
+  readonly sort?: SortKey;
+  readonly limit?: number;
+  readonly cursor?: string;
+}
 
 /** An event of a job. `done` and `error` are the last. */
 export interface WatchedEvent {
@@ -340,6 +381,60 @@ export class HubClient {
       await this.#sleep(RECONNECT_MS[Math.min(failures, RECONNECT_MS.length - 1)]!);
       failures++;
     }
+  }
+
+  /** `GET /hub/search`; lists are arrays here. */
+  searchModels(options: CallOptions & SearchOptions = {}): Promise<SearchPage> {
+    const { signal, sources, kinds, tags, ...query } = options;
+    const lists = { sources: sources?.join(","), kinds: kinds?.join(","), tags: tags?.join(",") };
+    return this.#get("/hub/search", { ...query, ...lists }, signal);
+  }
+
+  /** `GET /hub/catalogue` */
+  getCatalogue({ signal }: CallOptions = {}): Promise<Catalogue> {
+    return this.#get("/hub/catalogue", {}, signal);
+  }
+
+  /** `GET /hub/status`, of one model or of all. */
+  getHubStatus({ signal, id }: CallOptions & { id?: string } = {}): Promise<HubStatus> {
+    return this.#get("/hub/status", { id }, signal);
+  }
+
+  /** `POST /hub/install`: a job. */
+  installModel(request: InstallRequest, options: CallOptions = {}): Promise<Accepted> {
+    return this.#post("/hub/install", request, options);
+  }
+
+  /** `GET /layers` */
+  listLayers({ signal }: CallOptions = {}): Promise<Layers> {
+    return this.#get("/layers", {}, signal);
+  }
+
+  /** `GET /layers/{layer}/resolve`: a verified path on the server. */
+  resolveLayer(layer: string, options: CallOptions & { task?: string; model?: string } = {}): Promise<ResolvedModel> {
+    const { signal, ...query } = options;
+    return this.#get(`/layers/${encodeURIComponent(layer)}/resolve`, query, signal);
+  }
+
+  /** `POST /layers/{layer}/models` */
+  async pushLayerModel(
+    layer: string,
+    file: Blob,
+    { fileName, fields, signal }: CallOptions & { fileName?: string; fields: PushFields },
+  ): Promise<PushReport> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.append(name, String(value));
+    form.append("file", file, fileName ?? (file as { name?: string }).name ?? "model.bin");
+    return this.#json(await this.#send("POST", `/layers/${encodeURIComponent(layer)}/models`, { form, signal }));
+  }
+
+  /** `POST /layers/{layer}/pull`: a job. */
+  pullLayer(
+    layer: string,
+    request: { models?: string[]; accept_licence?: boolean } = {},
+    options: CallOptions = {},
+  ): Promise<Accepted> {
+    return this.#post(`/layers/${encodeURIComponent(layer)}/pull`, request, options);
   }
 
   /** `GET /me` */

@@ -14,6 +14,7 @@ import { MemoryRateLimiter } from "./rate-limit.js";
 import { readJson } from "./read-json.js";
 import type { Answer, Route } from "./route.js";
 import { datasetRoutes } from "./routes/datasets.js";
+import { hubRoutes } from "./routes/hub.js";
 import { jobRoutes } from "./routes/jobs.js";
 import { pageRoutes } from "./routes/pages.js";
 import { retrainRoutes } from "./routes/retrain.js";
@@ -79,6 +80,7 @@ function routesOf(deps: AppDeps, limits: ServerLimits): Route[] {
     ...versionRoutes(deps),
     ...datasetRoutes({ ...deps, limits }),
     ...jobRoutes(deps),
+    ...hubRoutes({ ...deps, limits }),
     ...tokenRoutes(deps),
   ];
 }

@@ -4,6 +4,7 @@ import type { ModelRegistryPort } from "../registry/types.js";
 import type { AuthenticatorPort, TokenStorePort } from "../tokens/types.js";
 import type { RetrainServicePort } from "../training/types.js";
 import type { AuditLog } from "./audit.js";
+import type { HubPort, LayersPort } from "./ports.js";
 import type { RateLimiter } from "./rate-limit.js";
 
 /** Numbers that bound what one client may ask; the defaults are those of `spec/model-hub.md` 2.7 and 2.8. */
@@ -45,6 +46,10 @@ export interface AppDeps {
   readonly tokens: TokenStorePort;
   readonly authenticator: AuthenticatorPort;
   readonly audit: AuditLog;
+  /** @defaultValue none: `/hub` is refused with INVALID_STATE */
+  readonly hub?: HubPort;
+  /** @defaultValue none: `/layers` is refused with INVALID_STATE */
+  readonly layers?: LayersPort;
   /** Where uploads lie while they are received and checked. */
   readonly uploadDirectory: string;
   /** @defaultValue in memory */

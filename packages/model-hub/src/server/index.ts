@@ -5,7 +5,9 @@
 export { type AuditEntry, type AuditLog, FileAuditLog } from "./audit.js";
 export { createApp, type HubApp } from "./create-app.js";
 export { type AppDeps, DEFAULT_LIMITS, type ServerFault, type ServerLimits } from "./deps.js";
+export { type HubServer, type HubServerOptions, openHubServer } from "./open-hub-server.js";
 export { type OpenApiDocument, openApiDocument } from "./openapi.js";
+export type { Facts, HubPort, LayersPort, SearchWarning } from "./ports.js";
 export { type Problem, type ProblemIssue, problemOf } from "./problem.js";
 export { MemoryRateLimiter, type RateDecision, type RateLimit, type RateLimiter } from "./rate-limit.js";
 export { type RedisEval, RedisRateLimiter } from "./redis-rate-limit.js";
