@@ -2,6 +2,9 @@ import { ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import type { MapSize } from "./image-levels.js";
 
+/** Most values that are gathered at once, 64 MB: at 800 x 1066 px all corners of an encoder layer are 1.2 GB. */
+const MAX_GATHERED = 2 ** 24;
+
 /**
  * Multi-scale deformable sampling (Zhu et al., "Deformable DETR", 2021): the sum over levels and points of weight times the bilinear value of
  * that head's channels at a place; outside of a map is 0. Differentiable in value, places and weights.
@@ -88,11 +91,22 @@ export function sampleLevels({
       shares.push(tf.mul(shareX[i]!, shareY[j]!));
     }
   }
-  const groups = batch * queries * heads;
   const depth = channels / heads;
   const table = tf.reshape(value, [batch * count * heads, depth]);
-  const index = tf.reshape<tf.Rank.R1>(tf.concat(indices, 3), [groups * 4 * samples]);
-  const corners = tf.reshape<tf.Rank.R3>(tf.gather(table, index), [groups, 4 * samples, depth]);
-  const share = tf.reshape<tf.Rank.R3>(tf.concat(shares, 3), [groups, 1, 4 * samples]);
-  return tf.reshape(tf.matMul(share, corners), [batch, queries, channels]);
+  const index = tf.concat(indices, 3);
+  const share = tf.concat(shares, 3);
+  const perQuery = batch * heads * 4 * samples * depth;
+  const chunk = Math.max(1, Math.min(queries, Math.floor(MAX_GATHERED / perQuery)));
+  const mixed: tf.Tensor3D[] = [];
+  for (let start = 0; start < queries; start += chunk) {
+    const size = Math.min(chunk, queries - start);
+    const part = (x: tf.Tensor) =>
+      size === queries ? x : tf.slice(x, [0, start, 0, 0], [batch, size, heads, 4 * samples]);
+    const groups = batch * size * heads;
+    const rowsOf = tf.reshape<tf.Rank.R1>(part(index), [groups * 4 * samples]);
+    const corners = tf.reshape<tf.Rank.R3>(tf.gather(table, rowsOf), [groups, 4 * samples, depth]);
+    const shared = tf.reshape<tf.Rank.R3>(part(share), [groups, 1, 4 * samples]);
+    mixed.push(tf.reshape(tf.matMul(shared, corners), [batch, size, channels]));
+  }
+  return mixed.length === 1 ? mixed[0]! : tf.concat(mixed, 1);
 }
