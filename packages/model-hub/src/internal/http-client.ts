@@ -202,6 +202,14 @@ const CODE_OF_STATUS: Readonly<Record<number, HubErrorCode>> = {
   429: "RATE_LIMITED",
 };
 
+/** Hugging Face hides private and absent repositories behind 401; its own code says what is meant. */
+const CODE_OF_HUB_CODE: Readonly<Record<string, HubErrorCode>> = {
+  GatedRepo: "GATED",
+  RepoNotFound: "NOT_FOUND",
+  RevisionNotFound: "NOT_FOUND",
+  EntryNotFound: "NOT_FOUND",
+};
+
 /** The error of an answer outside 2xx. `X-Error-Code` and `X-Error-Message` are Hugging Face's, the JSON `error`/`message` everybody's. */
 export async function errorOfAnswer(
   { response, url }: HttpAnswer,
@@ -219,10 +227,10 @@ export async function errorOfAnswer(
       // No JSON: the status says enough.
     }
   }
-  const isGated = hubCode === "GatedRepo";
-  const code: HubErrorCode = isGated
-    ? "GATED"
-    : (CODE_OF_STATUS[status] ?? (status >= 400 && status < 500 ? "DOWNLOAD_FAILED" : "SOURCE_UNAVAILABLE"));
+  const code: HubErrorCode =
+    CODE_OF_HUB_CODE[hubCode ?? ""] ??
+    CODE_OF_STATUS[status] ??
+    (status >= 400 && status < 500 ? "DOWNLOAD_FAILED" : "SOURCE_UNAVAILABLE");
   const hint: Partial<Record<HubErrorCode, string>> = {
     AUTH_REQUIRED: " A token is needed: set HF_TOKEN or CIVITAI_TOKEN.",
     GATED: " Accept the conditions on the model's page, then use a token of that account (HF_TOKEN).",

@@ -7,7 +7,8 @@ const MAX_PATH_BYTES = 1024;
 export function isSafeRelativePath(path: string): boolean {
   if (path === "" || Buffer.byteLength(path) > MAX_PATH_BYTES) return false;
   // A backslash separates on Windows; a colon names drives and streams there.
-  if (/[\\\0-\x1f]/.test(path) || /^[A-Za-z]:/.test(path)) return false;
+  if (path.includes("\\") || /^[A-Za-z]:/.test(path)) return false;
+  for (let i = 0; i < path.length; i++) if (path.charCodeAt(i) < 0x20) return false;
   return path
     .split("/")
     .every((part) => part !== "" && part !== "." && part !== ".." && Buffer.byteLength(part) <= 255);

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import type { HubErrorCode } from "../errors.js";
 import type { ModelRef, SourceName } from "./model-ref.js";
 
 /** What a model is for; CivitAI's and Hugging Face's own words are mapped onto these. */
@@ -110,6 +111,8 @@ export interface ResolvedFile {
   readonly md5: string | null;
   /** Hugging Face's chunk address; not a hash of the content. */
   readonly xetHash?: string | null;
+  /** Result of the hub's scan of a pickle; null where there is none. */
+  readonly pickleScan?: string | null;
   /** Says that an answer of type text/html or JSON is legitimate for this file. */
   readonly isText: boolean;
 }
@@ -128,6 +131,12 @@ export interface Resolution {
   readonly files: readonly ResolvedFile[];
   /** Whether `files` is the complete listing of the revision (worth keeping for offline checks). */
   readonly isCompleteListing: boolean;
+  /** What a 401 or 403 for one of the files means here, and what to do; null when the status says it all. */
+  readonly denied: {
+    readonly code: HubErrorCode;
+    readonly message: string;
+    readonly details: Readonly<Record<string, unknown>>;
+  } | null;
   readonly warnings: readonly string[];
 }
 

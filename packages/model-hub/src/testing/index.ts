@@ -1,2 +1,6 @@
 /** @module Doubles for tests of code that uses the hub: servers on loopback with faults, and a clock that moves when told to. */
+
+export { type LocalRedis, startRedis } from "../jobs/start-redis.js";
+export { findOnPath, type LocalPostgres, startPostgres } from "../sql/start-postgres.js";
+export { fakeTrainer } from "../training/fake-trainer.js";
 export { ManualClock } from "./manual-clock.js";
