@@ -120,6 +120,8 @@ describe("compile", () => {
       (x: tf.Tensor) => tf.scalar(tf.neg(x).dataSync()[0]!),
       () => tf.scalar(w.dataSync()[0]!),
     ];
+    const delegated = (x: tf.Tensor) => tf.multinomial(x as tf.Tensor1D, 2, 1);
+    expect(codeOf(() => compile(delegated)(tf.tensor1d([0, 1, 2])))).toBe("COMPILE_DATA_DEPENDENT");
     for (const read of reads) expect(codeOf(() => compile(read)(tf.scalar(1)))).toBe("COMPILE_DATA_DEPENDENT");
     try {
       compile(reads[0]!)(tf.scalar(1));

@@ -22,7 +22,7 @@ export function delegatedKernels(): Record<string, number> {
  * Runs a kernel on tfjs's cpu backend: reads the inputs (everything pending runs), computes there, holds the results here. The cpu
  * backend keeps no data id of it.
  *
- * @throws {@link EngineError} `TRACE_DATA_DEPENDENT` while a function is traced, `ENGINE_UNSUPPORTED` if the cpu backend has no such kernel
+ * @throws {@link EngineError} `TRACE_DATA_DEPENDENT` or `COMPILE_DATA_DEPENDENT` while a function is traced, `ENGINE_UNSUPPORTED` if the cpu backend has no such kernel
  */
 export function runOnCpu(
   kernelName: string,
@@ -34,14 +34,7 @@ export function runOnCpu(
     .flat()
     .filter((x) => x !== undefined && x !== null) as tf.TensorInfo[];
   const shapes = tensors.map((x) => x.shape);
-  if (backend.tracing && tensors.length > 0) {
-    throw new EngineError({
-      code: "TRACE_DATA_DEPENDENT",
-      op: kernelName,
-      shapes,
-      message: `Kernel ${kernelName} runs on the cpu backend and needs values, which a traced function does not have. Compute it outside.`,
-    });
-  }
+  if (backend.scope !== null && tensors.length > 0) throw backend.scope.delegated(kernelName, shapes);
   const config = tf.getKernel(kernelName, "cpu");
   const cpu = tf.engine().findBackend("cpu") as CpuBackend | null;
   if (!config || !cpu) {

@@ -372,6 +372,78 @@ const cases: Case[] = [
     ],
   },
   {
+    name: "ops.conv2d in groups, strided",
+    fn: (x, w) => ops.conv2d({ x: x as tf.Tensor4D, filter: w as tf.Tensor4D, strides: 2, pad: "same", groups: 3 }),
+    shapes: [
+      [2, 5, 6, 6],
+      [3, 2, 2, 9],
+    ],
+  },
+  {
+    name: "ops.conv2d in groups, dilated, with pads of its own",
+    fn: (x, w) =>
+      ops.conv2d({
+        x: x as tf.Tensor4D,
+        filter: w as tf.Tensor4D,
+        strides: [1, 2],
+        dilations: [2, 3],
+        groups: 2,
+        pad: [
+          [0, 0],
+          [2, 1],
+          [3, 0],
+          [0, 0],
+        ],
+      }),
+    shapes: [
+      [2, 6, 7, 4],
+      [3, 3, 2, 4],
+    ],
+  },
+  {
+    name: "ops.conv2d without groups, dilated",
+    fn: (x, w) => ops.conv2d({ x: x as tf.Tensor4D, filter: w as tf.Tensor4D, dilations: 2, pad: "same" }),
+    shapes: [
+      [1, 7, 6, 3],
+      [3, 3, 3, 2],
+    ],
+  },
+  {
+    name: "ops.convBnAct",
+    fn: (x, w, scale, offset) =>
+      ops.convBnAct({
+        x: x as tf.Tensor4D,
+        filter: w as tf.Tensor4D,
+        pad: "same",
+        scale: scale as tf.Tensor1D,
+        offset: offset as tf.Tensor1D,
+        mean: tf.tensor1d([0.2, -0.3]),
+        variance: tf.tensor1d([0.8, 1.7]),
+        eps: 1e-3,
+        activation: (y) => ops.silu(y),
+      }),
+    shapes: [[1, 4, 5, 3], [3, 3, 3, 2], [2], [2]],
+  },
+  {
+    name: "ops.attention with a bias",
+    fn: (q, k, v, bias) => ops.attention({ query: q!, key: k!, value: v!, bias: bias! }),
+    shapes: [
+      [2, 3, 4, 5],
+      [2, 3, 6, 5],
+      [2, 3, 6, 2],
+      [3, 1, 6],
+    ],
+  },
+  {
+    name: "ops.attention",
+    fn: (q, k, v) => ops.attention({ query: q!, key: k!, value: v!, scale: 0.7 }),
+    shapes: [
+      [3, 4, 5],
+      [3, 6, 5],
+      [3, 6, 2],
+    ],
+  },
+  {
     name: "layerNorm",
     fn: (x, s, o) => ops.layerNorm({ x: x!, scale: s!, offset: o!, eps: 1e-5 }),
     shapes: [[2, 3, 6], [6], [6]],

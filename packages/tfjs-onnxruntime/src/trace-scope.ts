@@ -52,6 +52,18 @@ export class TraceScope {
     });
   }
 
+  /** A kernel that the cpu backend would have to compute. */
+  delegated(op: string, shapes: readonly (readonly number[])[]): EngineError {
+    return new EngineError({
+      code: this.#code,
+      op,
+      shapes,
+      source: captureStack(),
+      message: `Kernel ${op} runs on the cpu backend and needs values, which a traced function does not have.`,
+      hint: "Compute it outside, and pass the result as an argument.",
+    });
+  }
+
   /** Number of the first write whose bytes differ from those of another trace of the same function, or null. */
   firstDifference(other: TraceScope): number | null {
     const count = Math.max(this.writes.length, other.writes.length);

@@ -8,6 +8,7 @@ import "./depthwise.js";
 import "./einsum.js";
 import "./elementwise.js";
 import "./gather.js";
+import "./grouped-conv.js";
 import "./image.js";
 import "./matmul.js";
 import "./norm.js";
