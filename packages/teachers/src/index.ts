@@ -19,6 +19,12 @@ export {
   groundingDinoConfigJson,
   parseGroundingDinoConfig,
 } from "./grounding-dino/config.js";
+export {
+  type FeatureMap,
+  GroundingDinoDetector,
+  type TextDetection,
+  type TextLogits,
+} from "./grounding-dino/detector.js";
 export { ClassNameError, PromptTooLongError } from "./grounding-dino/errors.js";
 export { type GroundedResult, groundedResults } from "./grounding-dino/grounded-results.js";
 export {
