@@ -9,6 +9,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   augment: async () => (await import("./augment.js")).augment,
   passes: async () => (await import("./passes.js")).passes,
   "train-step": async () => (await import("./train-step.js")).trainStep,
+  "hub-http": async () => (await import("./hub-http.js")).hubHttp,
   infer: async () => (await import("./infer.js")).infer,
   memory: async () => (await import("./memory.js")).memory,
   ops: async () => (await import("./ops.js")).ops,
@@ -21,6 +22,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   sam: async () => (await import("./sam.js")).sam,
   "lora-step": async () => (await import("./lora-step.js")).loraStep,
   split: async () => (await import("./split.js")).split,
+  "hub-registry": async () => (await import("./hub-registry.js")).hubRegistry,
   preprocess: async () => (await import("./preprocess.js")).preprocess,
 };
 

@@ -97,7 +97,7 @@ export async function findRollbackTarget(
 /** The active version with who activated it when, one snapshot. */
 export async function readActive(reader: SqlReader, model: string): Promise<ActiveVersion | null> {
   const [row] = await reader.all(
-    `${SELECT_VERSION.replace("v.*,", "v.*, c.at AS activated_at, c.actor AS activated_by,")}
+    `${SELECT_VERSION.replace("SELECT ", "SELECT c.at AS activated_at, c.actor AS activated_by, ")}
       JOIN activation c ON c.model = m.name AND c.seq = m.activation_seq
       WHERE m.name = ? AND v.version = m.active_version`,
     [model],

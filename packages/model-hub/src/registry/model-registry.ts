@@ -39,7 +39,7 @@ import type {
   VersionPatch,
   VersionState,
 } from "./types.js";
-import { SELECT_VERSION, toSummary } from "./version-row.js";
+import { SELECT_SUMMARY, toSummary } from "./version-row.js";
 
 const VISIBLE: readonly VersionState[] = ["pending", "ready", "failed"];
 
@@ -179,7 +179,7 @@ export class ModelRegistry implements ModelRegistryPort {
     const where = `v.model = ? AND v.state IN (${states.map(() => "?").join(", ")})${wanted === null ? "" : " AND v.tags LIKE ? ESCAPE '\\'"}`;
     const parameters = [model, ...states, ...(wanted === null ? [] : [wanted])];
     const rows = await this.#sql.all(
-      `${SELECT_VERSION} WHERE ${where}${before === null ? "" : " AND v.seq < ?"} ORDER BY v.seq DESC LIMIT ?`,
+      `${SELECT_SUMMARY} WHERE ${where}${before === null ? "" : " AND v.seq < ?"} ORDER BY v.seq DESC LIMIT ?`,
       [...parameters, ...(before === null ? [] : [before]), size + 1],
     );
     const [count] = await this.#sql.all(`SELECT COUNT(*) AS total FROM version v WHERE ${where}`, parameters);

@@ -4,14 +4,35 @@ import { integer, type SqlRow, text, textOrNull } from "../sql/driver.js";
 import { checkMetrics } from "./metrics.js";
 import type { VersionDetail, VersionManifest, VersionState, VersionSummary } from "./types.js";
 
+/** What a list shows; each column costs time in the client. */
+const LISTED = [
+  "model",
+  "version",
+  "seq",
+  "state",
+  "created_at",
+  "manifest",
+  "manifest_sha256",
+  "description",
+  "tags",
+  "size_bytes",
+  "row_version",
+];
+
+const selectVersion = (
+  columns: readonly string[],
+): string => `SELECT ${columns.map((column) => `v.${column}`).join(", ")},
+  CASE WHEN m.active_version = v.version THEN 1 ELSE 0 END AS is_active,
+  (SELECT string_agg(a.alias, ',') FROM alias a WHERE a.model = v.model AND a.version = v.version) AS aliases
+  FROM version v JOIN model m ON m.name = v.model`;
+
 /**
  * One snapshot of versions with what other tables say of them: whether active, aliases. Both databases know `string_agg`; an alias holds
  * no comma.
  */
-export const SELECT_VERSION = `SELECT v.*,
-  CASE WHEN m.active_version = v.version THEN 1 ELSE 0 END AS is_active,
-  (SELECT string_agg(a.alias, ',') FROM alias a WHERE a.model = v.model AND a.version = v.version) AS aliases
-  FROM version v JOIN model m ON m.name = v.model`;
+export const SELECT_VERSION: string = selectVersion([...LISTED, "failure", "deleted_at"]);
+/** The same for {@link toSummary}. */
+export const SELECT_SUMMARY: string = selectVersion(LISTED);
 
 function readManifest(row: SqlRow): VersionManifest | null {
   const stored = text(row, "manifest");

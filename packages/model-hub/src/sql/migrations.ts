@@ -52,6 +52,8 @@ export const MIGRATIONS: readonly Migration[] = [
         PRIMARY KEY (model, version)
       )`,
       "CREATE UNIQUE INDEX version_seq ON version (model, seq)",
+      // Counting and paging read this index alone; the rows are long.
+      "CREATE INDEX version_listed ON version (model, seq, state)",
       "CREATE UNIQUE INDEX version_run ON version (model, run_id) WHERE run_id IS NOT NULL",
       `CREATE TABLE version_file (
         model TEXT NOT NULL,
