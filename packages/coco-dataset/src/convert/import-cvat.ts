@@ -2,8 +2,7 @@ import { resolve } from "node:path";
 import { encode } from "../mask/rle.js";
 import type { Rle } from "../types.js";
 import { appendTo } from "./append-to.js";
-import { FormatError } from "./errors.js";
-import { readImageSize } from "./image-files.js";
+import { framePictures, framesOf } from "./cvat-tracks.js";
 import { ImportIssues } from "./import-issues.js";
 import { ImportNotes } from "./import-notes.js";
 import { buildDataset, type ImportedDataset, type ImportedObject, type ImportOptions } from "./imported.js";
@@ -28,13 +27,12 @@ const WITHOUT_AREA = new Set(["polyline", "points", "cuboid", "skeleton", "tag"]
 const SPLITS: Readonly<Record<string, string>> = { train: "train", val: "val", validation: "val", test: "test" };
 
 /**
- * Reads CVAT for images 1.1. Boxes `xtl ytl xbr ybr`; polygons `x,y;x,y`; masks are run lengths that begin with background, row by row
+ * Reads CVAT for images 1.1 and for video 1.1 (each frame is a picture, see {@link framesOf}). Boxes `xtl ytl xbr ybr`; polygons `x,y;x,y`; masks are run lengths that begin with background, row by row
  * inside left, top, width and height. Shapes of one `group_id` and label are one object, as in CVAT's own COCO export. A turned box
  * becomes the box around it (its angle is kept), an ellipse a polygon within 0.02 px. Points, lines and tags are left out by name.
  *
  * @param file - the XML file, relative to the folder
  * @throws ImportError naming every place that cannot be read
- * @throws FormatError (reason `unsupported`) for video tracks
  */
 export async function importCvat(
   { folder, file }: { readonly folder: string; readonly file: string },
@@ -45,14 +43,11 @@ export async function importCvat(
   const root = resolve(folder);
   const document = await readXml(root, file, issues);
   issues.throwIfAny("CVAT");
-  const elements = document!.children.filter(({ name }) => name === "image");
-  if (document!.children.some(({ name }) => name === "track")) {
-    throw new FormatError({
-      reason: "unsupported",
-      file,
-      message: `${file} holds video tracks, which name no image files. Export the task as "CVAT for images 1.1".`,
-    });
-  }
+  const tracks = document!.children.filter(({ name }) => name === "track");
+  const elements = [
+    ...document!.children.filter(({ name }) => name === "image"),
+    ...(tracks.length === 0 ? [] : framesOf(document!, tracks, await framePictures(options.imagesDir ?? root))),
+  ];
   const declared = declaredLabels(document!);
   const parsed = elements.map((element) => {
     const [width, height] = [toNumber(element.attributes["width"]), toNumber(element.attributes["height"])];
@@ -67,14 +62,12 @@ export async function importCvat(
     }
     return { element, stated: name, stem: name, file, width, height };
   });
-  issues.throwIfAny("CVAT");
   const { images, imagesDir } = await locateImages({
     root,
     files: parsed,
-    imagesDir: options.imagesDir,
-    readImageSize: options.readImageSize ?? readImageSize,
+    options,
     issues,
-    signal: options.signal,
+    format: "CVAT",
   });
   const splits: Record<string, number[]> = {};
   const imported = images.map((image, index) => {
@@ -134,6 +127,8 @@ function readShape(
   if (label === "") return `a <${element.name}> has no label.`;
   const extra: Record<string, unknown> = {};
   if (attributes["occluded"] === "1") extra["occluded"] = 1;
+  const track = toNumber(attributes["track_id"]);
+  if (track !== null) extra["track_id"] = track;
   const own: Record<string, string> = {};
   for (const item of element.children) {
     const name = item.attributes["name"];

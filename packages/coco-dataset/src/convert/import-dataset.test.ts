@@ -191,6 +191,66 @@ describe("Pascal VOC", () => {
     const { dataset, imagesDir } = await importDataset(join(folder, "data"));
     expect([dataset.images[0]!.file_name, imagesDir]).toEqual(["secret.jpg", null]);
   });
+
+  describe("mask pictures", () => {
+    // Two objects with the outline 255 between them, as in the official files.
+    const pixels = Uint8Array.from({ length: 80 }, (_, i) => [0, 1, 1, 255, 2, 2, 2, 0, 0, 0][i % 10]!);
+    const segmented = (xml: string) => xml.replace("<object>", "<segmented>1</segmented><object>");
+    const objects = vocObject("cat", [0, 0, 4, 8]) + vocObject("dog", [3, 0, 8, 8]);
+    const gray = async (data: Uint8Array, width = 10, height = 8) =>
+      new Uint8Array(
+        await sharp(data, { raw: { width, height, channels: 1 } })
+          .toColourspace("b-w")
+          .png()
+          .toBuffer(),
+      );
+
+    test("SegmentationObject gives the pixels of each object; a mask is never taken for a photograph", async () => {
+      const folder = await makeFolder({
+        "Annotations/a.xml": segmented(voc(objects)),
+        "SegmentationObject/a.png": await gray(pixels),
+        "SegmentationClass/a.png": "",
+      });
+      for (const path of [folder, join(folder, "Annotations")]) {
+        const { dataset, imagesDir, findings } = await importDataset(path);
+        const masks = dataset.annotations.map(({ segmentation }) =>
+          mask.decode(segmentationToRle(segmentation!, 8, 10)),
+        );
+        expect(masks[0]).toEqual(Uint8Array.from({ length: 80 }, (_, i) => (pixels[i] === 1 ? 1 : 0)));
+        expect(masks[1]).toEqual(Uint8Array.from({ length: 80 }, (_, i) => (pixels[i] === 2 ? 1 : 0)));
+        expect({ imagesDir, findings }).toEqual({ imagesDir: null, findings: [] });
+      }
+    });
+
+    test("numbers in another order than the objects, and missing pictures, leave the boxes and say so", async () => {
+      const swapped = pixels.map((value) => (value === 1 ? 2 : value === 2 ? 1 : value));
+      const other = await makeFolder({
+        "Annotations/a.xml": voc(objects),
+        "SegmentationObject/a.png": await gray(swapped),
+      });
+      const { dataset, findings } = await importDataset(other);
+      expect(dataset.annotations.map(({ segmentation }) => segmentation)).toEqual([undefined, undefined]);
+      expect(findings).toMatchObject([{ code: "voc_mask_elsewhere", count: 2 }]);
+      const none = await importDataset(await makeFolder({ "Annotations/a.xml": segmented(voc(objects)) }));
+      expect(none.findings).toMatchObject([{ code: "voc_masks_missing", severity: "warn", count: 1 }]);
+    });
+
+    test.each([
+      ["is no PNG", async () => new Uint8Array(64)],
+      ["holds colours", () => grayImage(10, 8)],
+      ["has 5 x 16 pixels", () => gray(pixels, 5, 16)],
+      ["cannot be unpacked", async () => (await gray(pixels)).subarray(0, 60)],
+    ])("a picture that %s is named", async (message, picture) => {
+      const folder = await makeFolder({
+        "Annotations/a.xml": voc(objects),
+        "SegmentationObject/a.png": await picture(),
+      });
+      await expect(importDataset(folder)).rejects.toMatchObject({
+        code: "coco/import",
+        issues: [{ file: "SegmentationObject/a.png", message: expect.stringContaining(message) as string }],
+      });
+    });
+  });
 });
 
 describe("LabelMe", () => {
@@ -468,9 +528,31 @@ describe("CVAT", () => {
     });
   });
 
-  test("video tracks are refused with what to export instead; points are left out by name", async () => {
-    const folder = await makeFolder({ "annotations.xml": '<annotations><track label="x"/></annotations>' });
-    await expect(importDataset(folder)).rejects.toMatchObject({ code: "coco/format", reason: "unsupported" });
+  test("video tracks become one picture per frame; frames without shapes are pictures without objects", async () => {
+    const box = (frame: number, x: number, more = "") =>
+      `<box frame="${frame}" xtl="${x}" ytl="1" xbr="${x + 2}" ybr="3" outside="0" occluded="0" ${more}/>`;
+    const folder = await makeFolder({
+      "annotations.xml": `<annotations><meta><task><labels><label><name>cat</name></label></labels>
+        <original_size><width>10</width><height>8</height></original_size></task></meta>
+        <track id="7" label="cat">${box(2, 1)}${box(3, 2)}${box(4, 3).replace('outside="0"', 'outside="1"')}</track>
+        <track id="8" label="cat">${box(3, 6)}</track></annotations>`,
+      "images/frame_000003.PNG": "",
+      "images/frame_000005.PNG": "",
+    });
+    const { dataset } = await importDataset(folder);
+    expect(dataset.images).toEqual([
+      { id: 1, width: 10, height: 8, file_name: "frame_000002.PNG" },
+      { id: 2, width: 10, height: 8, file_name: "frame_000003.PNG" },
+      { id: 3, width: 10, height: 8, file_name: "frame_000005.PNG" },
+    ]);
+    expect(dataset.annotations.map(({ image_id, bbox, track_id }) => ({ image_id, bbox, track_id }))).toEqual([
+      { image_id: 1, bbox: [1, 1, 2, 2], track_id: 7 },
+      { image_id: 2, bbox: [2, 1, 2, 2], track_id: 7 },
+      { image_id: 2, bbox: [6, 1, 2, 2], track_id: 8 },
+    ]);
+  });
+
+  test("points are left out by name", async () => {
     const { findings } = await read('<points label="cat" points="1,1"/><tag label="cat"/>');
     expect(findings.map(({ code, count }) => [code, count])).toEqual([
       ["shape_without_area", 1],

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join, posix, resolve } from "node:path";
 import { appendTo } from "./append-to.js";
-import { readImageSize } from "./image-files.js";
 import { ImportIssues } from "./import-issues.js";
 import { buildDataset, type ImportedDataset, type ImportedObject, type ImportOptions } from "./imported.js";
 import { locateImages } from "./locate-images.js";
@@ -48,16 +47,13 @@ export async function importImageFolder(
         });
     });
   }
-  issues.throwIfAny("image folder");
   const { images, imagesDir } = await locateImages({
     root,
     files: parsed,
-    imagesDir: options.imagesDir,
-    readImageSize: options.readImageSize ?? readImageSize,
+    options,
     issues,
-    signal: options.signal,
+    format: "image folder",
   });
-  issues.throwIfAny("image folder");
   const splits: Record<string, number[]> = {};
   parsed.forEach(({ file }, index) => {
     const part = posix

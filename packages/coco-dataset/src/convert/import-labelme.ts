@@ -5,7 +5,6 @@ import { parseDocument } from "../load/load-dataset.js";
 import { loadSharp } from "../load-sharp.js";
 import { encode } from "../mask/rle.js";
 import type { Rle } from "../types.js";
-import { readImageSize } from "./image-files.js";
 import { ImportIssues } from "./import-issues.js";
 import { ImportNotes } from "./import-notes.js";
 import { buildDataset, type ImportedDataset, type ImportedObject, type ImportOptions } from "./imported.js";
@@ -62,12 +61,10 @@ export async function importLabelMe(
   const { images, imagesDir } = await locateImages({
     root,
     files: sized,
-    imagesDir: options.imagesDir,
-    readImageSize: options.readImageSize ?? readImageSize,
+    options,
     issues,
-    signal: options.signal,
+    format: "LabelMe",
   });
-  issues.throwIfAny("LabelMe");
   const imported = [];
   for (const [index, image] of images.entries()) {
     options.signal?.throwIfAborted();

@@ -1,16 +1,25 @@
 import { readFile } from "node:fs/promises";
 import { join, posix, resolve } from "node:path";
-import { readImageSize } from "./image-files.js";
 import { ImportIssues } from "./import-issues.js";
 import { ImportNotes } from "./import-notes.js";
-import { buildDataset, type ImportedDataset, type ImportedObject, type ImportOptions } from "./imported.js";
-import { type LocatedImage, locateImages } from "./locate-images.js";
+import {
+  buildDataset,
+  type ImportedDataset,
+  type ImportedImage,
+  type ImportedObject,
+  type ImportOptions,
+} from "./imported.js";
+import { type FoundImage, type LocatedImage, locateImages } from "./locate-images.js";
+import { readIndexPng } from "./read-index-png.js";
+import { isVocMask, OBJECT_MASKS, vocMasks } from "./voc-masks.js";
 import { readXml, toNumber } from "./xml-files.js";
 import { child, childText, type XmlElement } from "./xml-tree.js";
 
 /** One annotation file before the coordinate convention is known. */
 interface VocFile extends LocatedImage {
   readonly database: string;
+  /** The file says that there are mask pictures. */
+  readonly isSegmented: boolean;
   readonly objects: readonly VocObject[];
 }
 
@@ -27,7 +36,8 @@ const OFFICIAL = "The VOC";
 
 /**
  * Reads Pascal VOC XML, one file per picture. Boxes: `[xmin, ymin, xmax - xmin, ymax - ymin]`, or for 1-based inclusive files
- * `[xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]`. `difficult`, `truncated`, `occluded` and `pose` are kept as they are; none of
+ * `[xmin - 1, ymin - 1, xmax - xmin + 1, ymax - ymin + 1]`. Pixel masks come from `SegmentationObject/NAME.png` beside the folder of the XML
+ * files, where there is one. `difficult`, `truncated`, `occluded` and `pose` are kept as they are; none of
  * them is a crowd. `ImageSets/Main/{train,val,test}.txt` become splits.
  *
  * @param files - the XML files, relative to the folder
@@ -51,16 +61,14 @@ export async function importVoc(
     }
     parsed.push(readFileElement(element, file, issues, notes));
   }
-  issues.throwIfAny("Pascal VOC");
   const { images, imagesDir } = await locateImages({
     root,
     files: parsed,
-    imagesDir: options.imagesDir,
-    readImageSize: options.readImageSize ?? readImageSize,
+    options,
     issues,
-    signal: options.signal,
+    format: "Pascal VOC",
+    isOther: isVocMask,
   });
-  issues.throwIfAny("Pascal VOC");
   const oneBased = options.oneBased ?? isOfficial(parsed);
   if (oneBased) {
     notes.add({
@@ -70,14 +78,15 @@ export async function importVoc(
       file: files[0] ?? folder,
     });
   }
-  const dataset = buildDataset(
-    images.map(({ fileName, width, height }, index) => ({
-      fileName,
-      width,
-      height,
-      objects: parsed[index]!.objects.map((object) => toObject(object, oneBased)),
-    })),
-  );
+  const imported: ImportedImage[] = [];
+  for (const [index, image] of images.entries()) {
+    options.signal?.throwIfAborted();
+    const file = parsed[index]!;
+    const objects = file.objects.map((object) => toObject(object, oneBased));
+    imported.push({ ...image, objects: await withMasks({ root, file, image, objects, issues, notes }) });
+  }
+  issues.throwIfAny("Pascal VOC");
+  const dataset = buildDataset(imported);
   return {
     dataset,
     format: "voc",
@@ -94,14 +103,6 @@ export async function importVoc(
 function readFileElement(root: XmlElement, file: string, issues: ImportIssues, notes: ImportNotes): VocFile {
   const size = child(root, "size");
   const stem = posix.basename(file).replace(/\.xml$/i, "");
-  if (childText(root, "segmented") === "1" && !root.children.some((c) => c.name === "object" && child(c, "polygon"))) {
-    notes.add({
-      code: "voc_masks_not_read",
-      severity: "warn",
-      text: "Files say segmented, but the pixel masks (SegmentationObject/*.png) are not read: only their boxes are.",
-      file,
-    });
-  }
   const objects: VocObject[] = [];
   for (const element of root.children) {
     if (element.name !== "object") continue;
@@ -116,6 +117,7 @@ function readFileElement(root: XmlElement, file: string, issues: ImportIssues, n
     width: toNumber(size && childText(size, "width")),
     height: toNumber(size && childText(size, "height")),
     database: childText(child(root, "source") ?? root, "database") ?? "",
+    isSegmented: childText(root, "segmented") === "1",
     objects,
   };
 }
@@ -186,6 +188,71 @@ function toObject({ label, corners, polygon, extra }: VocObject, oneBased: boole
   const one = oneBased ? 1 : 0;
   const bbox = [xmin - one, ymin - one, xmax - xmin + one, ymax - ymin + one];
   return { label, bbox, ...(polygon === null ? {} : { segmentation: [polygon] }), extra };
+}
+
+/** The objects with their pixel masks, where there is a mask picture; an object's own polygon stays. */
+async function withMasks({
+  root,
+  file: { file, stem, isSegmented, objects: read },
+  image: { width, height },
+  objects,
+  issues,
+  notes,
+}: {
+  root: string;
+  file: VocFile;
+  image: FoundImage;
+  objects: ImportedObject[];
+  issues: ImportIssues;
+  notes: ImportNotes;
+}): Promise<ImportedObject[]> {
+  if (objects.length === 0 || read.every(({ polygon }) => polygon !== null)) return objects;
+  const folder = posix.dirname(file);
+  let name = "";
+  let bytes: Uint8Array | null = null;
+  for (const home of [posix.join(folder, ".."), folder]) {
+    name = posix.join(home, OBJECT_MASKS, `${stem}.png`);
+    bytes = await readFile(join(root, name)).catch(() => null);
+    if (bytes !== null) break;
+  }
+  if (bytes === null) {
+    if (isSegmented) {
+      notes.add({
+        code: "voc_masks_missing",
+        severity: "warn",
+        text: `Files say segmented, but have no ${OBJECT_MASKS}/NAME.png: only their boxes are read. Pictures of classes alone (SegmentationClass) do not tell objects apart.`,
+        file,
+      });
+    }
+    return objects;
+  }
+  const picture = readIndexPng(bytes);
+  if (typeof picture === "string") {
+    issues.add(name, null, picture);
+    return objects;
+  }
+  if (picture.width !== width || picture.height !== height) {
+    issues.add(name, null, `has ${picture.width} x ${picture.height} pixels, its image ${width} x ${height}.`);
+    return objects;
+  }
+  const masks = vocMasks(
+    picture,
+    objects.map(({ bbox }) => bbox!),
+  );
+  return objects.map((object, index) => {
+    const mask = masks[index]!;
+    if (mask === "elsewhere") {
+      notes.add({
+        code: "voc_mask_elsewhere",
+        severity: "warn",
+        text: "Pixels of an object's number lie outside of its box, so the numbers do not follow the order of the objects: only the boxes of those objects are read.",
+        file,
+      });
+    }
+    return mask === null || mask === "elsewhere" || object.segmentation !== undefined
+      ? object
+      : { ...object, segmentation: mask };
+  });
 }
 
 /** Image ids by split from the lists of stems in ImageSets/Main. */

@@ -1,7 +1,8 @@
 import { join, posix, resolve, sep } from "node:path";
 import { listSome } from "../findings.js";
-import { belowCommonFolder, ImageFiles, listFiles, type ReadImageSize, readSizes } from "./image-files.js";
+import { belowCommonFolder, ImageFiles, listFiles, readImageSize, readSizes } from "./image-files.js";
 import type { ImportIssues } from "./import-issues.js";
+import type { ImportOptions } from "./imported.js";
 
 /** What an annotation file says about its picture. */
 export interface LocatedImage {
@@ -27,26 +28,33 @@ export interface FoundImage {
  * Finds the picture of every annotation file. File names become relative to the deepest folder that holds all pictures; a picture that is
  * not there keeps its stated name (validation names it). A size that the annotations lack comes from the picture.
  *
- * @param input.imagesDir - another folder to search, instead of the dataset's own
+ * @param input.format - of the files, for the error
+ * @param input.isOther - pictures of the dataset that are no photographs, such as masks; never found. @defaultValue none
  * @returns one entry per file, in order; a folder of null when no picture was found
+ * @throws ImportError when the files, or their pictures, have issues
  */
 export async function locateImages({
   root,
   files,
-  imagesDir,
-  readImageSize,
+  options,
   issues,
-  signal,
+  format,
+  isOther = () => false,
 }: {
   root: string;
   files: readonly LocatedImage[];
-  imagesDir: string | undefined;
-  readImageSize: ReadImageSize;
+  options: ImportOptions;
   issues: ImportIssues;
-  signal?: AbortSignal | undefined;
+  format: string;
+  isOther?: (path: string) => boolean;
 }): Promise<{ images: FoundImage[]; imagesDir: string | null }> {
-  const searched = imagesDir === undefined ? root : resolve(imagesDir);
-  const index = new ImageFiles(searched, await listFiles(searched).catch(() => []));
+  issues.throwIfAny(format);
+  const searched = options.imagesDir === undefined ? root : resolve(options.imagesDir);
+  const listed = await listFiles(searched).catch(() => []);
+  const index = new ImageFiles(
+    searched,
+    listed.filter((path) => !isOther(path)),
+  );
   const paths = files.map(({ file, stated, stem }) => {
     const found = index.find(stated, file) ?? index.find(stem, file);
     if (found === null || typeof found === "string") return found;
@@ -62,8 +70,8 @@ export async function locateImages({
   const needed = files.map((file, i) => (isSize(file) || paths[i] === null ? null : join(searched, paths[i]!)));
   const sizes = await readSizes(
     needed.filter((path) => path !== null),
-    readImageSize,
-    signal,
+    options.readImageSize ?? readImageSize,
+    options.signal,
   );
   const images = files.map((file, i): FoundImage => {
     const size = isSize(file)
@@ -81,6 +89,7 @@ export async function locateImages({
     const fileName = paths[i] === null ? posix.basename(file.stated.replaceAll("\\", "/")) : names.shift()!;
     return { fileName, width: size?.width ?? 0, height: size?.height ?? 0 };
   });
+  issues.throwIfAny(format);
   return { images, imagesDir: present.length === 0 ? null : join(searched, folder.split("/").join(sep)) };
 }
 

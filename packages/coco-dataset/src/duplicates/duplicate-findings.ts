@@ -51,7 +51,7 @@ export function duplicateFindings(input: {
     "split_leakage",
     "error",
     "split",
-    `Splits share pictures (for example image ${listSome(example)}); split again with together: clusters`,
+    `Splits share pictures (for example image ${listSome(example)})`,
     leaking,
   );
   return findings;
