@@ -37,6 +37,8 @@ export {
   paddedLogits,
 } from "./grounding-dino/grounding-dino.js";
 export { loadGroundingDino } from "./grounding-dino/load.js";
+export { groundingDinoConfigOfWeights, loadOriginalGroundingDino } from "./grounding-dino/load-original.js";
+export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export {
   GROUNDING_DINO_PRESETS,
   type GroundingDinoPreset,
@@ -75,6 +77,7 @@ export {
 } from "./grounding-dino/train/fine-tune.js";
 export type { Detections, DetectionTargets } from "./grounding-dino/train/match-costs.js";
 export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assignment.js";
+export { formatRetention, measureRetention, RETENTION_GATE, type Retention } from "./grounding-dino/train/retention.js";
 export { type DetectionTarget, toCxcywh } from "./grounding-dino/train/targets.js";
 export { MAX_TRAINING_PHRASES, trainingPhrases } from "./grounding-dino/train/training-phrases.js";
 export {
@@ -95,7 +98,9 @@ export {
   type SamPromptConfig,
   type SamVisionConfig,
   samConfigJson,
+  type TinyVitConfig,
 } from "./sam/config.js";
+export { samConfigOfWeights } from "./sam/config-of-weights.js";
 export { EmbeddingCache, mirrorImage } from "./sam/embedding-cache.js";
 export { TeacherResumeError } from "./sam/errors.js";
 export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
@@ -106,16 +111,19 @@ export {
   type SamFineTuneOptions,
   type SamFineTuneResult,
 } from "./sam/fine-tune.js";
+export { loadOriginalSam } from "./sam/load-original.js";
 export { PAPER_LOSS, type SamLossValue, type SamLossWeights, SCRATCH_LOSS, samLoss } from "./sam/loss.js";
 export { checkMerge, type MergeCheck } from "./sam/merge-check.js";
+export { samOriginalKeys } from "./sam/original-keys.js";
 export { encodeImageOnce, type InstanceMasks, predictInstanceMasks, samPixels } from "./sam/predict.js";
 export type { SamPrompts } from "./sam/prompt-encoder.js";
 export { Sam, type SamPrediction } from "./sam/sam.js";
 export { countParameters, samStateShapes } from "./sam/state-shapes.js";
 export { type BoxJitter, jitterBox, maskTarget, mirrorBox, promptBox, validCells } from "./sam/targets.js";
 export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
+export { TinyVitEncoder } from "./sam/tiny-vit.js";
 export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
-export type { SamTrace } from "./sam/vision-encoder.js";
+export type { SamImageEncoder, SamTrace } from "./sam/vision-encoder.js";
 export { weightsHash } from "./sam/weights-hash.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";
 export { type Attributes, isHeldOutCombination } from "./synthetic/attributes.js";

@@ -44,11 +44,23 @@ export interface SamDecoderConfig {
 
 export type SamActivation = "gelu" | "relu";
 
+/** MobileSAM's image encoder (`tiny_vit_config`); one entry per stage. */
+export interface TinyVitConfig {
+  readonly embedDims: readonly number[];
+  readonly depths: readonly number[];
+  readonly numHeads: readonly number[];
+  readonly windowSizes: readonly number[];
+  readonly mbconvExpandRatio: number;
+  readonly mlpRatio: number;
+}
+
 /** A SAM network of any size. */
 export interface SamConfig {
   readonly vision: SamVisionConfig;
   readonly prompt: SamPromptConfig;
   readonly decoder: SamDecoderConfig;
+  /** Replaces the ViT of `vision`, of which image size, patch (16) and output channels still count. */
+  readonly tinyVit?: TinyVitConfig;
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -145,7 +157,41 @@ export function parseSamConfig(json: unknown): SamConfig {
     hiddenAct: d.activation("hidden_act", "relu"),
   };
   checkConfig({ vision, prompt, decoder });
-  return { vision, prompt, decoder };
+  if (json["tiny_vit_config"] === undefined) return { vision, prompt, decoder };
+  const t = reader(section("tiny_vit_config"), "tiny_vit_config");
+  const tinyVit: TinyVitConfig = {
+    embedDims: t.indexes("embed_dims", [64, 128, 160, 320]),
+    depths: t.indexes("depths", [2, 2, 6, 2]),
+    numHeads: t.indexes("num_heads", [2, 4, 5, 10]),
+    windowSizes: t.indexes("window_sizes", [7, 7, 14, 7]),
+    mbconvExpandRatio: t.integer("mbconv_expand_ratio", 4),
+    mlpRatio: t.integer("mlp_ratio", 4),
+  };
+  checkTinyVit(tinyVit, vision);
+  return { vision, prompt, decoder, tinyVit };
+}
+
+/** Four stages of equal lists, widths that divide into heads, and the stride of 16 that the merging has. */
+function checkTinyVit(
+  { embedDims, depths, numHeads, windowSizes }: TinyVitConfig,
+  { patchSize }: SamVisionConfig,
+): void {
+  const need = (ok: boolean, field: string, expected: string, actual: unknown): void => {
+    if (!ok) throw new TeacherConfigError({ field, expected, actual });
+  };
+  for (const [key, list] of Object.entries({
+    embed_dims: embedDims,
+    depths,
+    num_heads: numHeads,
+    window_sizes: windowSizes,
+  })) {
+    const isUsable = list.length === 4 && list.every((value) => value > 0);
+    need(isUsable, `tiny_vit_config.${key}`, "four positive integers", list);
+  }
+  for (const [stage, width] of embedDims.entries()) {
+    need(width % numHeads[stage]! === 0, "tiny_vit_config.num_heads", `divisors of ${embedDims.join(", ")}`, numHeads);
+  }
+  need(patchSize === 16, "vision_config.patch_size", "16, the stride of TinyViT", patchSize);
 }
 
 /** Relations between fields that the network needs. */
@@ -200,8 +246,18 @@ export function embeddingSide(config: SamConfig): number {
 }
 
 /** The `config.json` that `transformers` reads; `parseSamConfig(samConfigJson(c))` equals `c`. */
-export function samConfigJson({ vision, prompt, decoder }: SamConfig): Json {
+export function samConfigJson({ vision, prompt, decoder, tinyVit }: SamConfig): Json {
   return {
+    ...(tinyVit && {
+      tiny_vit_config: {
+        embed_dims: tinyVit.embedDims,
+        depths: tinyVit.depths,
+        num_heads: tinyVit.numHeads,
+        window_sizes: tinyVit.windowSizes,
+        mbconv_expand_ratio: tinyVit.mbconvExpandRatio,
+        mlp_ratio: tinyVit.mlpRatio,
+      },
+    }),
     architectures: ["SamModel"],
     model_type: "sam",
     mask_decoder_config: {

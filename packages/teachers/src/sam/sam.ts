@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { at, loadStateDict, Module, readSafetensors } from "@seg/nn";
+import { at, loadStateDict, Module, openWeights, type WeightFile } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
 import { TeacherUnavailableError } from "../errors.js";
 import { embeddingSide, parseSamConfig, type SamConfig } from "./config.js";
 import { SamMaskDecoder } from "./mask-decoder.js";
 import { SamPositionalEmbedding, SamPromptEncoder, type SamPrompts } from "./prompt-encoder.js";
-import { type SamTrace, SamVisionEncoder } from "./vision-encoder.js";
+import { TinyVitEncoder } from "./tiny-vit.js";
+import { type SamImageEncoder, type SamTrace, SamVisionEncoder } from "./vision-encoder.js";
 
 /** Result of {@link Sam.predictMasks}. */
 export type SamPrediction = {
@@ -23,7 +24,7 @@ export type SamPrediction = {
 export class Sam extends Module {
   readonly config: SamConfig;
   shared_image_embedding: SamPositionalEmbedding;
-  vision_encoder: SamVisionEncoder;
+  vision_encoder: SamImageEncoder;
   prompt_encoder: SamPromptEncoder;
   mask_decoder: SamMaskDecoder;
 
@@ -40,13 +41,16 @@ export class Sam extends Module {
       init: at(init, "shared_image_embedding"),
     });
     this.shared_image_embedding = shared;
-    this.vision_encoder = new SamVisionEncoder({ config: config.vision, init: at(init, "vision_encoder") });
+    const { vision, tinyVit } = config;
+    const encoder = { config: vision, init: at(init, "vision_encoder") };
+    this.vision_encoder = tinyVit ? new TinyVitEncoder({ ...encoder, tinyVit }) : new SamVisionEncoder(encoder);
     this.prompt_encoder = new SamPromptEncoder({ config, shared, init: at(init, "prompt_encoder") });
     this.mask_decoder = new SamMaskDecoder({ config: config.decoder, init: at(init, "mask_decoder") });
   }
 
   /**
-   * Loads a Hugging Face folder: `config.json` and `model.safetensors` (fp32, fp16 or bf16).
+   * Loads a Hugging Face folder: `config.json` and `model.safetensors`, an index of shards or `pytorch_model.bin` (fp32, fp16 or bf16). Tensors are read one at a
+   * time, after all names and shapes have been checked.
    * @throws {@link TeacherUnavailableError} when a file is missing, TeacherConfigError or StateDictError when they do not fit
    */
   static fromPretrained(directory: string): Sam {
@@ -67,16 +71,16 @@ export class Sam extends Module {
       throw new TeacherUnavailableError({ teacher: "sam", reason: `${directory}/config.json is not JSON`, cause });
     }
     const config = parseSamConfig(json);
-    let file: ReturnType<typeof readSafetensors>;
+    let weights: WeightFile;
     try {
-      file = readSafetensors(join(directory, "model.safetensors"));
+      weights = openWeights(directory);
     } catch (cause) {
-      const reason = `${directory}/model.safetensors cannot be read`;
+      const reason = `the weights in ${directory} cannot be read`;
       throw new TeacherUnavailableError({ teacher: "sam", reason, cause });
     }
     const sam = new Sam(config, { seed: 0 });
     try {
-      loadStateDict(sam, file.toStateDict());
+      loadStateDict(sam, weights);
     } catch (error) {
       sam.dispose();
       throw error;

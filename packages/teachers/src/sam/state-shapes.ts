@@ -1,10 +1,10 @@
-import type { SamConfig } from "./config.js";
+import type { SamConfig, TinyVitConfig } from "./config.js";
 
 /**
  * Names and shapes of the state dict of `new Sam(config)`, in the same order, without allocating anything: to check a file or estimate memory.
  * The tied `prompt_encoder.shared_embedding.positional_embedding` is listed once, under `shared_image_embedding`.
  */
-export function samStateShapes({ vision, prompt, decoder }: SamConfig): Map<string, number[]> {
+export function samStateShapes({ vision, prompt, decoder, tinyVit }: SamConfig): Map<string, number[]> {
   const shapes = new Map<string, number[]>();
   const pair = (name: string, weight: number[], bias: number | null) => {
     shapes.set(`${name}.weight`, weight);
@@ -15,26 +15,10 @@ export function samStateShapes({ vision, prompt, decoder }: SamConfig): Map<stri
   const norm = (name: string, width: number) => pair(name, [width], width);
 
   shapes.set("shared_image_embedding.positional_embedding", [2, vision.numPosFeats]);
-  const grid = vision.imageSize / vision.patchSize;
-  const width = vision.hiddenSize;
   const root = "vision_encoder";
-  if (vision.useAbsPos) shapes.set(`${root}.pos_embed`, [1, grid, grid, width]);
-  pair(`${root}.patch_embed.projection`, [width, 3, vision.patchSize, vision.patchSize], width);
-  for (let i = 0; i < vision.numHiddenLayers; i++) {
-    const layer = `${root}.layers.${i}`;
-    const side = vision.globalAttnIndexes.includes(i) || vision.windowSize === 0 ? grid : vision.windowSize;
-    norm(`${layer}.layer_norm1`, width);
-    linear(`${layer}.attn.qkv`, width, 3 * width, vision.qkvBias);
-    linear(`${layer}.attn.proj`, width, width);
-    if (vision.useRelPos) {
-      for (const axis of ["h", "w"]) {
-        shapes.set(`${layer}.attn.rel_pos_${axis}`, [2 * side - 1, width / vision.numAttentionHeads]);
-      }
-    }
-    norm(`${layer}.layer_norm2`, width);
-    linear(`${layer}.mlp.lin1`, width, vision.mlpDim);
-    linear(`${layer}.mlp.lin2`, vision.mlpDim, width);
-  }
+  const width = tinyVit ? tinyVit.embedDims.at(-1)! : vision.hiddenSize;
+  if (tinyVit) tinyVitShapes(tinyVit, shapes);
+  else vitShapes(vision, { shapes, pair, linear, norm });
   const out = vision.outputChannels;
   pair(`${root}.neck.conv1`, [out, width, 1, 1], null);
   norm(`${root}.neck.layer_norm1`, out);
@@ -89,11 +73,84 @@ export function samStateShapes({ vision, prompt, decoder }: SamConfig): Map<stri
   return shapes;
 }
 
-/** Trainable values of `new Sam(config)`: all state but the position matrix. */
+interface Writers {
+  readonly shapes: Map<string, number[]>;
+  readonly pair: (name: string, weight: number[], bias: number | null) => void;
+  readonly linear: (name: string, input: number, output: number, bias?: boolean) => void;
+  readonly norm: (name: string, width: number) => void;
+}
+
+function vitShapes(vision: SamConfig["vision"], { shapes, pair, linear, norm }: Writers): void {
+  const root = "vision_encoder";
+  const grid = vision.imageSize / vision.patchSize;
+  const width = vision.hiddenSize;
+  if (vision.useAbsPos) shapes.set(`${root}.pos_embed`, [1, grid, grid, width]);
+  pair(`${root}.patch_embed.projection`, [width, 3, vision.patchSize, vision.patchSize], width);
+  for (let i = 0; i < vision.numHiddenLayers; i++) {
+    const layer = `${root}.layers.${i}`;
+    const side = vision.globalAttnIndexes.includes(i) || vision.windowSize === 0 ? grid : vision.windowSize;
+    norm(`${layer}.layer_norm1`, width);
+    linear(`${layer}.attn.qkv`, width, 3 * width, vision.qkvBias);
+    linear(`${layer}.attn.proj`, width, width);
+    if (vision.useRelPos) {
+      for (const axis of ["h", "w"]) {
+        shapes.set(`${layer}.attn.rel_pos_${axis}`, [2 * side - 1, width / vision.numAttentionHeads]);
+      }
+    }
+    norm(`${layer}.layer_norm2`, width);
+    linear(`${layer}.mlp.lin1`, width, vision.mlpDim);
+    linear(`${layer}.mlp.lin2`, vision.mlpDim, width);
+  }
+}
+
+function tinyVitShapes(
+  { embedDims, depths, numHeads, windowSizes, ...ratios }: TinyVitConfig,
+  shapes: Map<string, number[]>,
+): void {
+  const convNorm = (name: string, output: number, input: number, kernel: number) => {
+    shapes.set(`${name}.c.weight`, [output, input, kernel, kernel]);
+    for (const part of ["weight", "bias", "running_mean", "running_var"]) shapes.set(`${name}.bn.${part}`, [output]);
+    shapes.set(`${name}.bn.num_batches_tracked`, []);
+  };
+  const pair = (name: string, weight: number[], bias: number) => {
+    shapes.set(`${name}.weight`, weight);
+    shapes.set(`${name}.bias`, [bias]);
+  };
+  const triple = (name: string, input: number, hidden: number, output: number) => {
+    convNorm(`${name}.conv1`, hidden, input, 1);
+    convNorm(`${name}.conv2`, hidden, 1, 3);
+    convNorm(`${name}.conv3`, output, hidden, 1);
+  };
+  const root = "vision_encoder";
+  convNorm(`${root}.patch_embed.seq.0`, embedDims[0]! / 2, 3, 3);
+  convNorm(`${root}.patch_embed.seq.2`, embedDims[0]!, embedDims[0]! / 2, 3);
+  for (const [stage, width] of embedDims.entries()) {
+    for (let i = 0; i < depths[stage]!; i++) {
+      const block = `${root}.layers.${stage}.blocks.${i}`;
+      if (stage === 0) {
+        triple(block, width, width * ratios.mbconvExpandRatio, width);
+        continue;
+      }
+      pair(`${block}.attn.norm`, [width], width);
+      pair(`${block}.attn.qkv`, [3 * width, width], 3 * width);
+      pair(`${block}.attn.proj`, [width, width], width);
+      shapes.set(`${block}.attn.attention_biases`, [numHeads[stage]!, windowSizes[stage]! ** 2]);
+      convNorm(`${block}.local_conv`, width, 1, 3);
+      pair(`${block}.mlp.norm`, [width], width);
+      pair(`${block}.mlp.fc1`, [ratios.mlpRatio * width, width], ratios.mlpRatio * width);
+      pair(`${block}.mlp.fc2`, [width, ratios.mlpRatio * width], width);
+    }
+    const next = embedDims[stage + 1];
+    if (next !== undefined) triple(`${root}.layers.${stage}.downsample`, width, next, next);
+  }
+}
+
+/** Trainable values of `new Sam(config)`: all state but the position matrix and running statistics. */
 export function countParameters(config: SamConfig): number {
   let total = 0;
   for (const [name, shape] of samStateShapes(config)) {
-    if (!name.endsWith("positional_embedding")) total += shape.reduce((a, b) => a * b, 1);
+    if (!/positional_embedding$|\.running_(mean|var)$|\.num_batches_tracked$/.test(name))
+      total += shape.reduce((a, b) => a * b, 1);
   }
   return total;
 }

@@ -223,8 +223,13 @@ export class SamNeck extends Module {
   }
 }
 
+/** What turns pixels [B, S, S, 3] into an embedding [B, S/patch, S/patch, out]. */
+export interface SamImageEncoder extends Module {
+  forward(pixels: tf.Tensor4D, trace?: SamTrace): tf.Tensor4D;
+}
+
 /** ViT image encoder with windowed and global attention (Kirillov et al., "Segment anything", 2023; Li et al., "ViTDet", 2022). */
-export class SamVisionEncoder extends Module {
+export class SamVisionEncoder extends Module implements SamImageEncoder {
   pos_embed?: Parameter;
   patch_embed: SamPatchEmbed;
   layers: ModuleList<SamVisionLayer>;
