@@ -47,12 +47,6 @@ export function duplicateFindings(input: {
   for (const [name, { images }] of Object.entries(splits)) for (const { id } of images) home.set(id, name);
   const leaking = duplicates.near.filter((cluster) => new Set(cluster.flatMap((id) => home.get(id) ?? [])).size > 1);
   const example = leaking[0]?.map((id) => `${id} in ${home.get(id) ?? "no split"}`) ?? [];
-  add(
-    "split_leakage",
-    "error",
-    "split",
-    `Splits share pictures (for example image ${listSome(example)})`,
-    leaking,
-  );
+  add("split_leakage", "error", "split", `Splits share pictures (for example image ${listSome(example)})`, leaking);
   return findings;
 }
