@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { getConnInfo } from "@hono/node-server/conninfo";
+import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { z } from "zod";
 import { HubError } from "../errors.js";
 import type { Principal } from "../tokens/types.js";
 import { type AppDeps, DEFAULT_LIMITS, type ServerLimits } from "./deps.js";
-import { gate } from "./gate.js";
+import { createGate } from "./gate.js";
 import { type OpenApiDocument, openApiDocument } from "./openapi.js";
 import { parseInput } from "./parse-input.js";
 import { problemOf, problemResponse } from "./problem.js";
@@ -60,12 +60,9 @@ const NOBODY: Principal = { id: "", name: "", role: "user", kind: "token" };
 
 /** The address of the client, as far as it can be known; proxies count from the right end of `X-Forwarded-For`. */
 function addressOf(context: Context, trustedProxies: number): string {
-  let address: string | undefined;
-  try {
-    address = getConnInfo(context).remote.address;
-  } catch {
-    // Not behind node:http (a test, another runtime): one address for all.
-  }
+  // Absent where the handler is not behind node:http (a test, another runtime): one address for all.
+  const { incoming } = (context.env ?? {}) as Partial<HttpBindings>;
+  let address = incoming?.socket.remoteAddress;
   if (trustedProxies > 0) {
     const hops = (context.req.header("x-forwarded-for") ?? "").split(",").map((hop) => hop.trim());
     address = hops.at(-trustedProxies) || address;
@@ -74,14 +71,14 @@ function addressOf(context: Context, trustedProxies: number): string {
 }
 
 /** Every endpoint of `spec/model-hub.md` 2.8 but those of the pool, the advisor, feedback and sweeps. */
-function routesOf(deps: AppDeps, limits: ServerLimits): Route[] {
+function routesOf(deps: AppDeps, limits: ServerLimits, onRevoked: () => void): Route[] {
   return [
     ...retrainRoutes({ ...deps, limits }),
     ...versionRoutes(deps),
     ...datasetRoutes({ ...deps, limits }),
     ...jobRoutes(deps),
     ...hubRoutes({ ...deps, limits }),
-    ...tokenRoutes(deps),
+    ...tokenRoutes({ ...deps, onRevoked }),
   ];
 }
 
@@ -95,8 +92,8 @@ export function createApp(deps: AppDeps): HubApp {
   const limits: ServerLimits = { ...DEFAULT_LIMITS, ...deps.limits };
   const now = deps.now ?? Date.now;
   const nextRequestId = deps.requestId ?? randomUUID;
-  const enter = gate({ ...deps, limits, rateLimiter: deps.rateLimiter ?? new MemoryRateLimiter({ now }) });
-  const api = routesOf(deps, limits);
+  const gate = createGate({ ...deps, limits, now, rateLimiter: deps.rateLimiter ?? new MemoryRateLimiter({ now }) });
+  const api = routesOf(deps, limits, gate.recheck);
   const openapi = openApiDocument(api);
   const routes = [...api, ...pageRoutes({ openapi })];
 
@@ -115,7 +112,7 @@ export function createApp(deps: AppDeps): HubApp {
     try {
       const access = route?.access ?? "user";
       if (access !== "open") {
-        await enter({
+        await gate.enter({
           authorization: context.req.header("authorization"),
           ip,
           access,

@@ -9,7 +9,7 @@ import type { RateLimiter } from "./rate-limit.js";
 
 /** Numbers that bound what one client may ask; the defaults are those of `spec/model-hub.md` 2.7 and 2.8. */
 export interface ServerLimits {
-  /** Requests of one token in any minute. @defaultValue 120 */
+  /** Requests of one token in any minute; Infinity does not count them. @defaultValue 120 */
   readonly requestsPerMinute: number;
   /** Refused credentials of one address in any minute. @defaultValue 20 */
   readonly failedAuthsPerMinute: number;

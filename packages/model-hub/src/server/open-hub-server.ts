@@ -57,6 +57,10 @@ export interface HubServerOptions {
 export interface HubServer {
   readonly url: string;
   readonly app: HubApp;
+  readonly registry: ModelRegistry;
+  readonly tokens: TokenStore;
+  readonly datasets: DatasetStore;
+  readonly jobs: JobQueue;
   /** The token of the first start, shown once: no administrator existed. Null later. */
   readonly firstToken: string | null;
   /** Hands running jobs back, answers what is in progress, closes the database. */
@@ -142,7 +146,7 @@ export async function openHubServer({
     opened.push(() => webhooks.stop());
     // After the port is bound: a second start that fails must not leave a token that nobody saw.
     const firstToken = needsAdmin ? (await tokens.create({ name: "first start", role: "admin" })).token : null;
-    return { url: server.url, app, firstToken, close };
+    return { url: server.url, app, registry, tokens, datasets, jobs, firstToken, close };
   } catch (error) {
     await close();
     throw error;

@@ -4,7 +4,11 @@ import type { AppDeps } from "../deps.js";
 import { ok, type Route, route } from "../route.js";
 import { Caller, CreatedToken, CreateTokenBody, Token, Tokens } from "../schemas/tokens.js";
 
-export function tokenRoutes({ tokens, now = Date.now }: Pick<AppDeps, "tokens" | "now">): Route[] {
+export function tokenRoutes({
+  tokens,
+  now = Date.now,
+  onRevoked,
+}: Pick<AppDeps, "tokens" | "now"> & { onRevoked: () => void }): Route[] {
   return [
     route({
       method: "get",
@@ -70,7 +74,9 @@ export function tokenRoutes({ tokens, now = Date.now }: Pick<AppDeps, "tokens" |
       errors: ["NOT_FOUND"],
       async handle({ params: { id }, noteTarget }) {
         noteTarget(id);
-        return ok(await tokens.revoke(id));
+        const token = await tokens.revoke(id);
+        onRevoked();
+        return ok(token);
       },
     }),
   ];
