@@ -39,6 +39,8 @@ export {
 export { loadGroundingDino } from "./grounding-dino/load.js";
 export { groundingDinoConfigOfWeights, loadOriginalGroundingDino } from "./grounding-dino/load-original.js";
 export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
+export { groundingDinoConfigOfWeights, loadOriginalGroundingDino } from "./grounding-dino/load-original.js";
+export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export {
   GROUNDING_DINO_PRESETS,
   type GroundingDinoPreset,
