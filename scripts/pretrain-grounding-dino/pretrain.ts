@@ -14,16 +14,23 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { loadStateDict, readSafetensors, stateDict, writeFileAtomic, writeSafetensors } from "@seg/nn";
-import { DetectionStep, forwardHeads, TINY_GROUNDING_DINO_SIDE, textOf, tinyGroundingDinoConfig } from "@seg/teachers";
+import {
+  countGroundingDinoParameters,
+  DetectionStep,
+  forwardHeads,
+  GroundingDino,
+  groundingDinoConfigJson,
+  mapSizes,
+  TINY_GROUNDING_DINO_SIDE,
+  textBatch,
+  textOf,
+  textTensors,
+  tinyGroundingDinoConfig,
+} from "@seg/teachers";
 import { compile, configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import sharp from "sharp";
-import { groundingDinoConfigJson } from "../../packages/teachers/src/grounding-dino/config.js";
-import { GroundingDino } from "../../packages/teachers/src/grounding-dino/grounding-dino.js";
-import { mapSizes } from "../../packages/teachers/src/grounding-dino/image-levels.js";
-import { countGroundingDinoParameters } from "../../packages/teachers/src/grounding-dino/state-shapes.js";
-import { textBatch, textTensors } from "../../packages/teachers/src/grounding-dino/text-batch.js";
 import { loadCheckpoint, type RunState, saveCheckpoint } from "../pretrain-sam/checkpoint.js";
 import { curveChart } from "./curve-chart.js";
 import { type Answer, type PromptScores, type Question, questions, scorePrompts } from "./evaluate-prompts.js";
@@ -45,6 +52,7 @@ const { values: args } = parseArgs({
     "eval-scenes": { type: "string", default: "60" },
     "final-scenes": { type: "string", default: "200" },
     resume: { type: "boolean", default: false },
+    replan: { type: "boolean", default: false },
   },
 });
 const steps = Number(args.steps);
@@ -197,6 +205,8 @@ async function answer(asked: readonly Question[]): Promise<Answer[]> {
   return answers;
 }
 
+/** Planned total from each step on; one entry unless it was changed while the rate fell. */
+let plan: [from: number, steps: number][] = [[0, steps]];
 let done = 0;
 let cpuSeconds = 0;
 let curve: CurvePoint[] = [];
@@ -205,17 +215,22 @@ if (args.resume) {
   const slots = new Map<string, Float32Array>();
   const run: RunState | null = loadCheckpoint(out, model, slots);
   if (run) {
-    const { steps: _planned, ...rest } = run.options;
+    const { steps: _steps, plan: _plan, ...rest } = run.options;
     if (JSON.stringify(rest) !== JSON.stringify(options)) {
       throw new Error(
         `The checkpoint in ${out} was made with ${JSON.stringify(run.options)}, not ${JSON.stringify(options)}.`,
       );
     }
-    // While the rate is constant nothing depends on the total: it may still be changed then.
-    if (run.options["steps"] !== steps && run.step > CONSTANT * Math.min(steps, Number(run.options["steps"]))) {
-      throw new Error(
-        `The checkpoint is at step ${run.step} of ${run.options["steps"]}: too late to make it ${steps} steps.`,
-      );
+    plan = JSON.parse(String(run.options["plan"] ?? `[[0,${run.options["steps"]}]]`)) as [number, number][];
+    if (plan.at(-1)![1] !== steps) {
+      // While the rate is constant nothing depends on the total: then the run is the same as one that was planned so from the start.
+      const isFree = run.step <= CONSTANT * Math.min(steps, plan.at(-1)![1]);
+      if (!isFree && !args.replan) {
+        throw new Error(
+          `The checkpoint is at step ${run.step} of ${plan.at(-1)![1]}, where the rate falls already: --replan changes the total all the same and records it.`,
+        );
+      }
+      plan = isFree ? [[0, steps]] : [...plan, [run.step, steps]];
     }
     done = run.step;
     cpuSeconds = run.cpuSeconds;
@@ -237,6 +252,7 @@ const header = {
     "2 focal + 5 L1 + 2 (1 - GIoU) on 3 decoder layers, selected proposals with gradient and all encoder tokens; AdamW (.9, .98), weight decay 1e-4, warm-up 100, 60 % constant, cosine to 3 %, clip 1",
   parameters: countGroundingDinoParameters(config),
   steps,
+  plan,
   ...options,
   backend: args.backend,
 };
@@ -244,7 +260,11 @@ const write = (name: string, content: string | Uint8Array): void =>
   writeFileAtomic(join(out, name), [typeof content === "string" ? new TextEncoder().encode(content) : content]);
 const json = (name: string, content: object): void => write(name, `${JSON.stringify(content, null, 2)}\n`);
 const save = (): void =>
-  saveCheckpoint(out, model, training.slots, { step: done, cpuSeconds, options: { ...options, steps } });
+  saveCheckpoint(out, model, training.slots, {
+    step: done,
+    cpuSeconds,
+    options: { ...options, plan: JSON.stringify(plan) },
+  });
 
 async function writeCurve(extra: object = {}): Promise<void> {
   json("metrics.json", { ...header, ...extra, curve });

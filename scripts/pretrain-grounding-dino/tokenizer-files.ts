@@ -1,4 +1,4 @@
-import { PHRASE_WORDS } from "@seg/teachers";
+import { BERT_TOKENIZER_CONFIG, bertTokenizerJson, PHRASE_WORDS } from "@seg/teachers";
 
 /** Rows of the word embedding. */
 const VOCABULARY = 1200;
@@ -34,67 +34,11 @@ function vocabulary(): string[] {
 /** `vocab.txt`, `tokenizer.json` and `tokenizer_config.json` of the small Grounding DINO, by file name. */
 export function tokenizerFiles(maxLength: number): Record<string, string> {
   const words = vocabulary();
-  const special = [0, 100, 101, 102, 103].map((id) => ({
-    id,
-    content: words[id]!,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special: true,
-  }));
-  const token = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
-  const tokenizer = {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: special,
-    normalizer: {
-      type: "BertNormalizer",
-      clean_text: true,
-      handle_chinese_chars: true,
-      strip_accents: null,
-      lowercase: true,
-    },
-    pre_tokenizer: { type: "BertPreTokenizer" },
-    post_processor: {
-      type: "TemplateProcessing",
-      single: [token("[CLS]"), { Sequence: { id: "A", type_id: 0 } }, token("[SEP]")],
-      pair: [
-        token("[CLS]"),
-        { Sequence: { id: "A", type_id: 0 } },
-        token("[SEP]"),
-        { Sequence: { id: "B", type_id: 1 } },
-        token("[SEP]"),
-      ],
-      special_tokens: {
-        "[CLS]": { id: "[CLS]", ids: [101], tokens: ["[CLS]"] },
-        "[SEP]": { id: "[SEP]", ids: [102], tokens: ["[SEP]"] },
-      },
-    },
-    decoder: { type: "WordPiece", prefix: "##", cleanup: true },
-    model: {
-      type: "WordPiece",
-      unk_token: "[UNK]",
-      continuing_subword_prefix: "##",
-      max_input_chars_per_word: 100,
-      vocab: Object.fromEntries(words.map((word, id) => [word, id])),
-    },
-  };
-  const config = {
-    cls_token: "[CLS]",
-    do_lower_case: true,
-    mask_token: "[MASK]",
-    model_max_length: maxLength,
-    pad_token: "[PAD]",
-    sep_token: "[SEP]",
-    tokenizer_class: "BertTokenizer",
-    unk_token: "[UNK]",
-  };
+  const text = `${words.join("\n")}\n`;
   const json = (content: object) => `${JSON.stringify(content, null, 1)}\n`;
   return {
-    "vocab.txt": `${words.join("\n")}\n`,
-    "tokenizer.json": json(tokenizer),
-    "tokenizer_config.json": json(config),
+    "vocab.txt": text,
+    "tokenizer.json": json(bertTokenizerJson(text)),
+    "tokenizer_config.json": json({ ...BERT_TOKENIZER_CONFIG, model_max_length: maxLength }),
   };
 }

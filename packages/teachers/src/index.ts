@@ -36,16 +36,15 @@ export {
   type GroundingDinoProposals,
   paddedLogits,
 } from "./grounding-dino/grounding-dino.js";
+export { type MapSize, mapSizes } from "./grounding-dino/image-levels.js";
 export { loadGroundingDino } from "./grounding-dino/load.js";
 export { groundingDinoConfigOfWeights, loadOriginalGroundingDino } from "./grounding-dino/load-original.js";
-export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
-export { groundingDinoConfigOfWeights, loadOriginalGroundingDino } from "./grounding-dino/load-original.js";
-export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export {
   GROUNDING_DINO_PRESETS,
   type GroundingDinoPreset,
   groundingDinoTargets,
 } from "./grounding-dino/lora-presets.js";
+export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export { sampleLevels } from "./grounding-dino/sample-levels.js";
 export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
 export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";

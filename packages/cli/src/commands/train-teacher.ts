@@ -19,7 +19,7 @@ import { trainGroundingDino } from "../teacher/train-grounding-dino.js";
 import { trainSam } from "../teacher/train-sam.js";
 
 const whole = { integer: true, min: 1 } as const;
-const METHODS = ["lora", "full"] as const;
+const METHODS = ["lora", "qlora", "full"] as const;
 
 /** Settings that each teacher may have for itself; without a prefix they are for both. */
 const perTeacher = (prefix: string): OptionSpecs => ({
@@ -46,7 +46,11 @@ export const trainTeacherOptions: OptionSpecs = {
   val: { type: "string", help: "validation split, measured before and after" },
   images: { type: "string", help: "folder of the images of both splits" },
   output: { type: "string", required: true, help: "experiment folder", aliases: ["output-dir"] },
-  method: { type: "string", fallback: "lora", help: "lora, or full (Grounding DINO only)" },
+  method: {
+    type: "string",
+    fallback: "lora",
+    help: "lora, qlora (base in 4 bits while training) or full; SAM always takes lora",
+  },
   teacher: {
     type: "string",
     fallback: EMBEDDED_GROUNDING_DINO,
@@ -75,6 +79,10 @@ export const trainTeacherOptions: OptionSpecs = {
     type: "number",
     range: whole,
     help: "train Grounding DINO on at most this many images",
+  },
+  "retention.prompts": {
+    type: "list",
+    help: "phrases that are not trained, to measure what adapting Grounding DINO costs",
   },
   ...perTeacher("sam."),
   steps: { type: "number", range: whole, help: "optimisation steps of SAM; wins over epochs", aliases: ["sam.steps"] },

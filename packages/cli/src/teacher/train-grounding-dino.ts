@@ -3,14 +3,17 @@ import {
   type DetectorEvaluation,
   fineTuneGroundingDino,
   formatDetectorEvaluation,
+  formatRetention,
   type GroundingDinoPreset,
   loadGroundingDino,
   loadGroundingDinoProcessor,
+  RETENTION_GATE,
 } from "@seg/teachers";
 import type { OptionValues } from "../args.js";
 import { EMBEDDED_GROUNDING_DINO, type GroundingDinoRecord, groundingDinoRecordFile } from "../detector-teacher.js";
 import { writeJson } from "../files.js";
 import { duration, type Output } from "../output.js";
+import { detectorRetention } from "./detector-retention.js";
 import type { TeacherData } from "./teacher-data.js";
 
 /** mAP50 that a teacher should have before its boxes are worth distilling. */
@@ -46,7 +49,7 @@ export async function trainGroundingDino({
   const started = performance.now();
   const outDir = join(directory, "teachers", "grounding_dino_lora");
   const curve: { step: number; loss: number }[] = [];
-  const method = options["method"] as "lora" | "full";
+  const method = options["method"] as "lora" | "qlora" | "full";
   let share = 0;
   let total = 0;
   let best: { epoch: number; mAP50: number }[] = [];
@@ -88,6 +91,7 @@ export async function trainGroundingDino({
             `${event.when === "before" ? "before" : "after "}      ${formatDetectorEvaluation(event.evaluation, data.names)}`,
           );
         }
+        if (event.type === "notice") output.line(`dino        ${event.message}`);
         if (event.type !== "train") {
           output.event({ teacher: "grounding_dino", ...event } as unknown as Record<string, unknown>);
           return;
@@ -112,6 +116,27 @@ export async function trainGroundingDino({
       },
     });
     const { before, after, merge } = result;
+    const retention =
+      result.handle === null
+        ? null
+        : await detectorRetention({
+            model,
+            processor,
+            isEmbedded: name === EMBEDDED_GROUNDING_DINO,
+            prompts: options["retention.prompts"] as string[] | undefined,
+            images: data.val,
+            names: data.names,
+            signal,
+          });
+    if (retention !== null) {
+      output.line(`retention   ${formatRetention(retention)}`);
+      const scores = [retention.labelled?.ratio, retention.agreement.f1].filter((v) => v !== null && v !== undefined);
+      if (scores.some((value) => value < RETENTION_GATE)) {
+        output.line(
+          `warning: the adapted teacher keeps less than ${RETENTION_GATE} of its base on other prompts; use it for these classes only`,
+        );
+      }
+    }
     const record: GroundingDinoRecord = {
       version: 1,
       base: name === EMBEDDED_GROUNDING_DINO ? name : relative(join(directory, "teachers"), resolve(base)),
@@ -130,6 +155,8 @@ export async function trainGroundingDino({
       before: named(before),
       after: named(after),
       validation: best,
+      thresholds: result.thresholds,
+      retention,
       merge,
       curve,
     });
@@ -143,7 +170,7 @@ export async function trainGroundingDino({
         ? ""
         : `, adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`;
     output.line(`dino        ${method} in ${outDir} (${duration((performance.now() - started) / 1000)})${check}`);
-    return { before, after, merge, steps: result.steps, reason: result.reason };
+    return { before, after, merge, retention, steps: result.steps, reason: result.reason };
   } finally {
     model.dispose();
   }

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Tokenizer } from "@huggingface/tokenizers";
 import type { GroundingDinoSizeOptions } from "@seg/preprocess";
 import { TeacherConfigError, TeacherUnavailableError } from "../../errors.js";
+import { loadBertTokenizer } from "../bert-tokenizer.js";
 import { ClassNameError } from "../errors.js";
 
 /** How a model folder wants its captions and pictures. */
@@ -18,7 +18,7 @@ export interface GroundingDinoProcessor {
 }
 
 /**
- * Reads `tokenizer.json`, `tokenizer_config.json` and `preprocessor_config.json` of a model folder.
+ * Reads tokenizer and `preprocessor_config.json` of a model folder.
  * @throws {@link TeacherUnavailableError} when a file is missing or no JSON, {@link TeacherConfigError} without a usable size
  */
 export function loadGroundingDinoProcessor(directory: string): GroundingDinoProcessor {
@@ -30,7 +30,7 @@ export function loadGroundingDinoProcessor(directory: string): GroundingDinoProc
       throw new TeacherUnavailableError({ teacher: "grounding_dino", reason, cause });
     }
   };
-  const tokenizer = new Tokenizer(read("tokenizer.json"), read("tokenizer_config.json"));
+  const tokenizer = loadBertTokenizer(directory);
   const { size } = read("preprocessor_config.json") as { size?: { shortest_edge?: unknown; longest_edge?: unknown } };
   const edge = (key: "shortest_edge" | "longest_edge"): number => {
     const value = size?.[key];

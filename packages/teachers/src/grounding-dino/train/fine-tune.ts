@@ -1,7 +1,14 @@
 import { createHash } from "node:crypto";
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import { injectLora, type LoraConfigInput, type LoraHandle, saveAdapter, verifyFreezing } from "@seg/lora";
+import {
+  injectLora,
+  type LoraConfigInput,
+  type LoraHandle,
+  quantizeFrozen,
+  saveAdapter,
+  verifyFreezing,
+} from "@seg/lora";
 import { loadStateDict, stateDict, writeFileAtomic, writeSafetensors } from "@seg/nn";
 import type { GroundingDinoSizeOptions } from "@seg/preprocess";
 import {
@@ -36,6 +43,8 @@ import { checkDetectorMerge } from "./merge-check.js";
 import { SplitNetwork } from "./split-network.js";
 import { TrainableView } from "./trainable-view.js";
 
+/** Training images on which score thresholds are chosen. */
+const THRESHOLD_IMAGES = 100;
 /** Networks up to this width train with the settings that were measured on the small one of this repository. */
 const SMALL_WIDTH = 128;
 
@@ -50,6 +59,7 @@ export type DetectorFineTuneEvent =
       /** Instances whose box cannot be trained on. */
       readonly skippedInstances: number;
     }
+  | { readonly type: "notice"; readonly message: string }
   | { readonly type: "evaluation"; readonly when: "before" | "after"; readonly evaluation: DetectorEvaluation }
   | { readonly type: "train"; readonly event: TrainEvent };
 
@@ -63,9 +73,9 @@ export interface DetectorFineTuneOptions {
   readonly encode: EncodeCaption;
   /** Sizes that the model's processor makes. */
   readonly size: GroundingDinoSizeOptions;
-  /** @defaultValue "lora" */
-  readonly method?: "lora" | "full";
-  /** @defaultValue rank 16, alpha 32; rank 4, alpha 8 for networks up to 128 wide */
+  /** `qlora`: the frozen base is held in 4 bits while training. @defaultValue "lora" */
+  readonly method?: "lora" | "qlora" | "full";
+  /** @defaultValue rank 16, alpha 32, dropout .1; rank 4, alpha 8, no dropout for networks up to 128 wide */
   readonly lora?: Partial<LoraConfigInput>;
   /** Adapted layers; `lora.targetModules` wins. @defaultValue "self-attn"; "neck-full" for networks up to 128 wide */
   readonly preset?: GroundingDinoPreset;
@@ -117,6 +127,8 @@ export interface DetectorFineTuneResult {
   readonly before: DetectorEvaluation | null;
   readonly after: DetectorEvaluation | null;
   readonly merge: MergeCheck | null;
+  /** Per class the score threshold with the largest F1 at IoU .5 on (up to 100) training images. */
+  readonly thresholds: readonly { readonly classId: number; readonly threshold: number; readonly f1: number }[];
 }
 
 /**
@@ -162,7 +174,8 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   const baseHash = weightsHash(model);
   const before = await evaluate("before");
 
-  const handle = method === "lora" ? adapt(options, isSmall, seed) : null;
+  const handle = method === "full" ? null : adapt(options, isSmall, seed);
+  if (method === "qlora") onEvent?.({ type: "notice", message: quantizeFrozen(model, { bits: 4 }).summary });
   const parameters = handle ? handle.trainableParameters() : model.namedParameters();
   const total = [...model.namedParameters().values()].reduce((sum, p) => sum + p.size, 0);
   const trainable = [...parameters.values()].reduce((sum, p) => sum + p.size, 0);
@@ -170,7 +183,7 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   const { usable: instances, skipped: skippedInstances } = source.counts;
   onEvent?.({ type: "start", steps, trainable, frozen: total - trainable, instances, skippedInstances });
 
-  const view = new TrainableView(parameters);
+  const view = new TrainableView(parameters, handle && ((on) => handle.train(on)));
   // The decoder reads detached proposals: adapters in it alone cannot change them.
   const trainsEncoder = [...parameters.keys()].some((name) => !/^(model\.decoder\.|bbox_embed\.)/.test(name));
   const denseWeight = trainsEncoder ? (options.denseWeight ?? (isSmall ? 0.5 : 0)) : 0;
@@ -207,6 +220,7 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     stepsPerEpoch: source.stepsPerEpoch,
     imagesPerStep: batch,
     async batch(epoch, index) {
+      handle?.random.setStep((epoch - 1) * source.stepsPerEpoch + index);
       const { inputs, ...rest } = source.batch(epoch, index);
       const prepared = await step.prepare({ ...rest, inputs: network.freeze(inputs), denseWeight });
       return { loss: step.loss, inputs: prepared, dispose: () => tf.dispose({ ...prepared }) };
@@ -289,8 +303,15 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   }
   save(options.outDir);
   const sample = items.find((item) => item.instances.length > 0)!;
-  const merge = handle ? await checkDetectorMerge(model, sample, { ids: encode(phrases), size }) : null;
+  // A quantised base cannot take the adapter up; loading it onto the original base merges there.
+  const isMergeable = handle !== null && method === "lora";
+  const merge = isMergeable ? await checkDetectorMerge(model, sample, { ids: encode(phrases), size }) : null;
   const after = await evaluate("after");
+  // On training images: the threshold must not be chosen on what judges it.
+  const onTrain = await evaluateGroundingDino({ ...run, items: items.slice(0, THRESHOLD_IMAGES) }).catch(
+    ignoreNoObjects,
+  );
+  const thresholds = onTrain?.perClass.map(({ classId, threshold, f1 }) => ({ classId, threshold, f1 })) ?? [];
   const record = {
     base: { kind: "grounding-dino", sha256: baseHash },
     method,
@@ -300,13 +321,21 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     batch,
     phrases,
     merge,
+    thresholds,
     before,
     after,
   };
   writeFileAtomic(join(options.outDir, "seg_lora.json"), [
     new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`),
   ]);
-  return { handle, reason: end.reason, steps: end.step, before, after, merge };
+  return { handle, reason: end.reason, steps: end.step, before, after, merge, thresholds };
+}
+
+/** The first images may happen to be empty ones. */
+function ignoreNoObjects(error: unknown): null {
+  if (NoTrainableDataError.isInstance(error) && (error as NoTrainableDataError).code === "teachers/no-trainable-data")
+    return null;
+  throw error;
 }
 
 /** Injects and verifies the adapters. */
@@ -315,6 +344,7 @@ function adapt(options: DetectorFineTuneOptions, isSmall: boolean, seed: number)
   const config: LoraConfigInput = {
     r: isSmall ? 4 : 16,
     loraAlpha: isSmall ? 8 : 32,
+    loraDropout: isSmall ? 0 : 0.1,
     targetModules: groundingDinoTargets(preset),
     ...options.lora,
   };

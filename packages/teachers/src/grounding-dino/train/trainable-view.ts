@@ -6,10 +6,18 @@ import { Module, type Parameter } from "@seg/nn";
  */
 export class TrainableView extends Module {
   readonly #parameters: ReadonlyMap<string, Parameter>;
+  readonly #onTrain: ((on: boolean) => void) | null;
 
-  constructor(parameters: ReadonlyMap<string, Parameter>) {
+  /** @param onTrain - switches what does change between training and evaluation, such as the dropout of adapters */
+  constructor(parameters: ReadonlyMap<string, Parameter>, onTrain: ((on: boolean) => void) | null = null) {
     super();
     this.#parameters = parameters;
+    this.#onTrain = onTrain;
+  }
+
+  override train(on = true): this {
+    this.#onTrain?.(on);
+    return super.train(on);
   }
 
   override *children(): Generator<[string, Parameter]> {
