@@ -13,8 +13,8 @@ const MAX_IMAGES = 40;
 const SCENES = 40;
 
 /**
- * What adapting cost in zero-shot ability: agreement with the base on `prompts`, and for the embedded model, whose pre-training data can be drawn again, the average
- * precision on held-out scenes of that world. Null without prompts and for other models.
+ * What adapting cost in zero-shot ability: agreement with the base on `prompts`. Without prompts the embedded model, whose pre-training data can be drawn again, is asked for shapes, also on
+ * held-out scenes of that world; for other models the result is null.
  */
 export async function detectorRetention({
   model,
@@ -40,7 +40,7 @@ export async function detectorRetention({
   if (phrases.length === 0 || images.length === 0) return null;
   const { encode, size } = processor;
   const run = { model, items: images.slice(0, MAX_IMAGES), phrases: processor.phrases(phrases), encode, size, signal };
-  if (!isEmbedded) return measureRetention(run);
+  if (!isEmbedded || prompts !== undefined) return measureRetention(run);
   const kinds = SHAPE_KINDS.filter((kind) => !trained.has(kind));
   const items = Array.from({ length: SCENES }, (_, index) => {
     const { image, instances } = detectorScene({ seed: 0, split: "held-out", index });

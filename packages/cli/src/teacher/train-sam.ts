@@ -43,6 +43,7 @@ export async function trainSam({
       ...(steps === undefined ? { epochs: number("epochs") ?? 100 } : { steps }),
       batch: number("batch") ?? 4,
       seed: options["seed"] as number,
+      resume: options["resume"] as boolean,
       ...(ratio === undefined ? {} : { maxTrainableRatio: ratio }),
       ...(lr === undefined ? {} : { lr }),
       ...(validation.length > 0 ? { validation } : {}),
@@ -69,11 +70,10 @@ export async function trainSam({
               `${event.instances} instances, ${event.skippedInstances} without a mask`,
           );
         }
+        if (event.type === "notice") output.line(`sam         ${event.message}`);
         // Mask IoU never without its two trivial baselines.
         if (event.type === "evaluation") {
-          output.line(
-            `${event.when === "before" ? "before" : "after "}      ${formatSamEvaluation(event.evaluation, names)}`,
-          );
+          output.line(`${event.when.padEnd(12)}${formatSamEvaluation(event.evaluation, names)}`);
         }
         output.event({ teacher: "sam", ...event } as unknown as Record<string, unknown>);
       },
