@@ -1,5 +1,7 @@
 import { open as openFile, stat, statfs } from "node:fs/promises";
+import { basename } from "node:path";
 import type { CacheFolder } from "../cache/cache-folder.js";
+import type { TreeFile } from "../cache/tree.js";
 import type { VerificationRecords } from "../cache/verification-records.js";
 import { HubError } from "../errors.js";
 import { backOffMs, retryAfterMs } from "../internal/back-off.js";
@@ -139,6 +141,49 @@ export class Downloader {
     } finally {
       await lock?.release();
     }
+  }
+
+  /**
+   * A cached file, hashed unless its record still holds, against what its commit's tree says.
+   * @throws {@link HubError} `INTEGRITY` when it is damaged; it stays, since nothing could replace it offline
+   */
+  async check({
+    name,
+    path,
+    visible,
+    entry,
+    md5,
+  }: {
+    name: string;
+    path: string;
+    visible: string;
+    entry: TreeFile | undefined;
+    md5: boolean;
+  }): Promise<{ name: string; path: string; sha256: string; md5: string | null; bytes: number; verified: boolean }> {
+    const stem = basename(path);
+    const sha256 = entry?.lfs_sha256 ?? (/^[0-9a-f]{64}$/.test(stem) ? stem : null);
+    const gitSha1 = sha256 === null ? (entry?.blob_id ?? (/^[0-9a-f]{40}$/.test(stem) ? stem : null)) : null;
+    const expected = { bytes: entry?.lfs_size ?? entry?.size ?? null, sha256, gitSha1, md5: null };
+    const record = await this.#records?.find(path);
+    const isEnough = record && (!md5 || record.md5 !== null) && (gitSha1 === null || record.gitSha1 !== null);
+    const digests = isEnough ? record : await hashFile({ path, md5, gitSha1: gitSha1 !== null });
+    if (!isEnough) await this.#note(path, digests);
+    const mismatch = findMismatch(expected, digests);
+    if (mismatch !== null) {
+      throw new HubError({
+        code: "INTEGRITY",
+        message: `${path} has ${mismatch.what} ${mismatch.actual}, expected ${mismatch.expected}: the cached file is damaged. Download it again with the network open.`,
+        details: { file: name, ...mismatch },
+      });
+    }
+    return {
+      name,
+      path: visible,
+      sha256: digests.sha256,
+      md5: digests.md5,
+      bytes: digests.bytes,
+      verified: hasDigest(expected),
+    };
   }
 
   /** The blob if it lies in the cache with the right content; a damaged one is removed. */
