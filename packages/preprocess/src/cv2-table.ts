@@ -12,6 +12,9 @@ export interface Cv2Table {
   readonly weightHigh: Int32Array;
 }
 
+/** Source size over output size; OpenCV computes it by way of the inverse, which can differ in the last bit. */
+export const cv2Scale = (inSize: number, outSize: number): number => 1 / (outSize / inSize);
+
 const cache = new Map<string, Cv2Table>();
 const CACHE_ENTRIES = 64;
 
@@ -25,7 +28,7 @@ export function cv2Table(inSize: number, outSize: number, axis: "x" | "y"): Cv2T
     return known;
   }
   const step = axis === "x" ? 3 : 1;
-  const scale = 1 / (outSize / inSize);
+  const scale = cv2Scale(inSize, outSize);
   const low = new Int32Array(outSize);
   const high = new Int32Array(outSize);
   const weightLow = new Int32Array(outSize);

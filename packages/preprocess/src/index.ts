@@ -78,6 +78,8 @@ export { prepareSam, type SamOptions } from "./prepare-sam.js";
 export { prepareSam2, type Sam2Options } from "./prepare-sam2.js";
 export { type PreparedImage, prepareYolo } from "./prepare-yolo.js";
 export { resizeCv2Linear } from "./resize-cv2.js";
+export { resizeCv2Area } from "./resize-cv2-area.js";
+export { resizeCv2Nearest } from "./resize-cv2-nearest.js";
 export { resizeNearest, resizePillow } from "./resize-pillow.js";
 export { resizeSharpFast } from "./resize-sharp-fast.js";
 export { resizeTorchBilinear } from "./resize-torch.js";

@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { digest, sha256, syn } from "../test/support.js";
 import type { PillowFilter } from "./pillow-coefficients.js";
 import { resizeCv2Linear } from "./resize-cv2.js";
+import { resizeCv2Area } from "./resize-cv2-area.js";
+import { resizeCv2Nearest } from "./resize-cv2-nearest.js";
 import { resizeNearest, resizePillow } from "./resize-pillow.js";
 import { resizeTorchBilinear } from "./resize-torch.js";
 
@@ -116,5 +118,57 @@ describe("every kernel", () => {
       }),
       { numRuns: 60, seed: 1 },
     );
+  });
+});
+
+/** OpenCV 5.0 x64, `cv2.resize(syn(w, h), (W, H), interpolation=...)`: enlarging, shrinking by whole and other factors, one side each way. */
+const OTHER_CV2: ["nearest" | "area", from: [number, number], to: [number, number], expected: string][] = [
+  ["nearest", [640, 427], [1024, 683], "4451ca6148ad0673 267176704"],
+  ["area", [640, 427], [1024, 683], "119eb3dbcc19895f 267034657"],
+  ["nearest", [640, 427], [1199, 800], "b82bede5529acf9b 366472103"],
+  ["area", [640, 427], [1199, 800], "98c81614202add9e 366260587"],
+  ["nearest", [1920, 1080], [1333, 750], "a868bcc65a4e30d0 382188088"],
+  ["area", [1920, 1080], [1333, 750], "87932dc5f3bbdf72 382245848"],
+  ["nearest", [1920, 1080], [640, 360], "5cb3d7ac1ae6ee85 88091392"],
+  ["area", [1920, 1080], [640, 360], "e029c8a2e695d251 88108052"],
+  ["nearest", [1920, 1080], [960, 540], "8cb0c2f748e0f829 197335552"],
+  ["area", [1920, 1080], [960, 540], "469ae0f4696aa7e0 198459008"],
+  ["nearest", [97, 61], [640, 402], "2ff85ff22ad1fdb4 94363628"],
+  ["area", [97, 61], [640, 402], "a18d993d5e66d605 94411594"],
+  ["nearest", [333, 500], [426, 640], "a2d5655c992e0fb5 104245088"],
+  ["area", [333, 500], [426, 640], "8c1fad3a239a4e9a 104156766"],
+  ["nearest", [333, 500], [100, 640], "97c9fdfc4f98192a 24455456"],
+  ["area", [333, 500], [100, 640], "469484cee8d25abf 24451917"],
+  ["nearest", [97, 61], [13, 11], "fa8638043d24710c 53666"],
+  ["area", [97, 61], [13, 11], "a0b321bd6ff96324 52488"],
+];
+
+describe.each([
+  ["nearest", resizeCv2Nearest],
+  ["area", resizeCv2Area],
+] as const)("OpenCV's %s kernel", (name, resize) => {
+  test.each(OTHER_CV2.filter(([kernel]) => kernel === name))(
+    "%s %j -> %j equals OpenCV byte by byte",
+    (_, from, to, expected) => {
+      expect(digest(resize(syn(...from), ...to))).toBe(expected);
+    },
+  );
+  test("keeps a constant picture, also of one pixel, and never aliases its input", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 20 }),
+        fc.integer({ min: 1, max: 20 }),
+        fc.nat({ max: 255 }),
+        (from, to, level) => {
+          const image = { width: from, height: 21 - from, data: new Uint8Array(from * (21 - from) * 3).fill(level) };
+          const resized = resize(image, to, 21 - to);
+          expect(resized.data).toEqual(new Uint8Array(to * (21 - to) * 3).fill(level));
+          expect(resized.data.buffer).not.toBe(image.data.buffer);
+        },
+      ),
+    );
+  });
+  test("refuses empty sizes", () => {
+    expect(() => resize(ramp, 0, 1)).toThrowError(expect.objectContaining({ code: "zero_dimension" }));
   });
 });

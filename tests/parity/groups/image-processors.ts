@@ -11,7 +11,9 @@ import {
   type PreparedImage,
   prepareGroundingDino,
   prepareSam,
+  resizeCv2Area,
   resizeCv2Linear,
+  resizeCv2Nearest,
   resizePillow,
   type Size,
   samSize,
@@ -267,6 +269,10 @@ function compareResizes(dir: string, check: Check, expected: Expected, parse: Pa
       data = resizePillow(image, width, height, { filter: filter as PillowFilter }).data;
     } else if (kind === "cv2" && filter === "linear") {
       data = resizeCv2Linear(image, width, height).data;
+    } else if (kind === "cv2" && filter === "nearest") {
+      data = resizeCv2Nearest(image, width, height).data;
+    } else if (kind === "cv2" && filter === "area") {
+      data = resizeCv2Area(image, width, height).data;
     } else if (kind === "letterbox") {
       const boxed = letterbox(image, { size: { width, height } });
       data = boxed.image.data;
