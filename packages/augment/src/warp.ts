@@ -1,63 +1,14 @@
 import type { Box, RgbImage } from "@seg/coco-dataset";
 import { type Affine, composeAffine, invertAffine } from "./affine.js";
 import { AugmentError } from "./errors.js";
+import { blockSide, shrinkByBlocks } from "./kernels/shrink.js";
 import { checkImage } from "./sample.js";
-
-/** Below this scale bilinear sampling skips pixels; the source is first averaged over whole blocks. */
-const MIN_BILINEAR_SCALE = 0.6;
 
 /** Weights of 11 bits: two passes of 11 and a byte fit 31 bits. */
 const WEIGHT_BITS = 11;
 const WEIGHT_ONE = 1 << WEIGHT_BITS;
 /** One half in the sum of both passes. */
 const HALF = 1 << (2 * WEIGHT_BITS - 1);
-
-/** Block side that leaves a scale near 1. */
-function blockSide(scale: number): number {
-  return scale < MIN_BILINEAR_SCALE ? Math.max(1, Math.round(1 / scale)) : 1;
-}
-
-/** Averages blocks of `bx` x `by` pixels; the last block of a row or column averages what is there. */
-function shrinkByBlocks({ width, height, data }: RgbImage, bx: number, by: number): RgbImage {
-  const outWidth = Math.ceil(width / bx);
-  const outHeight = Math.ceil(height / by);
-  const out = new Uint8Array(outWidth * outHeight * 3);
-  const stride = width * 3;
-  if (bx === 2 && by === 2 && width % 2 === 0 && height % 2 === 0) {
-    // The usual case of training at scales from 0.5.
-    for (let y = 0, o = 0; y < outHeight; y++) {
-      let p = 2 * y * stride;
-      for (let x = 0; x < outWidth; x++, p += 6, o += 3) {
-        const q = p + stride;
-        out[o] = (data[p]! + data[p + 3]! + data[q]! + data[q + 3]! + 2) >> 2;
-        out[o + 1] = (data[p + 1]! + data[p + 4]! + data[q + 1]! + data[q + 4]! + 2) >> 2;
-        out[o + 2] = (data[p + 2]! + data[p + 5]! + data[q + 2]! + data[q + 5]! + 2) >> 2;
-      }
-    }
-    return { width: outWidth, height: outHeight, data: out };
-  }
-  const sums = new Int32Array(outWidth * 3);
-  for (let y = 0; y < outHeight; y++) {
-    sums.fill(0);
-    const rows = Math.min(by, height - y * by);
-    for (let r = 0; r < rows; r++) {
-      let p = (y * by + r) * width * 3;
-      for (let x = 0, o = 0; x < outWidth; x++, o += 3) {
-        const end = p + Math.min(bx, width - x * bx) * 3;
-        for (; p < end; p += 3) {
-          sums[o]! += data[p]!;
-          sums[o + 1]! += data[p + 1]!;
-          sums[o + 2]! += data[p + 2]!;
-        }
-      }
-    }
-    for (let x = 0; x < outWidth; x++) {
-      const n = rows * Math.min(bx, width - x * bx);
-      for (let c = 0; c < 3; c++) out[(y * outWidth + x) * 3 + c] = (sums[x * 3 + c]! + (n >> 1)) / n;
-    }
-  }
-  return { width: outWidth, height: outHeight, data: out };
-}
 
 /** First integer whose pixel centre is at or after `edge`. */
 const firstCentre = (edge: number): number => Math.ceil(edge - 0.5);
@@ -91,7 +42,7 @@ export function warpInto({
   const by = blockSide(Math.hypot(affine[1], affine[4]));
   invertAffine(affine);
   if (bx > 1 || by > 1) {
-    const small = shrinkByBlocks(image, bx, by);
+    const small = shrinkByBlocks({ ...image, channels: 3 }, bx, by);
     const grown = composeAffine([bx, 0, 0, 0, by, 0], affine);
     warpRect(target, small, grown, [rect[0] / bx, rect[1] / by, rect[2] / bx, rect[3] / by]);
   } else {
