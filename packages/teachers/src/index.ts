@@ -19,12 +19,6 @@ export {
   groundingDinoConfigJson,
   parseGroundingDinoConfig,
 } from "./grounding-dino/config.js";
-export {
-  type FeatureMap,
-  GroundingDinoDetector,
-  type TextDetection,
-  type TextLogits,
-} from "./grounding-dino/detector.js";
 export { ClassNameError, PromptTooLongError } from "./grounding-dino/errors.js";
 export { type GroundedResult, groundedResults } from "./grounding-dino/grounded-results.js";
 export {
@@ -47,6 +41,7 @@ export {
 export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export { sampleLevels } from "./grounding-dino/sample-levels.js";
 export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
+export { type BackboneMap, GroundingDinoTeacher, type TextDetection, type TextLogits } from "./grounding-dino/teacher.js";
 export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";
 export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";

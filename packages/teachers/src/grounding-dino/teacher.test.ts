@@ -6,8 +6,8 @@ import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { BERT_TOKENIZER_CONFIG, bertTokenizerJson } from "./bert-tokenizer.js";
 import { groundingDinoConfigJson, parseGroundingDinoConfig } from "./config.js";
-import { GroundingDinoDetector } from "./detector.js";
 import { GroundingDino } from "./grounding-dino.js";
+import { GroundingDinoTeacher } from "./teacher.js";
 
 const config = parseGroundingDinoConfig({
   backbone_config: { embed_dim: 8, depths: [1, 1, 1, 1], num_heads: [1, 2, 2, 4], window_size: 4, mlp_ratio: 2 },
@@ -63,14 +63,14 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-describe("GroundingDinoDetector", () => {
+describe("GroundingDinoTeacher", () => {
   test("reports best first, in pixels, the class with the largest logit", async () => {
-    const detector = GroundingDinoDetector.fromPretrained(dir);
+    const teacher = GroundingDinoTeacher.fromPretrained(dir);
     const classes = ["Red_bag", "label"];
-    const { logits, boxes } = await detector.logits(image, { classes });
+    const { logits, boxes } = await teacher.logits(image, { classes });
     expect(boxes).toHaveLength(10);
     expect(logits).toHaveLength(20);
-    const found = await detector.predict(image, { classes, boxThreshold: 0 });
+    const found = await teacher.predict(image, { classes, boxThreshold: 0 });
     expect(found).toHaveLength(10);
     for (const [i, { classId, score, classLogits }] of found.entries()) {
       expect(classLogits[classId]).toBe(Math.max(...classLogits));
@@ -78,48 +78,48 @@ describe("GroundingDinoDetector", () => {
       if (i > 0) expect(score).toBeLessThanOrEqual(found[i - 1]!.score);
     }
     const limit = found[4]!.score;
-    const above = await detector.predict(image, { classes, boxThreshold: limit });
+    const above = await teacher.predict(image, { classes, boxThreshold: limit });
     expect(above.map(({ score }) => score)).toEqual(found.map(({ score }) => score).filter((s) => s > limit));
-    expect(await detector.predict(image, { classes, boxThreshold: 0, maxDetections: 3 })).toEqual(found.slice(0, 3));
-    detector.dispose();
+    expect(await teacher.predict(image, { classes, boxThreshold: 0, maxDetections: 3 })).toEqual(found.slice(0, 3));
+    teacher.dispose();
   });
 
   test("splits classes over captions: each class as if it had been asked with its caption's others", async () => {
-    const detector = GroundingDinoDetector.fromPretrained(dir);
+    const teacher = GroundingDinoTeacher.fromPretrained(dir);
     // 8 tokens: [CLS] red bag . label . [SEP] is 7, a third phrase does not fit.
-    const { logits, boxes } = await detector.logits(image, { classes: ["red bag", "label", "ear"] });
-    const first = await detector.logits(image, { classes: ["red bag", "label"] });
-    const second = await detector.logits(image, { classes: ["ear"] });
+    const { logits, boxes } = await teacher.logits(image, { classes: ["red bag", "label", "ear"] });
+    const first = await teacher.logits(image, { classes: ["red bag", "label"] });
+    const second = await teacher.logits(image, { classes: ["ear"] });
     expect(boxes).toEqual([...first.boxes, ...second.boxes]);
     for (let q = 0; q < 10; q++) {
       expect([...logits.slice(3 * q, 3 * q + 3)]).toEqual([...first.logits.slice(2 * q, 2 * q + 2), -Infinity]);
       expect([...logits.slice(3 * (q + 10), 3 * (q + 10) + 3)]).toEqual([-Infinity, -Infinity, second.logits[q]]);
     }
-    detector.dispose();
+    teacher.dispose();
   });
 
   test("features do not depend on text; freezing the weights changes nothing; nothing is left behind", async () => {
-    const detector = GroundingDinoDetector.fromPretrained(dir);
+    const teacher = GroundingDinoTeacher.fromPretrained(dir);
     const before = tf.memory().numTensors;
-    const maps = await detector.features(image);
+    const maps = await teacher.features(image);
     expect(maps.map(({ shape }) => shape)).toEqual([
       [8, 12, 16],
       [4, 6, 32],
       [2, 3, 64],
     ]);
-    const plain = await detector.logits(image, { classes: ["ear"] });
-    detector.freeze();
+    const plain = await teacher.logits(image, { classes: ["ear"] });
+    teacher.freeze();
     for (let i = 0; i < 5; i++) {
-      const again = await detector.logits(image, { classes: ["ear"] });
+      const again = await teacher.logits(image, { classes: ["ear"] });
       for (const [k, value] of again.logits.entries()) expect(Math.abs(value - plain.logits[k]!)).toBeLessThan(1e-4);
     }
     expect(tf.memory().numTensors).toBe(before);
-    detector.dispose();
+    teacher.dispose();
   });
 
   test("refuses names that are no phrases", async () => {
-    const detector = GroundingDinoDetector.fromPretrained(dir);
-    const ask = (classes: string[]) => detector.predict(image, { classes });
+    const teacher = GroundingDinoTeacher.fromPretrained(dir);
+    const ask = (classes: string[]) => teacher.predict(image, { classes });
     await expect(ask(["bag", "..."])).rejects.toMatchObject({ code: "teachers/class-name", index: 1 });
     await expect(ask(["bag", "Bag"])).rejects.toMatchObject({ code: "teachers/class-name", index: 1 });
     await expect(ask(["red bag label ear red bag"])).rejects.toMatchObject({
@@ -127,6 +127,6 @@ describe("GroundingDinoDetector", () => {
       tokens: 9,
       limit: 8,
     });
-    detector.dispose();
+    teacher.dispose();
   });
 });

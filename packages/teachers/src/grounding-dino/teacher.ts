@@ -29,24 +29,30 @@ export interface TextLogits {
 }
 
 /** One map of the backbone, channels last, normalised. */
-export interface FeatureMap {
+export interface BackboneMap {
   readonly data: Float32Array;
   /** [height, width, channels] */
   readonly shape: readonly [number, number, number];
 }
 
-const logit = (p: number): number => Math.log(p) - Math.log1p(-p);
+/** Scores are kept off 0 and 1 by this, so that logits stay finite. */
+const EDGE = 1e-7;
+
+function logit(score: number): number {
+  const p = Math.min(Math.max(score, EDGE), 1 - EDGE);
+  return Math.log(p) - Math.log1p(-p);
+}
 
 /**
  * Grounding DINO with the tokenizer and picture size of its folder: images and class names in, boxes out. One graph is compiled per picture size
  * and list of classes.
  *
  * @example
- * const detector = GroundingDinoDetector.fromPretrained("models/grounding-dino-tiny");
- * const found = await detector.predict(image, { classes: ["cat", "remote control"] });
+ * const teacher = GroundingDinoTeacher.fromPretrained("models/grounding-dino-tiny");
+ * const found = await teacher.predict(image, { classes: ["cat", "remote control"] });
  * found[0]; // { classId: 0, box: [344.7, 23.1, 637.2, 374.3], score: 0.48, ... }
  */
-export class GroundingDinoDetector {
+export class GroundingDinoTeacher {
   readonly model: GroundingDino;
   readonly processor: GroundingDinoProcessor;
   readonly #predictors = new Map<string, BatchPredictor>();
@@ -63,9 +69,9 @@ export class GroundingDinoDetector {
   }
 
   /** @throws as {@link loadGroundingDino} and {@link loadGroundingDinoProcessor} */
-  static fromPretrained(directory: string): GroundingDinoDetector {
+  static fromPretrained(directory: string): GroundingDinoTeacher {
     const processor = loadGroundingDinoProcessor(directory);
-    return new GroundingDinoDetector({ model: loadGroundingDino(directory), processor });
+    return new GroundingDinoTeacher({ model: loadGroundingDino(directory), processor });
   }
 
   /**
@@ -130,11 +136,11 @@ export class GroundingDinoDetector {
   }
 
   /** Backbone maps of one image, fine to coarse. They do not depend on any text. */
-  async features(image: RgbImage): Promise<FeatureMap[]> {
+  async features(image: RgbImage): Promise<BackboneMap[]> {
     const { data, geometry } = prepareGroundingDino(image, this.processor.size);
     const planes = tf.tensor4d(data, [1, 3, geometry.netH, geometry.netW]);
     const maps = this.#maps(planes);
-    const features: FeatureMap[] = [];
+    const features: BackboneMap[] = [];
     for (const map of maps) {
       const [, height = 0, width = 0, channels = 0] = map.shape;
       features.push({ data: Float32Array.from(await map.data()), shape: [height, width, channels] });
