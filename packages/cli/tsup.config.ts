@@ -1,3 +1,6 @@
 import { preset } from "../../tsup.preset.js";
 
-export default preset({ entry: { index: "src/index.ts" }, executables: { bin: "src/bin.ts" } });
+export default preset({
+  entry: { index: "src/index.ts" },
+  executables: { bin: "src/bin.ts", "student-trainer": "src/hub/student-trainer.ts" },
+});

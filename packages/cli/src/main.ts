@@ -82,6 +82,14 @@ export const commands: Readonly<Record<string, Command>> = {
       return { options: predictOptions, run: predict };
     },
   },
+  serve: {
+    summary: "serve the model hub: HTTP API and dashboard",
+    isStoppable: true,
+    load: async () => {
+      const { serve, serveOptions } = await import("./commands/serve.js");
+      return { options: serveOptions, run: serve };
+    },
+  },
 };
 
 const common: OptionSpecs = {

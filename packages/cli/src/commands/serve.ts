@@ -1,0 +1,107 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import type { TrainerModule } from "@seg/model-hub";
+import { openHubServer } from "@seg/model-hub/server";
+import type { OptionSpecs, OptionValues } from "../args.js";
+import { CommandError } from "../errors.js";
+import type { CommandContext } from "../main.js";
+import type { Output } from "../output.js";
+
+export const serveOptions: OptionSpecs = {
+  root: { type: "string", help: "folder of the hub [SEG_HUB_HOME, else ~/.cache/seg/hub]" },
+  port: { type: "number", range: { integer: true, min: 0, max: 65_535 }, fallback: 8000, help: "0 takes a free one" },
+  host: { type: "string", fallback: "127.0.0.1", help: "address to listen on; put a proxy with TLS before any other" },
+  database: {
+    type: "string",
+    help: "postgres:// address or SQLite file [SEG_HUB_DATABASE, else <root>/registry.sqlite]",
+  },
+  redis: { type: "string", help: "redis:// address of the job queue [SEG_HUB_REDIS, else the database]" },
+  trainer: { type: "list", help: "modules of other trainers; the first is the default [seg's student]" },
+  "jwt-issuer": { type: "string", help: "accept JWTs of this issuer, with --jwt-audience and --jwt-jwks" },
+  "jwt-audience": { type: "string", help: "audience that JWTs must name" },
+  "jwt-jwks": { type: "string", help: "address of the issuer's key set" },
+  "cors-origin": { type: "list", help: "origins whose pages may call [none]" },
+  "trusted-proxies": {
+    type: "number",
+    range: { integer: true, min: 0, max: 10 },
+    fallback: 0,
+    help: "proxies in front that append to X-Forwarded-For",
+  },
+  "requests-per-minute": {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 120,
+    help: "limit of one token",
+  },
+};
+
+/** seg's own trainer, beside this file whether built or not. */
+const studentTrainer = (): TrainerModule => ({
+  module: new URL(
+    import.meta.url.endsWith(".ts") ? "../hub/student-trainer.ts" : "./student-trainer.js",
+    import.meta.url,
+  ).href,
+});
+
+/** A path or a package; paths become file URLs, because the training process has another working directory. */
+const trainerModule = (name: string): TrainerModule => ({
+  module: /^[./]|^[A-Za-z]:[\\/]/.test(name) ? pathToFileURL(resolve(name)).href : name,
+});
+
+/** Serves the model hub until it is stopped: HTTP API, dashboard, and the worker that trains. */
+export async function serve(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  const { env } = process;
+  const text = (name: string) => options[name] as string | undefined;
+  const root = resolve(
+    text("root") ?? env["SEG_HUB_HOME"] ?? join(env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "seg", "hub"),
+  );
+  const databaseUrl = text("database") ?? env["SEG_HUB_DATABASE"];
+  const redisUrl = text("redis") ?? env["SEG_HUB_REDIS"];
+  const trainers = options["trainer"] as readonly string[] | undefined;
+  const [issuer, audience, jwks] = [text("jwt-issuer"), text("jwt-audience"), text("jwt-jwks")];
+  const given = [issuer, audience, jwks].filter((value) => value !== undefined).length;
+  if (given !== 0 && given !== 3) {
+    throw new CommandError({
+      code: "cli/jwt-incomplete",
+      message: "JWTs need --jwt-issuer, --jwt-audience and --jwt-jwks together.",
+    });
+  }
+  const hub = await openHubServer({
+    root,
+    port: options["port"] as number,
+    host: text("host")!,
+    trainers: trainers?.map(trainerModule) ?? [studentTrainer()],
+    adminToken: env["SEG_HUB_ADMIN_TOKEN"] ?? null,
+    ...(databaseUrl === undefined ? {} : { databaseUrl }),
+    ...(redisUrl === undefined ? {} : { redisUrl }),
+    ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
+    onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
+    app: {
+      trustedProxies: options["trusted-proxies"] as number,
+      limits: { requestsPerMinute: options["requests-per-minute"] as number },
+      corsOrigins: (options["cors-origin"] as readonly string[] | undefined) ?? [],
+      onFault: ({ requestId, method, path, error }) =>
+        output.line(
+          `fault ${requestId} ${method} ${path}: ${error instanceof Error ? (error.stack ?? error.message) : error}`,
+        ),
+    },
+  });
+  output.line(`hub         ${root}`);
+  output.line(`dashboard   ${hub.url}/dashboard`);
+  output.line(`API         ${hub.url}/docs`);
+  if (hub.firstToken !== null) {
+    output.line(`token       ${hub.firstToken}`);
+    output.line("            of role admin, shown this once; seg-hub tokens create makes others");
+  }
+  output.event({ type: "listening", url: hub.url, ...(hub.firstToken === null ? {} : { token: hub.firstToken }) });
+  // A service manager ends with SIGTERM; running jobs are handed back either way.
+  await new Promise<void>((stop) => {
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", () => stop(), { once: true });
+    process.once("SIGTERM", () => stop());
+  });
+  await hub.close();
+  output.line("hub         stopped");
+}
