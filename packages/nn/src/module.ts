@@ -46,8 +46,9 @@ abstract class Stored {
     next.dispose();
   }
 
+  /** Frees the values; a second call does nothing. */
   dispose(): void {
-    this.variable.dispose();
+    if (!this.variable.isDisposed) this.variable.dispose();
   }
 }
 
@@ -158,12 +159,8 @@ export abstract class Module {
 
   /** Frees every variable below. The module must not be used afterwards. */
   dispose(): void {
-    const seen = new Set<Leaf>();
-    for (const [, leaf] of this.namedLeaves()) {
-      if (seen.has(leaf)) continue;
-      seen.add(leaf);
-      if (!(leaf instanceof Counter)) leaf.dispose();
-    }
+    // Children, not leaves: a module may own more than its tree shows.
+    for (const [, child] of this.children()) if (!(child instanceof Counter)) child.dispose();
   }
 }
 

@@ -35,7 +35,8 @@ export function quantizeInt8(values: Float32Array, rows: number): Codes {
   for (let row = 0; row < rows; row++) {
     const line = values.subarray(row * columns, (row + 1) * columns);
     const most = line.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
-    const scale = most === 0 ? 1 : Math.fround(most / 127);
+    // Also where the division underflows.
+    const scale = Math.fround(most / 127) || 1;
     scales[row] = scale;
     for (let i = 0; i < columns; i++) {
       codes[row * columns + i] = Math.max(-127, Math.min(127, roundHalfToEven(line[i]! / scale))) & 255;
