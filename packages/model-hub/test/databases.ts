@@ -43,6 +43,9 @@ function pglitePool(database: PGlite): PostgresPool {
   };
 }
 
+/** Making a database cluster on a machine that runs many test files at once. */
+const SERVER_START_MS = 180_000;
+
 export const hasPostgres =
   process.env["SEG_TEST_PG_URL"] !== undefined ||
   ((await findOnPath("postgres")) !== null && (await findOnPath("initdb")) !== null);
@@ -73,7 +76,7 @@ export function describeDatabases(
       let database: PGlite;
       beforeAll(async () => {
         database = await PGlite.create();
-      });
+      }, SERVER_START_MS);
       afterAll(() => database.close());
       const open = async () => {
         await database.exec("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
@@ -88,7 +91,7 @@ export function describeDatabases(
     let server: LocalPostgres | null = null;
     beforeAll(async () => {
       server = await startPostgres();
-    });
+    }, SERVER_START_MS);
     afterAll(async () => server?.stop());
     const address = () => server!.createDatabase(unique());
     suite({ open: async () => openDatabase(await address()), address });

@@ -23,7 +23,12 @@ describeDatabases("SqlJobQueue", (database) => {
     const events = new HubEvents();
     const told: HubEvent[] = [];
     events.subscribe((event) => told.push(event));
-    return { queue: new SqlJobQueue({ sql, events, pollMs: 20, ...options }), told };
+    const expire = async (id: string) => {
+      await sql.write((tx) =>
+        tx.run("UPDATE job SET lease_until_ms = 0 WHERE id = ? AND state IN ('running', 'cancelling')", [id]),
+      );
+    };
+    return { queue: new SqlJobQueue({ sql, events, pollMs: 20, ...options }), told, expire };
   };
   const openNew = async () => {
     address = (await database.address())!;

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { findOnPath } from "../sql/start-postgres.js";
 
-const START_TIMEOUT_MS = 10_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** A Redis server of one's own, for tests. */
 export interface LocalRedis {

@@ -8,7 +8,8 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 /** `nobody` and `nogroup` of Debian: PostgreSQL refuses to run as root. */
 const UNPRIVILEGED = 65534;
-const START_TIMEOUT_MS = 30_000;
+/** A busy machine with many test files starts a server in tens of seconds. */
+const START_TIMEOUT_MS = 120_000;
 
 /** A PostgreSQL server of one's own, for tests. */
 export interface LocalPostgres {

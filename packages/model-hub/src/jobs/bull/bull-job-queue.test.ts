@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { jobQueueConformance } from "../../../test/job-queue-conformance.js";
 import type { HubEvent } from "../../registry/types.js";
@@ -10,11 +11,16 @@ const hasRedis = process.env["SEG_TEST_REDIS_URL"] !== undefined || (await findO
 
 describe.skipIf(!hasRedis)("BullJobQueue on Redis", () => {
   let redis: LocalRedis;
+  let client: Redis;
   let count = 0;
   beforeAll(async () => {
     redis = (await startRedis())!;
+    client = new Redis(redis.url);
   });
-  afterAll(() => redis.stop());
+  afterAll(async () => {
+    client.disconnect();
+    await redis.stop();
+  });
   const prefix = () => `seg-test-${process.pid}-${count}`;
   const open = async (options: { maxQueued?: number } = {}) => {
     const events = new HubEvents();
@@ -28,7 +34,16 @@ describe.skipIf(!hasRedis)("BullJobQueue on Redis", () => {
       stalledIntervalMs: 100,
       ...options,
     });
-    return { queue, told };
+    const expire = async (id: string) => {
+      const keys = `${prefix()}:`;
+      if ((await client.zscore(`${keys}leases`, id)) === null) return;
+      const { kind } = await queue.get(id);
+      await client.zadd(`${keys}leases`, 0, id);
+      await client.hset(`${keys}job:${id}`, "lease_until", 0);
+      // BullMQ's lock as well: it ends with the lease.
+      await client.del(`${keys}bull:${kind}:${id}:lock`);
+    };
+    return { queue, told, expire };
   };
   const openNew = async () => {
     count++;
