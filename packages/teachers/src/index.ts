@@ -12,6 +12,16 @@ export {
   TeacherConfigError,
   TeacherUnavailableError,
 } from "./errors.js";
+export { type EverythingMasks, FastSam, type FastSamMask, type SegmentEverything } from "./fast-sam/fast-sam.js";
+export { type DecodeYolov8, loadFastSam } from "./fast-sam/load.js";
+export type { TextDetector } from "./grounded-sam/detector.js";
+export {
+  type GroundedInstance,
+  type GroundedPrediction,
+  GroundedSam,
+  type GroundedSamOptions,
+} from "./grounded-sam/grounded-sam.js";
+export { type LoadedGroundedSam, loadGroundedSam } from "./grounded-sam/load.js";
 export { BERT_TOKENIZER_CONFIG, bertTokenizerJson, loadBertTokenizer } from "./grounding-dino/bert-tokenizer.js";
 export {
   GROUNDING_DINO_SIZES,
@@ -41,7 +51,12 @@ export {
 export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
 export { sampleLevels } from "./grounding-dino/sample-levels.js";
 export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
-export { type BackboneMap, GroundingDinoTeacher, type TextDetection, type TextLogits } from "./grounding-dino/teacher.js";
+export {
+  type BackboneMap,
+  GroundingDinoTeacher,
+  type TextDetection,
+  type TextLogits,
+} from "./grounding-dino/teacher.js";
 export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";
 export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
@@ -76,6 +91,7 @@ export { minimumCostAssignment } from "./grounding-dino/train/minimum-cost-assig
 export { formatRetention, measureRetention, RETENTION_GATE, type Retention } from "./grounding-dino/train/retention.js";
 export { type DetectionTarget, toCxcywh } from "./grounding-dino/train/targets.js";
 export { MAX_TRAINING_PHRASES, trainingPhrases } from "./grounding-dino/train/training-phrases.js";
+export { groundingDinoAdapterKeys } from "./keys/grounding-dino-adapter-keys.js";
 export {
   type LoadedTeachers,
   type LoadTeachersOptions,
@@ -98,7 +114,6 @@ export {
 } from "./sam/config.js";
 export { samConfigOfWeights } from "./sam/config-of-weights.js";
 export { EmbeddingCache, mirrorImage } from "./sam/embedding-cache.js";
-export { TeacherResumeError } from "./sam/errors.js";
 export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
 export {
   fineTuneSam,

@@ -73,7 +73,7 @@ export function loadTeachers(
 }
 
 /** The base with the adapter in `folder`, or null where there is none. */
-function adapted<Model extends Module>(
+export function adapted<Model extends Module>(
   folder: string,
   {
     teacher,

@@ -1,8 +1,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { readSafetensors, type StateDict, writeSafetensors } from "@seg/nn";
-import type { OptimizerState } from "@seg/train";
-import { TeacherResumeError } from "./errors.js";
+import { type OptimizerState, ResumeMismatchError } from "@seg/train";
 import type { SamEvaluation } from "./evaluate.js";
 
 /** Where a run stands. All of it is JSON, and doubles survive JSON. */
@@ -49,7 +48,7 @@ export function saveFineTune(
 /**
  * Reads what {@link saveFineTune} wrote; null when there is nothing.
  * @param optimizer - receives the slots
- * @throws {@link TeacherResumeError} naming the fields of `identity` that differ, SafetensorsFormatError for a damaged file
+ * @throws {@link ResumeMismatchError} naming what differs from `identity`, SafetensorsFormatError for a damaged file
  */
 export function loadFineTune(
   dir: string,
@@ -60,10 +59,10 @@ export function loadFineTune(
   if (!existsSync(path)) return null;
   const file = readSafetensors(path);
   const stored = JSON.parse(file.metadata["identity"] ?? "{}") as Record<string, unknown>;
-  const fields = Object.keys({ ...identity, ...stored }).filter(
-    (key) => JSON.stringify(stored[key]) !== JSON.stringify(identity[key]),
-  );
-  if (fields.length > 0) throw new TeacherResumeError({ path, fields });
+  const differences = Object.keys({ ...identity, ...stored })
+    .filter((key) => JSON.stringify(stored[key]) !== JSON.stringify(identity[key]))
+    .map((key) => ({ key, saved: stored[key], current: identity[key] }));
+  if (differences.length > 0) throw new ResumeMismatchError({ differences });
   const values = new Map<string, Float32Array>();
   const best = new Map<string, Float32Array>();
   for (const [key, { data }] of file.toStateDict()) {

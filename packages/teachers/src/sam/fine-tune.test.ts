@@ -183,8 +183,8 @@ describe("a run that is cut off", () => {
     const dir = join(scratch, "other");
     await expect(train(dir, { stopAt: 1 })).rejects.toMatchObject({ name: "AbortError" });
     await expect(train(dir, { resume: true, seed: 1 })).rejects.toMatchObject({
-      code: "teachers/resume",
-      fields: ["seed"],
+      code: "train/resume-mismatch",
+      differences: [{ key: "seed", saved: 0, current: 1 }],
     });
   });
 });

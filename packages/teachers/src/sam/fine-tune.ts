@@ -128,7 +128,7 @@ export interface SamFineTuneResult {
  * then cost the decoder alone. Boxes are the annotated ones with jitter, since detector boxes err in both directions; classes are prompted
  * evenly. Deterministic for a seed and backend.
  *
- * @throws {@link NoTrainableDataError}, {@link NonFiniteTeacherLossError}, {@link TeacherResumeError}, FreezingError, LoraTargetError, MergeError; AbortError of the
+ * @throws {@link NoTrainableDataError}, {@link NonFiniteTeacherLossError}, ResumeMismatchError, FreezingError, LoraTargetError, MergeError; AbortError of the
  * signal, after a checkpoint has been written
  */
 export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineTuneResult> {

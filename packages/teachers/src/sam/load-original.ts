@@ -21,7 +21,7 @@ export function loadOriginalSam(file: string, { imageSize = 1024 }: { imageSize?
     if (SegError.isInstance(cause)) throw cause;
     throw new TeacherUnavailableError({ teacher: "sam", reason: `${file} cannot be read`, cause });
   }
-  const sam = new Sam(samConfigOfWeights(samOriginalKeys.apply(weights), { imageSize }), { seed: 0 });
+  const sam = new Sam(samConfigOfWeights(samOriginalKeys.apply(weights), { imageSize }), { seed: 0, blank: true });
   try {
     loadStateDict(sam, weights, { map: samOriginalKeys });
   } catch (error) {

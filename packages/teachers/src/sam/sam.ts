@@ -31,11 +31,12 @@ export class Sam extends Module {
   /**
    * A network with initial values for training from scratch: U(+-1/sqrt(fan in)) layers, token embeddings N(0, .5^2), absolute positions
    * truncated N(0, .02^2), relative positions 0.
+   * @param blank - zeros instead: for a network whose values are loaded next. @defaultValue false
    */
-  constructor(config: SamConfig, { seed }: { seed: number }) {
+  constructor(config: SamConfig, { seed, blank = false }: { seed: number; blank?: boolean }) {
     super();
     this.config = config;
-    const init = { seed, path: "" };
+    const init = { seed, path: "", blank };
     const shared = new SamPositionalEmbedding({
       features: config.vision.numPosFeats,
       init: at(init, "shared_image_embedding"),
@@ -78,7 +79,7 @@ export class Sam extends Module {
       const reason = `the weights in ${directory} cannot be read`;
       throw new TeacherUnavailableError({ teacher: "sam", reason, cause });
     }
-    const sam = new Sam(config, { seed: 0 });
+    const sam = new Sam(config, { seed: 0, blank: true });
     try {
       loadStateDict(sam, weights);
     } catch (error) {
