@@ -153,18 +153,21 @@ export class Downloader {
     visible,
     entry,
     md5,
+    fresh = false,
   }: {
     name: string;
     path: string;
     visible: string;
     entry: TreeFile | undefined;
     md5: boolean;
+    /** Hash it whatever its record says. */
+    fresh?: boolean;
   }): Promise<{ name: string; path: string; sha256: string; md5: string | null; bytes: number; verified: boolean }> {
     const stem = basename(path);
     const sha256 = entry?.lfs_sha256 ?? (/^[0-9a-f]{64}$/.test(stem) ? stem : null);
     const gitSha1 = sha256 === null ? (entry?.blob_id ?? (/^[0-9a-f]{40}$/.test(stem) ? stem : null)) : null;
     const expected = { bytes: entry?.lfs_size ?? entry?.size ?? null, sha256, gitSha1, md5: null };
-    const record = await this.#records?.find(path);
+    const record = fresh ? null : await this.#records?.find(path);
     const isEnough = record && (!md5 || record.md5 !== null) && (gitSha1 === null || record.gitSha1 !== null);
     const digests = isEnough ? record : await hashFile({ path, md5, gitSha1: gitSha1 !== null });
     if (!isEnough) await this.#note(path, digests);

@@ -117,7 +117,7 @@ const IDLE: DownloadProgress = {
 /** Fetches what a resolution lists. */
 export async function fetchResolution(
   { cache, downloader, ledger, clock }: InstallWorld,
-  source: ModelSource,
+  source: Pick<ModelSource, "token">,
   resolution: Resolution,
   options: InstallOptions,
 ): Promise<Installed> {
