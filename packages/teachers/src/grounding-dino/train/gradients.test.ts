@@ -1,14 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadStateDict, Parameter, readSafetensors } from "@seg/nn";
+import { loadAdapter } from "@seg/lora";
+import { Parameter, readSafetensors } from "@seg/nn";
 import { configure } from "@seg/tfjs-onnxruntime";
+import { adamw, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parseGroundingDinoConfig } from "../config.js";
-import { GroundingDino } from "../grounding-dino.js";
-import { textBatch, textTensors } from "../text-batch.js";
-import { headsOf, textOf } from "./detection-heads.js";
-import { DetectionStep } from "./detection-step.js";
+import { fixtureStep } from "./test-fixture.js";
 
 beforeAll(async () => {
   configure({ threads: 1 });
@@ -26,41 +24,8 @@ describe.skipIf(!existsSync(fixture))("transformers 4.57.6 (fixtures grounding-d
       labels: { class_labels: number[]; boxes: [number, number, number, number][] }[];
       parameters_without_gradient: string[];
     };
-    const model = new GroundingDino(parseGroundingDinoConfig(read("model/config.json")), { seed: 0 });
-    loadStateDict(model, readSafetensors(join(fixture, "model/model.safetensors")).toStateDict(), { strict: false });
-    const dict = readSafetensors(join(fixture, "inputs.safetensors")).toStateDict();
-    const numbers = (key: string) => Array.from(dict.get(key)!.data as BigInt64Array, Number);
-    const [batch, , height, width] = dict.get("pixel_values")!.shape as [number, number, number, number];
-    const ids = numbers("input_ids");
-    const lengths = [7, 11];
-    const text = textBatch(lengths.map((length, b) => ids.slice(11 * b, 11 * b + length)));
-    const planes = tf.tensor4d(dict.get("pixel_values")!.data as Float32Array, [batch, 3, height, width]);
-    const pixels = tf.transpose(planes, [0, 2, 3, 1]);
-    const pixelMask = tf.tensor3d(numbers("pixel_mask"), [batch, height, width]);
-
-    const step = new DetectionStep({
-      rows: 4,
-      // Hugging Face's encoder loss: content queries against the text before the encoder, boxes without a gradient.
-      forward: (inputs) => {
-        const output = model.forward({
-          pixels: inputs["pixels"] as tf.Tensor4D,
-          pixelMask: inputs["pixelMask"] as tf.Tensor3D,
-          text: textOf(inputs),
-        });
-        const queries = tf.tile(tf.expandDims(model.model.query_position_embeddings.weight.value(), 0), [batch, 1, 1]);
-        const logits = tf.matMul(queries, output.encoded.projectedText, false, true) as tf.Tensor3D;
-        const encoder = { logits, boxes: output.layers[0]!.reference };
-        return { ...headsOf(output, { encoder: false }), encoder };
-      },
-    });
-    const inputs = await step.prepare({
-      inputs: { pixels, pixelMask, ...textTensors(text) },
-      targets: golden.labels.map(({ class_labels: phrases, boxes }) => ({ phrases, boxes })),
-      phraseTokens: text.phrases.map((list) =>
-        list.map(([start, end]) => Array.from({ length: end - start }, (_, i) => start + i)),
-      ),
-      textMask: text.textMask,
-    });
+    const { model, step, batch } = fixtureStep(fixture);
+    const inputs = await step.prepare(batch());
     const parameters = model.namedParameters();
     const { value, grads } = tf.variableGrads(
       () => step.loss(inputs).total,
@@ -98,6 +63,45 @@ describe.skipIf(!existsSync(fixture))("transformers 4.57.6 (fixtures grounding-d
       const values = grad ? [...(grad.dataSync() as Float32Array)] : [];
       expect([name, values.some((v) => v !== 0)]).toEqual([name, false]);
     }
+    step.dispose();
+    model.dispose();
+  });
+
+  test("six LoRA steps of PEFT 0.21 and torch's AdamW (fixtures peft/train-gdino)", async () => {
+    const dir = join(shared, "fixtures/peft/train-gdino");
+    const trace = JSON.parse(readFileSync(join(dir, "trace.json"), "utf8")) as {
+      steps: { loss: number; loss_dict: Record<string, number>; grad_norm: number }[];
+    };
+    const { model, step, batch } = fixtureStep(fixture);
+    const handle = loadAdapter(model, join(dir, "adapter-initial"));
+    const training = new TrainingManager({
+      model,
+      optimizer: adamw({ weightDecay: 0.01 }),
+      groups: [{ name: "lora", parameters: handle.trainableParameters(), decay: true }],
+      lr: 1e-3,
+      clip: { maxNorm: 0.1 },
+    });
+    for (const [i, expected] of trace.steps.entries()) {
+      const inputs = await step.prepare(batch());
+      const { loss, gradNorm, parts } = await training.step(step.loss, inputs);
+      tf.dispose({ ...inputs });
+      expect([i, Math.abs(loss / expected.loss - 1) < 1e-4]).toEqual([i, true]);
+      expect([i, Math.abs(gradNorm! / expected.grad_norm - 1) < 1e-3]).toEqual([i, true]);
+      expect(Math.abs(parts["ce"]! / expected.loss_dict["loss_ce"]! - 1)).toBeLessThan(1e-4);
+    }
+    const final = readSafetensors(join(dir, "adapter-final/adapter_model.safetensors"));
+    const parameters = model.namedParameters();
+    let worst = 0;
+    for (const key of final.names()) {
+      const name = key.replace("base_model.model.", "").replace(/\.(lora_[AB])\./, ".$1.");
+      const parameter = [...parameters].find(([path]) => path.replace(".default.", ".") === name)?.[1];
+      expect([key, parameter !== undefined]).toEqual([key, true]);
+      const reference = final.tensor(key).data as Float32Array;
+      const actual = parameter!.data();
+      for (let k = 0; k < reference.length; k++) worst = Math.max(worst, Math.abs(actual[k]! - reference[k]!));
+    }
+    // AdamW divides by the gradient's own size: an entry whose gradient is rounding moves by up to the rate either way.
+    expect(worst).toBeLessThan(2e-5);
     step.dispose();
     model.dispose();
   });
