@@ -15,6 +15,7 @@ export { compareVersions, decide } from "./registry/compare.js";
 export { FolderBlobStore } from "./registry/folder-blob-store.js";
 export { LicenceLedger } from "./registry/licence-ledger.js";
 export { ModelRegistry, type ModelRegistryOptions } from "./registry/model-registry.js";
+export { objectBlobs } from "./registry/object-blobs.js";
 export { type HubState, type HubStateOptions, openHubState } from "./registry/open-hub-state.js";
 export type * from "./registry/types.js";
 export type { SqlDriver, SqlTransaction } from "./sql/driver.js";
