@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, readFile } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { type CocoDataset, splitDataset } from "@seg/coco-dataset";
 import { HubError, type OpenDataset, type Trainer, type TrainerProgress, type TrainingResult } from "@seg/model-hub";
 import { z } from "zod";
@@ -43,7 +43,7 @@ export async function mergeDatasets(datasets: readonly OpenDataset[], root: stri
         details: { dataset: record.name },
       });
     }
-    const coco = JSON.parse(await readFile(join(directory, file), "utf8")) as CocoDataset;
+    const coco = JSON.parse(await readFile(resolve(directory, file), "utf8")) as CocoDataset;
     const categoryIds = new Map<number, number>();
     for (const { id, name } of coco.categories) {
       let known = categories.find((category) => category.name === name);
@@ -59,7 +59,7 @@ export async function mergeDatasets(datasets: readonly OpenDataset[], root: stri
       images.push({
         ...image,
         id: images.length + 1,
-        file_name: relative(root, join(directory, folder, image.file_name)).replaceAll("\\", "/"),
+        file_name: relative(root, resolve(directory, folder, image.file_name)).replaceAll("\\", "/"),
       });
     }
     for (const annotation of coco.annotations) {
@@ -146,6 +146,7 @@ export const trainer: Trainer = {
     );
     const reports = new Reports();
     let measured: Record<string, number> = {};
+    const lossOf = new Map<number, number>();
     let last: { epoch: number; step: number } = { epoch: 0, step: 0 };
     const output: Output = {
       json: true,
@@ -161,6 +162,7 @@ export const trainer: Trainer = {
           metrics?: Record<string, number>;
         };
         if (epoch === undefined) return;
+        if (type === "epoch" && losses !== undefined) lossOf.set(epoch, totalLoss(losses));
         if (type === "step" && step !== undefined) {
           last = { epoch, step };
           const within = ((step - 1) % stepsPerEpoch) + 1;
@@ -177,8 +179,10 @@ export const trainer: Trainer = {
         }
       },
       result(result) {
-        const best = result["best"] as { metrics?: Record<string, number> } | null;
+        const best = result["best"] as { epoch?: number; metrics?: Record<string, number> } | null;
         measured = { ...(result["metrics"] as Record<string, number>), ...best?.metrics };
+        const loss = lossOf.get(best?.epoch ?? Number(result["epoch"]));
+        if (loss !== undefined) measured["loss"] = loss;
       },
     };
     const training = trainStudentCommand(values, output, { positional: [], signal }).then(
@@ -205,6 +209,10 @@ export const trainer: Trainer = {
     };
   },
 };
+
+/** The parts are weighted already: the loss that was minimised is their sum. */
+const totalLoss = (losses: Readonly<Record<string, number>>): number =>
+  Object.values(losses).reduce((sum, part) => sum + part, 0);
 
 const finite = (losses: Readonly<Record<string, number>> | undefined): Record<string, number | null> =>
   Object.fromEntries(
