@@ -7,7 +7,7 @@ import type { SamItem } from "./evaluate.js";
 import { encodeImageOnce, samPixels } from "./predict.js";
 import type { PromptSampler, SampledImage } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
-import { jitterBox, maskTarget, mirrorBox, promptBox, validCells } from "./targets.js";
+import { type BoxJitter, jitterBox, maskTarget, mirrorBox, promptBox, validCells } from "./targets.js";
 import type { SamBatch } from "./train-step.js";
 
 /** Makes another view of an item: the image and, in the same order and number, its instances. */
@@ -20,10 +20,22 @@ export interface BatchSourceOptions {
   readonly sampler: PromptSampler;
   readonly cache: EmbeddingCache;
   readonly seed: number;
+  /** @defaultValue {@link defaultJitter} */
+  readonly jitter?: BoxJitter;
   /** @defaultValue images as they are, and mirrored */
   readonly augment?: SamAugmentation;
   /** Views of each item that are drawn once and cached; with `augment` and without a number every draw is new and runs the encoder. */
   readonly cacheViews?: number;
+}
+
+/** A tenth of the side, as detectors err; 20 px of 1024 at most, which would hardly move a box of a 128 px model: there a quarter of the side limits alone. */
+export function defaultJitter(sam: Sam): BoxJitter {
+  const { imageSize } = sam.config.vision;
+  return {
+    relative: 0.1,
+    limit: 0.25,
+    limitPixels: imageSize < 512 ? Number.POSITIVE_INFINITY : (20 * imageSize) / 1024,
+  };
 }
 
 /** Assembles batches from image embeddings; soft targets are kept as bytes, 255 levels are finer than the labels. */
@@ -33,6 +45,7 @@ export class BatchSource {
   readonly #sampler: PromptSampler;
   readonly #cache: EmbeddingCache;
   readonly #seed: number;
+  readonly #jitter: BoxJitter;
   readonly #augment: SamAugmentation | null;
   readonly #views: number | null;
   readonly #geometry = new Map<string, Geometry>();
@@ -40,12 +53,13 @@ export class BatchSource {
   readonly #viewed = new Map<string, SamItem>();
   readonly #hasPadding: boolean;
 
-  constructor({ sam, items, sampler, cache, seed, augment, cacheViews }: BatchSourceOptions) {
+  constructor({ sam, items, sampler, cache, seed, jitter, augment, cacheViews }: BatchSourceOptions) {
     this.#sam = sam;
     this.#items = items;
     this.#sampler = sampler;
     this.#cache = cache;
     this.#seed = seed;
+    this.#jitter = jitter ?? defaultJitter(sam);
     this.#augment = augment ?? null;
     this.#views = augment ? (cacheViews ?? null) : 1;
     this.#hasPadding = items.some(({ image }) => image.width !== image.height) || augment !== undefined;
@@ -116,14 +130,11 @@ export class BatchSource {
     // A fresh view is as good as its mirror image; only cached ones come in both.
     const mirrored = sampled.mirrored && this.isCached;
     const { image, instances: objects } = this.#item(item, view);
-    const { imageSize } = this.#sam.config.vision;
-    // 20 px of 1024 would hardly move a box of a 128 px model: there the share of the side alone limits.
-    const limitPixels = imageSize < 512 ? Number.POSITIVE_INFINITY : (20 * imageSize) / 1024;
     const bounds = { width: geometry.contentW, height: geometry.contentH };
     for (const [p, index] of instances.entries()) {
       const given = promptBox(objects[index]!);
       const box: Box = mapBoxToModel(mirrored ? mirrorBox(given, image.width) : given, geometry);
-      boxes.set(jitterBox(box, random, bounds, { relative: 0.1, limit: 0.25, limitPixels }), 4 * p);
+      boxes.set(jitterBox(box, random, bounds, this.#jitter), 4 * p);
       const target = this.#target(item, view, index, mirrored, fine);
       for (let k = 0; k < target.length; k++) targets[p * fine * fine + k] = target[k]! / 255;
     }
