@@ -108,6 +108,8 @@ export async function openHubState({
       trainers,
       runsRoot: join(root, "runs"),
       clock,
+      // A database or queue that others reach means other machines.
+      ...(redisUrl !== undefined || /^postgres(ql)?:/i.test(databaseUrl) ? { checkpointStore: store } : {}),
       ...(policy === undefined ? {} : { policy }),
       ...(suggest === undefined ? {} : { suggest }),
       ...(training === undefined ? {} : { training }),

@@ -24,11 +24,14 @@ export class Checkpoints {
     this.#fence = fence;
   }
 
-  async save(bytes: Uint8Array): Promise<void> {
+  /** @returns the file's name */
+  async save(bytes: Uint8Array): Promise<string> {
     await mkdir(this.#directory, { recursive: true });
     const content = Buffer.concat([createHash("sha256").update(bytes).digest(), bytes]);
-    await writeFileAtomic(join(this.#directory, nameOf(this.#fence, ++this.#count)), content);
+    const saved = nameOf(this.#fence, ++this.#count);
+    await writeFileAtomic(join(this.#directory, saved), content);
     for (const name of (await this.#names()).slice(KEPT)) await rm(join(this.#directory, name), { force: true });
+    return saved;
   }
 
   /** The newest valid checkpoint, null when there is none; `damaged` counts the newer ones that are not valid. */

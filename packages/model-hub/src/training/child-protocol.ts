@@ -18,7 +18,7 @@ export type ToChild = ChildStart | { readonly type: "cancel" };
 export type FromChild =
   | { readonly type: "progress"; readonly progress: TrainerProgress }
   | { readonly type: "log"; readonly message: string }
-  | { readonly type: "checkpoint"; readonly epoch: number; readonly step: number }
+  | { readonly type: "checkpoint"; readonly epoch: number; readonly step: number; readonly file: string }
   | { readonly type: "result"; readonly result: TrainingResult }
   /** The trainer stopped because it was asked to. */
   | { readonly type: "cancelled" }

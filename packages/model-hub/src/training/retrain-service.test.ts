@@ -8,6 +8,7 @@ import { until } from "../../test/job-queue-conformance.js";
 import { fakeTrainerModule, openRetrain } from "../../test/open-retrain.js";
 import type { JobWorker } from "../jobs/job-worker.js";
 import type { JobEvent } from "../jobs/types.js";
+import { FolderBlobStore } from "../registry/folder-blob-store.js";
 import type { SqlDriver } from "../sql/driver.js";
 import { openDatabase } from "../sql/open-database.js";
 import { RetrainService } from "./retrain-service.js";
@@ -250,6 +251,25 @@ describe("RetrainService", () => {
     expect(await logs(job_id)).toContain("resumed after epoch 2");
     expect((await hub.registry.get(version)).manifest.run_id).toBe(job_id);
     expect((await hub.registry.list()).total).toBe(1);
+  });
+
+  test("another machine takes a run over when checkpoints are shared", async () => {
+    const checkpointStore = new FolderBlobStore({ root: join(root, "objects") });
+    const machine = (name: string) =>
+      openRetrain({ sql, root, options: { checkpointStore, runsRoot: join(root, name) } });
+    hub = await machine("first");
+    const first = work();
+    const { job_id } = await hub.retrain.start({ ...request, params: { pause_at_epoch: 3 } });
+    await checkpointed(job_id);
+    await first.stop();
+    hub = await machine("second");
+    work();
+    const { version } = (await hub.retrain.result(job_id))!;
+    expect(await logs(job_id)).toContain("resumed after epoch 2");
+    expect((await hub.registry.list()).versions.map((listed) => listed.version)).toEqual([version]);
+    const left: string[] = [];
+    for await (const { key } of checkpointStore.list("runs/")) left.push(key);
+    expect(left).toEqual([]);
   });
 
   test("a run that was registered before its worker died is not trained again", async () => {

@@ -1,11 +1,14 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { access, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { pipeline } from "node:stream/promises";
 import { MIN_RECORDS } from "../datasets/dataset-store.js";
 import type { DatasetRecord, DatasetStorePort } from "../datasets/types.js";
 import { HUB_ERROR_STATUS, HubError, type HubErrorCode } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import { type JobContext, type JobQueue, type JobRecord, TERMINAL_STATES } from "../jobs/types.js";
+import type { BlobStore } from "../registry/blob-store.js";
 import { canonicalSha256 } from "../registry/canonical-json.js";
 import type { ModelRegistry } from "../registry/model-registry.js";
 import { parseOrThrow } from "../registry/parse.js";
@@ -39,6 +42,11 @@ export interface RetrainServiceOptions {
   readonly trainers: readonly TrainerModule[];
   /** Folder of runs at work: checkpoints and output, one folder each, removed when the run has ended. */
   readonly runsRoot: string;
+  /**
+   * Where checkpoints go as well, so that another machine can take a run over; without it they lie in `runsRoot` alone and such a run
+   * starts from zero.
+   */
+  readonly checkpointStore?: BlobStore;
   readonly policy?: ActivationPolicy;
   /** The advisor; without one the trainer's own defaults fill what a request leaves open. */
   readonly suggest?: SuggestParameters;
@@ -246,6 +254,9 @@ export class RetrainService implements RetrainServicePort {
     const earlier = await registry.findByRun(job.run_id, { model: config.model });
     const version = earlier ?? (await this.#train(context, config, directory));
     const result = await this.#conclude(job, version);
+    const { checkpointStore, jobs } = this.#options;
+    const shared = (await jobs.get(job.id)).checkpoint?.["file"];
+    if (typeof shared === "string") await checkpointStore?.delete(checkpointKey(job.run_id, shared));
     await rm(directory, { recursive: true, force: true });
     return result as unknown as { readonly [key: string]: Json };
   };
@@ -266,11 +277,14 @@ export class RetrainService implements RetrainServicePort {
     const outputDirectory = join(directory, `output-${job.fence}`);
     await rm(outputDirectory, { recursive: true, force: true });
     await mkdir(outputDirectory, { recursive: true });
+    const checkpointDirectory = join(directory, "checkpoints");
+    await this.#fetchCheckpoint(job, checkpointDirectory);
     const meter = new ProgressMeter({ epochs: config.epochs, now: this.#clock.now });
     const spentMs = Number(job.checkpoint?.["training_ms"] ?? 0);
     const beganMs = this.#clock.now();
     const trainingMs = () => spentMs + this.#clock.now() - beganMs;
     const startedAt = job.started_at ?? new Date(beganMs).toISOString();
+    let shared = typeof job.checkpoint?.["file"] === "string" ? job.checkpoint["file"] : null;
     // In order, one after the other; a failure (the lease is lost) aborts the run by itself.
     let writing: Promise<void> = Promise.resolve();
     const write = (work: () => Promise<void>) => {
@@ -284,13 +298,18 @@ export class RetrainService implements RetrainServicePort {
         baseDirectory:
           config.base_version === null ? null : await registry.directory(config.base_version, { model: config.model }),
         outputDirectory,
-        checkpointDirectory: join(directory, "checkpoints"),
+        checkpointDirectory,
         fence: job.fence,
       },
       signal,
       onProgress: (progress) => context.progress(meter.next(progress)),
       onLog: (message) => write(() => context.log({ message })),
-      onCheckpoint: ({ epoch, step }) => write(() => context.checkpoint({ epoch, step, training_ms: trainingMs() })),
+      onCheckpoint: ({ epoch, step, file }) =>
+        write(async () => {
+          const isShared = await this.#shareCheckpoint(job.run_id, checkpointDirectory, file, shared);
+          if (isShared) shared = file;
+          await context.checkpoint({ epoch, step, training_ms: trainingMs(), ...(isShared ? { file } : {}) });
+        }),
       ...training,
     }).finally(() => writing);
     const seconds = trainingMs() / 1000;
@@ -338,6 +357,37 @@ export class RetrainService implements RetrainServicePort {
     return version;
   }
 
+  /** Puts a checkpoint into the store and takes the one before it away. @returns false without a store, or when a newer one follows already */
+  async #shareCheckpoint(runId: string, directory: string, file: string, before: string | null): Promise<boolean> {
+    const { checkpointStore } = this.#options;
+    if (checkpointStore === undefined) return false;
+    try {
+      await checkpointStore.put(checkpointKey(runId, file), createReadStream(join(directory, file)));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+    if (before !== null) await checkpointStore.delete(checkpointKey(runId, before));
+    return true;
+  }
+
+  /** What another machine saved, unless it lies here already. Its own digest is checked by who reads it. */
+  async #fetchCheckpoint({ run_id, checkpoint }: JobRecord, directory: string): Promise<void> {
+    const { checkpointStore } = this.#options;
+    const file = checkpoint?.["file"];
+    if (checkpointStore === undefined || typeof file !== "string") return;
+    const key = checkpointKey(run_id, file);
+    const isHere = await access(join(directory, file)).then(
+      () => true,
+      () => false,
+    );
+    if (isHere || (await checkpointStore.head(key)) === null) return;
+    await mkdir(directory, { recursive: true });
+    const temporary = join(directory, `.${file}.tmp`);
+    await pipeline(await checkpointStore.get(key), createWriteStream(temporary));
+    await rename(temporary, join(directory, file));
+  }
+
   async #conclude(job: JobRecord, version: VersionDetail): Promise<RetrainResult> {
     const { registry } = this.#options;
     const { model } = version;
@@ -371,6 +421,8 @@ export class RetrainService implements RetrainServicePort {
     };
   }
 }
+
+const checkpointKey = (runId: string, file: string): string => `runs/${runId}/${file}`;
 
 function described(overall: "a" | "b" | "tie" | "unknown", active: string): string {
   if (overall === "b") return `it is better than the active ${active}`;

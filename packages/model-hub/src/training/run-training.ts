@@ -13,7 +13,7 @@ export interface RunTrainingOptions {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: TrainerProgress) => void;
   readonly onLog: (message: string) => void;
-  readonly onCheckpoint: (at: { epoch: number; step: number }) => void;
+  readonly onCheckpoint: (at: { epoch: number; step: number; file: string }) => void;
   /** How long a cancelled trainer may take for its step and checkpoint. @defaultValue 30_000 */
   readonly graceMs?: number;
   /** How long after SIGTERM SIGKILL follows. @defaultValue 10_000 */

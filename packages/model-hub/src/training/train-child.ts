@@ -31,8 +31,8 @@ async function run(start: ChildStart): Promise<void> {
     signal: controller.signal,
     checkpoint: bytes,
     saveCheckpoint: async (content, { epoch, step }) => {
-      await checkpoints.save(content);
-      await send({ type: "checkpoint", epoch, step });
+      const file = await checkpoints.save(content);
+      await send({ type: "checkpoint", epoch, step, file });
     },
     log: (message) => void send({ type: "log", message }),
   });
