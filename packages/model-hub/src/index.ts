@@ -1,9 +1,16 @@
 /** @module Models: find, fetch, store, version and serve. */
 
+export { HubCache } from "./cache/hub-cache.js";
+export { catalogue } from "./catalogue/catalogue.js";
+export { SamModelManager } from "./catalogue/sam-model-manager.js";
+export type * from "./catalogue/types.js";
 export { DatasetStore } from "./datasets/dataset-store.js";
 export { segmentationSchema } from "./datasets/segmentation-schema.js";
 export type * from "./datasets/types.js";
+export { Downloader } from "./download/downloader.js";
+export type { Installed, InstallOptions } from "./download/install-model.js";
 export { HUB_ERROR_STATUS, HubError, type HubErrorCode } from "./errors.js";
+export { createHub, type HubConfig, type ModelHub } from "./hub.js";
 export { BullJobQueue, type BullJobQueueOptions } from "./jobs/bull/bull-job-queue.js";
 export { JobWorker, type JobWorkerOptions } from "./jobs/job-worker.js";
 export { SqlJobQueue } from "./jobs/sql-job-queue.js";
@@ -18,8 +25,17 @@ export { ModelRegistry, type ModelRegistryOptions } from "./registry/model-regis
 export { objectBlobs } from "./registry/object-blobs.js";
 export { type HubState, type HubStateOptions, openHubState } from "./registry/open-hub-state.js";
 export type * from "./registry/types.js";
+export { CivitaiSource } from "./sources/civitai-source.js";
+export { HuggingFaceSource } from "./sources/hugging-face-source.js";
+export { LocalSource } from "./sources/local-source.js";
+export { parseModelRef } from "./sources/model-ref.js";
+export type { ModelHit, ModelInfo, ModelSource, SearchQueryInput } from "./sources/types.js";
+export { UrlSource } from "./sources/url-source.js";
 export type { SqlDriver, SqlTransaction } from "./sql/driver.js";
 export { openDatabase } from "./sql/open-database.js";
+export { FileObjectStore } from "./stores/file-object-store.js";
+export type { ObjectStore } from "./stores/object-store.js";
+export { S3ObjectStore } from "./stores/s3-object-store.js";
 export { Authenticator } from "./tokens/authenticator.js";
 export { type JwtOptions, JwtVerifier } from "./tokens/jwt-verifier.js";
 export { TokenStore } from "./tokens/token-store.js";

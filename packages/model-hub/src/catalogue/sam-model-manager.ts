@@ -1,4 +1,4 @@
-import { lstat, readdir, readFile, rm, stat, symlink } from "node:fs/promises";
+import { lstat, readdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { z } from "zod";
 import type { CacheFolder } from "../cache/cache-folder.js";
@@ -364,7 +364,7 @@ export class SamModelManager {
     urlOf: (file: CatalogueFile) => string,
     options: EnsureOptions,
   ): Promise<Installed> {
-    const { hub } = this;
+    const hub = this.#hub;
     const parts: Installed[] = [];
     for (const file of entry.files) {
       const published = urlOf(file);
@@ -412,10 +412,6 @@ export class SamModelManager {
       parts.push(installed);
     }
     return joinParts(entry, parts);
-  }
-
-  get hub(): ModelHub {
-    return this.#hub;
   }
 
   async #import(
@@ -552,7 +548,6 @@ export class SamModelManager {
       );
       const temporary = temporaryBeside(link);
       await symlink(target, temporary);
-      const { rename } = await import("node:fs/promises");
       await rename(temporary, link);
     }
   }

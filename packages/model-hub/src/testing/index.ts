@@ -3,4 +3,6 @@
 export { type LocalRedis, startRedis } from "../jobs/start-redis.js";
 export { findOnPath, type LocalPostgres, startPostgres } from "../sql/start-postgres.js";
 export { fakeTrainer } from "../training/fake-trainer.js";
+export { type FakeHub, type FakeRepo, startFakeHub } from "./fake-hub.js";
 export { ManualClock } from "./manual-clock.js";
+export { type S3Double, startS3Double } from "./s3-double.js";

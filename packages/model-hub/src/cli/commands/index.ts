@@ -2,6 +2,9 @@ import type { CliCommand } from "../command.js";
 
 /** First word -> its commands, loaded when used: `seg-hub models list` must not load a database driver. */
 export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCommand[]>>> = {
+  models: async () => (await import("./models.js")).modelCommands,
+  search: async () => (await import("./search.js")).searchCommands,
+  download: async () => (await import("./search.js")).downloadCommands,
   registry: async () => (await import("./registry.js")).registryCommands,
   datasets: async () => (await import("./datasets.js")).datasetCommands,
   retrain: async () => (await import("./jobs.js")).retrainCommands,
