@@ -21,6 +21,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   "grounding-dino": async () => (await import("./grounding-dino.js")).groundingDino,
   sam: async () => (await import("./sam.js")).sam,
   "lora-step": async () => (await import("./lora-step.js")).loraStep,
+  weights: async () => (await import("./weights.js")).weights,
   split: async () => (await import("./split.js")).split,
   "hub-registry": async () => (await import("./hub-registry.js")).hubRegistry,
   preprocess: async () => (await import("./preprocess.js")).preprocess,
