@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { HubClient } from "../src/client/index.js";
 import { HubError } from "../src/errors.js";
+import { connectSources } from "../src/server/hub-port.js";
 import type { Facts, HubPort, LayersPort } from "../src/server/ports.js";
 import type { SearchQuery } from "../src/sources/types.js";
 import { temporaryDirectory } from "./databases.js";
@@ -165,6 +166,28 @@ describe("hub and layers over HTTP", () => {
     ]);
     expect((await hub.call("GET", "/layers/..%2f..%2fetc/resolve")).status).toBe(400);
     expect((await hub.call("GET", "/layers/layer-0/resolve")).status).toBe(400);
+  });
+
+  test("the real catalogue and manager answer as the document says; without a network a search says which sources failed", async () => {
+    const sources = connectSources({
+      env: { SEG_HUB_HOME: hub.root, HF_HOME: hub.root },
+      fetch: async () => {
+        throw new TypeError("fetch failed");
+      },
+      random: () => 0,
+      clock: { now: Date.now, sleep: async () => {} },
+    });
+    const real = await openApp({ root: directory.path, deps: { hub: sources.hub } });
+    const catalogue = (await (await real.call("GET", "/hub/catalogue")).json()) as { entries: { id: string }[] };
+    expect(catalogue.entries.map(({ id }) => id)).toContain("mobilesam");
+    const status = await real.call("GET", "/hub/status?id=mobilesam");
+    expect(await status.json()).toMatchObject({ models: [{ id: "mobilesam", state: "absent" }] });
+    expect((await real.call("GET", "/hub/status?id=nothing-like-it")).status).toBe(404);
+    const found = await real.call("GET", "/hub/search?sources=catalogue&text=sam");
+    expect(found.status).toBe(200);
+    const failed = await real.call("GET", "/hub/search?sources=hf&text=sam");
+    expect([failed.status, ((await failed.json()) as { code: string }).code]).toEqual([502, "SOURCE_UNAVAILABLE"]);
+    await real.close();
   });
 
   test("a server without sources and layers says so", async () => {

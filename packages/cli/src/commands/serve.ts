@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import type { TrainerModule } from "@seg/model-hub";
-import { openHubServer } from "@seg/model-hub/server";
+import { connectSources, openHubServer } from "@seg/model-hub/server";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { CommandError } from "../errors.js";
 import type { CommandContext } from "../main.js";
@@ -68,6 +68,7 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
       message: "JWTs need --jwt-issuer, --jwt-audience and --jwt-jwks together.",
     });
   }
+  const sources = connectSources();
   const hub = await openHubServer({
     root,
     port: options["port"] as number,
@@ -78,7 +79,9 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
+    handlers: sources.handlers,
     app: {
+      hub: sources.hub,
       trustedProxies: options["trusted-proxies"] as number,
       limits: { requestsPerMinute: options["requests-per-minute"] as number },
       corsOrigins: (options["cors-origin"] as readonly string[] | undefined) ?? [],
