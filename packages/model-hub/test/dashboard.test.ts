@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { AxeResults } from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { dashboardPage } from "../src/dashboard/dashboard-page.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { findChromium } from "./chromium.js";
@@ -14,6 +14,8 @@ import { openApp, type TestHub } from "./open-app.js";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browserPath = findChromium();
+// A browser, a server and a training process on a busy machine of two cores; nothing here waits for time to pass.
+vi.setConfig({ testTimeout: 300_000 });
 /** Set to a folder to keep pictures of what the tests see (docs/screenshots). */
 const pictures = process.env["SEG_SCREENSHOTS"] ?? null;
 
@@ -95,7 +97,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
 
   async function open(options: Parameters<Browser["newPage"]>[0] = {}) {
     page = await browser.newPage({ viewport: { width: 1280, height: 860 }, locale: "en-GB", ...options });
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     complaints = [];
     page.on("console", (message) => {
       // A refused call is shown to the person; Chromium logs it as an error as well.
