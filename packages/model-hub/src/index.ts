@@ -16,6 +16,7 @@ export { JobWorker, type JobWorkerOptions } from "./jobs/job-worker.js";
 export { SqlJobQueue } from "./jobs/sql-job-queue.js";
 export type * from "./jobs/types.js";
 export { JOB_KINDS, TERMINAL_STATES } from "./jobs/types.js";
+export { type ModelCard, renderModelCard } from "./model-card/render-model-card.js";
 export { type BlobStore, blobKey, manifestKey } from "./registry/blob-store.js";
 export { type CollectableStore, collectGarbage, type GarbageReport } from "./registry/collect-garbage.js";
 export { compareVersions, decide } from "./registry/compare.js";
