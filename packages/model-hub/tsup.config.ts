@@ -8,5 +8,5 @@ export default preset({
     testing: "src/testing/index.ts",
   },
   // The process that RetrainService starts.
-  executables: { "train-child": "src/training/train-child.ts" },
+  executables: { "seg-hub": "src/cli/bin.ts", "train-child": "src/training/train-child.ts" },
 });
