@@ -34,7 +34,8 @@ type Message =
 
 const started = performance.now();
 let current = first;
-let changed = performance.now();
+/** When the worker was last heard of; null while it loads its modules, which takes as long as the machine is busy. */
+let changed: number | null = null;
 let failures = 0;
 const repeat = (run: number) => `npm run fuzz -- ${name} --seed ${seed} --first ${run} --runs 1`;
 let isDone = false;
@@ -42,7 +43,7 @@ const worker = fork(new URL("./worker.ts", import.meta.url), [name, String(seed)
   execArgv: process.execArgv,
 });
 const watch = setInterval(() => {
-  if (performance.now() - changed < HANG_MS) return;
+  if (changed === null || performance.now() - changed < HANG_MS) return;
   process.stdout.write(`HANG in run ${current}: ${repeat(current)}\n`);
   worker.kill("SIGKILL");
   process.exit(1);

@@ -29,7 +29,6 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
   ],
   [/Pass resume: true to go on/g, "Go on with --resume"],
   [/, or apply fixDataset/g, ""],
-  [/; split again with together: clusters/g, ""],
   [/with allowLoss: true/g, "with --allow-loss"],
   [/onMixed: "box-polygon" \(rectangles\) or "boxes"/g, "--on-mixed box-polygon (rectangles) or --on-mixed boxes"],
 ];
