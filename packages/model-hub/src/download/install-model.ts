@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { fileURLToPath } from "node:url";
 import type { CacheFolder } from "../cache/cache-folder.js";
 import type { HubCache } from "../cache/hub-cache.js";
 import type { Tree } from "../cache/tree.js";
@@ -100,7 +101,32 @@ export async function installModel(
       throw error;
     });
   }
-  return fetchResolution(world, source, resolution, options);
+  return ref.source === "local" ? referenceLocal(resolution) : fetchResolution(world, source, resolution, options);
+}
+
+/** A local model stays where it is: hashed, not copied. */
+function referenceLocal({ id, revision, files: resolved, ref }: Resolution): Installed {
+  const files = resolved.map(({ path: name, url, sha256, bytes }) => ({
+    name,
+    path: fileURLToPath(url),
+    sha256: sha256 ?? "",
+    md5: null,
+    bytes: bytes ?? 0,
+    verified: false,
+  }));
+  return {
+    id,
+    path: ref.source === "local" ? ref.path : "",
+    sha256: digestOfFiles(files),
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    source: "local",
+    revision,
+    licence: "unknown",
+    verified: false,
+    wasCached: true,
+    files,
+    warnings: ["a local model is hashed as it is; nothing says what its digest should be"],
+  };
 }
 
 const IDLE: DownloadProgress = {
