@@ -195,3 +195,26 @@ describe("splitPhrases", () => {
     );
   });
 });
+
+describe("fineTuneGroundingDino on a quantised base", () => {
+  test("trains an ordinary adapter, which fits the original base", async () => {
+    const events: DetectorFineTuneEvent[] = [];
+    const result = await tune("qlora", {
+      method: "qlora",
+      epochs: 1,
+      validation: items.slice(0, 1),
+      lora: { r: 1, targetModules: ["model.decoder.layers.*.fc1"] },
+      onEvent: (event) => events.push(event),
+    });
+    expect(result.merge).toBe(null);
+    expect(events.find((event) => event.type === "notice")).toMatchObject({
+      message: expect.stringMatching(/bits a weight/),
+    });
+    const start = events.find((event) => event.type === "start")!;
+    const original = new GroundingDino(config, { seed: 0 });
+    const size = [...original.namedParameters().values()].reduce((sum, parameter) => sum + parameter.size, 0);
+    expect(start).toMatchObject({ frozen: size });
+    loadAdapter(original, join(folder, "qlora"));
+    original.dispose();
+  });
+});

@@ -175,9 +175,10 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   const before = await evaluate("before");
 
   const handle = method === "full" ? null : adapt(options, isSmall, seed);
-  if (method === "qlora") onEvent?.({ type: "notice", message: quantizeFrozen(model, { bits: 4 }).summary });
   const parameters = handle ? handle.trainableParameters() : model.namedParameters();
+  // Counted first: quantised weights are no parameters any more.
   const total = [...model.namedParameters().values()].reduce((sum, p) => sum + p.size, 0);
+  if (method === "qlora") onEvent?.({ type: "notice", message: quantizeFrozen(model, { bits: 4 }).summary });
   const trainable = [...parameters.values()].reduce((sum, p) => sum + p.size, 0);
   const steps = epochs * source.stepsPerEpoch;
   const { usable: instances, skipped: skippedInstances } = source.counts;
