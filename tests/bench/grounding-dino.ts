@@ -17,10 +17,8 @@ export async function groundingDino({ withPeer }: { withPeer: boolean }): Promis
     // Its published implementation of both kinds of attention; the Swin blocks are most of what the choice touches.
     peer = withPeer ? await Contestant.python("grounding_dino_peer.py", "eager") : null;
     await peer?.call();
-    const standings: Record<string, Standing> = await takeTurns(
-      { own, ...(peer && { peer }) },
-      { warmUp: 0, rounds: ROUNDS },
-    );
+    const contestants: Record<string, Contestant> = { own, ...(peer && { peer }) };
+    const standings: Record<string, Standing> = await takeTurns(contestants, { warmUp: 0, rounds: ROUNDS });
     const { cpuMs, wallMs, spread, peakMB } = standings["own"]!;
     const note = `wall ${wallMs.toFixed(0)} ms, CPU ${spread.map((ms) => ms.toFixed(0)).join("-")} ms, peak ${peakMB.toFixed(0)} MB, 1 thread`;
     const base = {

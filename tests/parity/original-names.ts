@@ -144,7 +144,10 @@ export function originalSam(wanted: ReadonlyMap<string, readonly number[]>): Sha
       .replace(/^vision_encoder\.layers\./, "vision_encoder.blocks.")
       .replace(/^vision_encoder\.neck\.(\w+)/, (_, part: string) => `vision_encoder.neck.${neck.indexOf(part)}`)
       .replace(/^vision_encoder/, "image_encoder")
-      .replace(/^prompt_encoder\.mask_embed\.(\w+)/, (_, part: string) => `prompt_encoder.mask_downscaling.${mask[part]}`)
+      .replace(
+        /^prompt_encoder\.mask_embed\.(\w+)/,
+        (_, part: string) => `prompt_encoder.mask_downscaling.${mask[part]}`,
+      )
       .replace(".point_embed.", ".point_embeddings.")
       .replace(/upscale_(conv1|layer_norm|conv2)/, (_, part: string) => `output_upscaling.${upscale[part]}`)
       .replace("layer_norm_final_attn", "norm_final_attn")
