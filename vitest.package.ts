@@ -3,10 +3,16 @@ import { defineConfig } from "vitest/config";
 
 const conditions = ["@seg/source", "import", "module", "node", "default"];
 
+/**
+ * Vitest hands these to Node for modules that it does not transform. `import` among them would make `require("pg-pool")` inside `pg` load
+ * the ESM build, and `module` would load ESM builds that are meant for bundlers.
+ */
+const nodeConditions = ["@seg/source", "node"];
+
 /** Shared by every package: tests run the sources, unbuilt, through the `@seg/source` condition. */
 export default defineConfig({
   resolve: { conditions },
-  ssr: { resolve: { conditions, externalConditions: ["@seg/source", "node"] } },
+  ssr: { resolve: { conditions: nodeConditions, externalConditions: nodeConditions } },
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     pool: "forks",
