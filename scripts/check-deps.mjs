@@ -35,7 +35,7 @@ for (const name of Object.keys(LAYER)) {
   const declared = new Set([
     ...Object.keys(manifest.dependencies ?? {}),
     ...Object.keys(manifest.peerDependencies ?? {}),
-    ...Object.keys(manifest.devDependencies ?? {}),
+    // Not devDependencies: tsup would bundle them.
   ]);
   for (const file of files(`packages/${name}/src`)) {
     const text = readFileSync(file, "utf8");

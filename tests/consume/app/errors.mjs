@@ -10,6 +10,7 @@ const make = {
   "@seg/distill": (m) => new m.ConfigError({ field: "epochs", expected: "a positive integer", actual: 0 }),
   "@seg/export": (m) => new m.ExportError({ code: "NO_CALIBRATION_DATA", message, details: { count: 0 } }),
   "@seg/lora": (m) => new m.LoraTargetError({ target: "absent", reason: message }),
+  "@seg/model-hub": (m) => new m.HubError({ code: "NOT_FOUND", message }),
   "@seg/nn": (m) => new m.SafetensorsFormatError({ reason: message, path: null }),
   "@seg/onnx": (m) => new m.MalformedProtobufError({ offset: 0, reason: message }),
   "@seg/preprocess": (m) => new m.PreprocessError({ code: "config_invalid", message }),
