@@ -4,6 +4,7 @@ import process from "node:process";
 import { HubError } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import type { Json } from "../registry/types.js";
+import { LEASE_MS } from "./job-rules.js";
 import type {
   JobContext,
   JobError,
@@ -16,7 +17,6 @@ import type {
   JobWorkerPort,
 } from "./types.js";
 
-const LEASE_MS = 30_000;
 const HEARTBEAT_MS = 10_000;
 /** How soon a cancellation by another process is noticed. */
 const CANCEL_CHECK_MS = 1000;

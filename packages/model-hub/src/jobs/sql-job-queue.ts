@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import { parseCursor, parseLimit, writeCursor } from "../registry/parse.js";
-import type { HubEvent, Json } from "../registry/types.js";
+import type { HubEvent, Json, JsonObject } from "../registry/types.js";
 import {
   integer,
   type SqlDriver,
@@ -13,6 +13,7 @@ import {
 } from "../sql/driver.js";
 import type { HubEvents } from "../webhooks/hub-events.js";
 import { JobFeeds } from "./job-feed.js";
+import { EVENTS_KEPT_MS, eventTypeOf, LEASE_MS } from "./job-rules.js";
 import { lostWorkers, parseEnqueue, queueFull, staleLease, targetBusy, unknownJob, wrongState } from "./parse-job.js";
 import {
   type EnqueueInput,
@@ -30,13 +31,9 @@ import {
   TERMINAL_STATES,
 } from "./types.js";
 
-const LEASE_MS = 30_000;
-const EVENTS_KEPT_MS = 7 * 24 * 3600_000;
 const OPEN_STATES = "('queued','running','cancelling')";
 /** A claim that another one overtook is tried again this often. */
 const CLAIM_TRIES = 5;
-
-type JsonObject = { readonly [key: string]: Json };
 
 /** Jobs in the registry's database. Workers on PostgreSQL skip rows that others are taking; on SQLite a claim has the database to itself. */
 export class SqlJobQueue implements JobQueue {
@@ -364,12 +361,7 @@ export class SqlJobQueue implements JobQueue {
   }
 
   async #status(tx: SqlTransaction, told: Told, job: JobRecord, state: JobState, data: JsonObject): Promise<void> {
-    const type: JobEventType = !TERMINAL_STATES.has(state)
-      ? "status"
-      : state === "failed" || state === "interrupted"
-        ? "error"
-        : "done";
-    await this.#append(tx, job.id, type, { state, ...data });
+    await this.#append(tx, job.id, eventTypeOf(state), { state, ...data });
     told.pokes.add(job.id);
     told.events.push(await this.#events.record(tx, `job.${state}`, { id: job.id, kind: job.kind, target: job.target }));
   }

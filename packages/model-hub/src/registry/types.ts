@@ -47,7 +47,8 @@ export interface VersionParents {
 }
 
 /** JSON as stored: no `undefined`, no non-finite number. */
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
+export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+export type JsonObject = { readonly [key: string]: Json };
 
 /** The immutable part of a version; its canonical JSON's SHA-256 is stored beside it and checked on every read. Also `metadata.json`. */
 export interface VersionManifest {

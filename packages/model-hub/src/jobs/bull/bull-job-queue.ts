@@ -4,10 +4,11 @@ import type { Redis } from "ioredis";
 import { HubError } from "../../errors.js";
 import { type HubClock, systemClock } from "../../internal/clock.js";
 import { parseCursor, parseLimit, writeCursor } from "../../registry/parse.js";
-import type { HubEvent, Json } from "../../registry/types.js";
+import type { HubEvent, Json, JsonObject } from "../../registry/types.js";
 import type { SqlDriver } from "../../sql/driver.js";
 import type { HubEvents } from "../../webhooks/hub-events.js";
 import { JobFeeds } from "../job-feed.js";
+import { EVENTS_KEPT_MS, eventTypeOf, LEASE_MS } from "../job-rules.js";
 import { lostWorkers, parseEnqueue, queueFull, staleLease, targetBusy, unknownJob, wrongState } from "../parse-job.js";
 import {
   type EnqueueInput,
@@ -26,13 +27,9 @@ import {
 } from "../types.js";
 import { SCRIPTS } from "./scripts.js";
 
-const LEASE_MS = 30_000;
-const EVENTS_KEPT_MS = 7 * 24 * 3600_000;
 /** BullMQ's priorities are 1 (first) to 2^21; ours are -1000 to 1000, higher first. */
 const bullPriority = (priority: number): number => 1001 - priority;
 const PAGE = 200;
-
-type JsonObject = { readonly [key: string]: Json };
 
 export interface BullJobQueueOptions {
   /** `redis://...`, or the path of a Unix socket. */
@@ -159,12 +156,7 @@ export class BullJobQueue implements JobQueue {
   }
 
   #status(state: JobState, data: JsonObject = {}): string {
-    const type = !TERMINAL_STATES.has(state)
-      ? "status"
-      : state === "failed" || state === "interrupted"
-        ? "error"
-        : "done";
-    return this.#event(type, { state, ...data });
+    return this.#event(eventTypeOf(state), { state, ...data });
   }
 
   async enqueue(input: EnqueueInput): Promise<JobRecord> {
