@@ -1,8 +1,7 @@
 // One process of the registration benchmark: ADDRESS ROOT COUNT START_MS -> a line of JSON.
-import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { FolderBlobStore, HubEvents, ModelRegistry, openDatabase } from "@seg/model-hub";
+import { folderBlobs, HubEvents, ModelRegistry, openDatabase } from "@seg/model-hub";
 
 /** What the process prints. */
 export interface Registered {
@@ -18,7 +17,7 @@ const registry = new ModelRegistry({
   sql,
   root,
   events: new HubEvents(),
-  store: new FolderBlobStore({ root: join(root, "objects") }),
+  store: folderBlobs(root),
 });
 // All begin together, whatever their start took.
 await sleep(Math.max(0, Number(startMs) - Date.now()));

@@ -5,7 +5,7 @@ import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { FolderBlobStore, HubEvents, ModelRegistry, openDatabase } from "@seg/model-hub";
+import { folderBlobs, HubEvents, ModelRegistry, openDatabase } from "@seg/model-hub";
 import { startPostgres } from "@seg/model-hub/testing";
 import type { Registered } from "./hub-registry-child.js";
 import { type BenchResult, median } from "./result.js";
@@ -82,7 +82,7 @@ async function listing(name: string, address: string, root: string): Promise<Ben
     sql,
     root,
     events: new HubEvents(),
-    store: new FolderBlobStore({ root: join(root, "objects") }),
+    store: folderBlobs(root),
   });
   try {
     await fill(registry, sql);

@@ -20,10 +20,9 @@ export { type ModelCard, renderModelCard } from "./model-card/render-model-card.
 export { type BlobStore, blobKey, manifestKey } from "./registry/blob-store.js";
 export { type CollectableStore, collectGarbage, type GarbageReport } from "./registry/collect-garbage.js";
 export { compareVersions, decide } from "./registry/compare.js";
-export { FolderBlobStore } from "./registry/folder-blob-store.js";
 export { LicenceLedger } from "./registry/licence-ledger.js";
 export { ModelRegistry, type ModelRegistryOptions } from "./registry/model-registry.js";
-export { objectBlobs } from "./registry/object-blobs.js";
+export { folderBlobs, objectBlobs } from "./registry/object-blobs.js";
 export { type HubState, type HubStateOptions, openHubState } from "./registry/open-hub-state.js";
 export type * from "./registry/types.js";
 export { CivitaiSource } from "./sources/civitai-source.js";

@@ -1,7 +1,6 @@
-import { join } from "node:path";
 import type { HubClock } from "../src/internal/clock.js";
-import { FolderBlobStore } from "../src/registry/folder-blob-store.js";
 import { ModelRegistry } from "../src/registry/model-registry.js";
+import { folderBlobs } from "../src/registry/object-blobs.js";
 import type { SqlDriver } from "../src/sql/driver.js";
 import { HubEvents } from "../src/webhooks/hub-events.js";
 
@@ -22,7 +21,7 @@ export function manualClock(startMs: number): HubClock & { advance(ms: number): 
 /** A registry over `sql` with its folders in `root`; what goes wrong with derived files fails the test. */
 export function openRegistry({ sql, root, clock }: { sql: SqlDriver; root: string; clock?: HubClock }) {
   const events = new HubEvents(clock === undefined ? {} : { now: clock.now });
-  const store = new FolderBlobStore({ root: join(root, "objects") });
+  const store = folderBlobs(root);
   const derivedErrors: unknown[] = [];
   const registry = new ModelRegistry({
     sql,

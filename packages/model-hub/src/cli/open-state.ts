@@ -1,6 +1,5 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
-import { FolderBlobStore } from "../registry/folder-blob-store.js";
 import { type HubState, openHubState } from "../registry/open-hub-state.js";
 import type { TrainerModule } from "../training/types.js";
 import type { CliCall, CliOption } from "./command.js";
@@ -33,7 +32,6 @@ export function openState(
   const redisUrl = call.text("redis") ?? env["SEG_HUB_REDIS"];
   return openHubState({
     root,
-    store: new FolderBlobStore({ root: join(root, "objects") }),
     trainers,
     onDerivedError: (error, what) =>
       call.io.err(`warning: ${what}: ${error instanceof Error ? error.message : error}\n`),

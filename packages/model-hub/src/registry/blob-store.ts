@@ -12,8 +12,7 @@ export interface BlobStore {
   delete(key: string): Promise<void>;
 }
 
-/** Where the bytes with this SHA-256 lie. */
-export const blobKey = (sha256: string): string => `blobs/sha256/${sha256.slice(0, 2)}/${sha256}`;
+export { blobKey } from "../stores/object-store.js";
 
 /** Where a version's manifest lies: what garbage collection starts from. */
 export const manifestKey = (model: string, version: string): string => `manifests/${model}/${version}.json`;

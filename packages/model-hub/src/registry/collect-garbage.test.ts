@@ -8,7 +8,7 @@ import { openRegistry } from "../../test/open-registry.js";
 import { openDatabase } from "../sql/open-database.js";
 import { blobKey } from "./blob-store.js";
 import { collectGarbage } from "./collect-garbage.js";
-import { FolderBlobStore } from "./folder-blob-store.js";
+import { folderBlobs } from "./object-blobs.js";
 
 const directory = temporaryDirectory();
 const DAY_MS = 24 * 3600_000;
@@ -18,7 +18,7 @@ async function openCollected() {
   const sql = await openDatabase(join(root, "registry.sqlite"));
   const { registry } = openRegistry({ sql, root });
   const objects = join(root, "objects");
-  const store = new FolderBlobStore({ root: objects });
+  const store = folderBlobs(root);
   const age = async (key: string, days: number) =>
     utimes(join(objects, key), new Date(), new Date(Date.now() - days * DAY_MS));
   return { sql, registry, store, age };

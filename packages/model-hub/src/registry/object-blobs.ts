@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import { HubError } from "../errors.js";
+import { FileObjectStore } from "../stores/file-object-store.js";
 import type { BlobStore } from "./blob-store.js";
 import type { CollectableStore } from "./collect-garbage.js";
 
@@ -29,7 +31,10 @@ export function objectBlobs(objects: ObjectsLike): BlobStore & CollectableStore 
       }
     },
     get: async (key) => (await objects.get(key)).body,
-    head: (key) => objects.head(key),
+    async head(key) {
+      const found = await objects.head(key);
+      return found && { bytes: found.bytes };
+    },
     async *list(prefix) {
       for await (const { key, bytes, modifiedAt } of objects.list(prefix)) {
         yield { key, bytes, modifiedMs: Date.parse(modifiedAt) };
@@ -38,3 +43,7 @@ export function objectBlobs(objects: ObjectsLike): BlobStore & CollectableStore 
     delete: (key) => objects.delete(key),
   };
 }
+
+/** Where a hub in the folder `root` keeps its blobs unless told otherwise: `<root>/objects`. */
+export const folderBlobs = (root: string): BlobStore & CollectableStore =>
+  objectBlobs(new FileObjectStore({ root: join(root, "objects") }));

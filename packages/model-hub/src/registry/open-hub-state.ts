@@ -19,6 +19,7 @@ import type { BlobStore } from "./blob-store.js";
 import type { CollectableStore } from "./collect-garbage.js";
 import { LicenceLedger } from "./licence-ledger.js";
 import { ModelRegistry } from "./model-registry.js";
+import { folderBlobs } from "./object-blobs.js";
 import type { ActivationPolicy, VersionDetail } from "./types.js";
 
 /** How often leases and old events are looked after. */
@@ -27,7 +28,8 @@ const MAINTAIN_MS = 10_000;
 export interface HubStateOptions {
   /** Folder of everything that the hub keeps. */
   readonly root: string;
-  readonly store: BlobStore & CollectableStore;
+  /** Where blobs lie. @defaultValue the folder `<root>/objects` */
+  readonly store?: BlobStore & CollectableStore;
   /** `postgres://...`, or the path of a SQLite file. @defaultValue `<root>/registry.sqlite` */
   readonly databaseUrl?: string;
   /** `redis://...` or a socket: jobs go there instead of into the database. */
@@ -66,7 +68,7 @@ export interface HubState {
  */
 export async function openHubState({
   root,
-  store,
+  store = folderBlobs(root),
   databaseUrl = join(root, "registry.sqlite"),
   redisUrl,
   trainers = [],

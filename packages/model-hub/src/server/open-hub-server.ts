@@ -1,7 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { JobHandler, JobKind } from "../jobs/types.js";
-import { FolderBlobStore } from "../registry/folder-blob-store.js";
 import { type HubState, type HubStateOptions, openHubState } from "../registry/open-hub-state.js";
 import { Authenticator } from "../tokens/authenticator.js";
 import { type JwtOptions, JwtVerifier } from "../tokens/jwt-verifier.js";
@@ -11,9 +10,7 @@ import type { AppDeps } from "./deps.js";
 import { serve } from "./serve.js";
 
 /** How a hub is put together and served; everything but `root` has a default. */
-export interface HubServerOptions extends Omit<HubStateOptions, "store"> {
-  /** Where blobs lie. @defaultValue the folder `<root>/objects` */
-  readonly store?: HubStateOptions["store"];
+export interface HubServerOptions extends HubStateOptions {
   /** Handlers of other jobs than retraining. */
   readonly handlers?: Partial<Record<JobKind, JobHandler>>;
   /** `SEG_HUB_ADMIN_TOKEN`: an administrator beside those of the store, at least 32 characters. */
@@ -46,7 +43,6 @@ export interface HubServer {
  */
 export async function openHubServer({
   root: folder,
-  store,
   handlers = {},
   adminToken = null,
   jwt,
@@ -57,11 +53,7 @@ export async function openHubServer({
 }: HubServerOptions): Promise<HubServer> {
   const root = resolve(folder);
   await mkdir(root, { recursive: true });
-  const state = await openHubState({
-    ...options,
-    root,
-    store: store ?? new FolderBlobStore({ root: join(root, "objects") }),
-  });
+  const state = await openHubState({ ...options, root });
   try {
     const { registry, jobs, retrain, datasets, tokens } = state;
     const app = createApp({

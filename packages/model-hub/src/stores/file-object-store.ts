@@ -73,6 +73,7 @@ export class FileObjectStore implements ObjectStore {
         onBytes?.(bytes);
       }
       await file.sync();
+      const { mtime } = await file.stat();
       await file.close();
       isOpen = false;
       const meta: Meta = { sha256: whole.digest("hex"), md5: md5.digest("hex"), metadata };
@@ -85,13 +86,12 @@ export class FileObjectStore implements ObjectStore {
       }
       if (ifAbsent) await this.#linkNew(key, path, temporary, meta);
       else await this.#replace(key, path, temporary, meta, ifMatch);
+      // What was stored, not what lies there now: another process may have replaced or deleted it.
+      return { key, bytes, etag: meta.md5, modifiedAt: mtime.toISOString(), ...meta };
     } finally {
       if (isOpen) await file.close();
       await rm(temporary, { force: true });
     }
-    const info = await this.head(key);
-    if (info === null) throw notFound(key, this.describe());
-    return info;
   }
 
   async #linkNew(key: string, path: string, temporary: string, meta: Meta): Promise<void> {

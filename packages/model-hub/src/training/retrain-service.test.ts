@@ -8,7 +8,7 @@ import { until } from "../../test/job-queue-conformance.js";
 import { fakeTrainerModule, openRetrain } from "../../test/open-retrain.js";
 import type { JobWorker } from "../jobs/job-worker.js";
 import type { JobEvent } from "../jobs/types.js";
-import { FolderBlobStore } from "../registry/folder-blob-store.js";
+import { folderBlobs } from "../registry/object-blobs.js";
 import type { SqlDriver } from "../sql/driver.js";
 import { openDatabase } from "../sql/open-database.js";
 import { RetrainService } from "./retrain-service.js";
@@ -254,7 +254,7 @@ describe("RetrainService", () => {
   });
 
   test("another machine takes a run over when checkpoints are shared", async () => {
-    const checkpointStore = new FolderBlobStore({ root: join(root, "objects") });
+    const checkpointStore = folderBlobs(root);
     const machine = (name: string) =>
       openRetrain({ sql, root, options: { checkpointStore, runsRoot: join(root, name) } });
     hub = await machine("first");
