@@ -1,3 +1,4 @@
+import { ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { at, type InitContext, uniform } from "../init.js";
 import { Module, Parameter } from "../module.js";
@@ -90,7 +91,7 @@ export class Conv2d extends Module {
   /** @param x - [B, H, W, in] @returns [B, H', W', out], H' = floor((H + 2p - d (k - 1) - 1) / s) + 1 */
   forward(x: tf.Tensor4D): tf.Tensor4D {
     // The engine cancels this transpose against the one of its own lowering; other backends need HWIO.
-    const filter = dilate(tf.transpose(this.weight.value(), [2, 3, 1, 0]) as tf.Tensor4D, this.dilation);
+    const filter = tf.transpose(this.weight.value(), [2, 3, 1, 0]) as tf.Tensor4D;
     const y = this.#convolve(x, filter);
     return this.bias ? (tf.add(y, this.bias.value()) as tf.Tensor4D) : y;
   }
@@ -108,45 +109,16 @@ export class Conv2d extends Module {
           [horizontal, horizontal],
           [0, 0],
         ] satisfies Padding);
-    const { groups, inChannels, outChannels } = this;
-    if (groups === 1) return tf.conv2d(x, filter, strides, pad, "NHWC", 1, "floor");
-    if (groups === inChannels && this.strides[0] === this.strides[1]) {
+    const { groups, dilation, inChannels, outChannels } = this;
+    if (dilation === 1 && groups === 1) return tf.conv2d(x, filter, strides, pad, "NHWC", 1, "floor");
+    if (dilation === 1 && groups === inChannels && strides[0] === strides[1]) {
       // Depthwise: [kh, kw, 1, out] to [kh, kw, in, out/in]; both order outputs by input channel.
       const [height, width] = filter.shape;
       const depthwise = tf.reshape<tf.Rank.R4>(filter, [height, width, inChannels, outChannels / inChannels]);
       return tf.depthwiseConv2d(x, depthwise, strides, pad, "NHWC", 1, "floor");
     }
-    const inputs = tf.split(x, groups, 3) as tf.Tensor4D[];
-    const filters = tf.split(filter, groups, 3) as tf.Tensor4D[];
-    const parts = inputs.map((part, i) => tf.conv2d(part, filters[i]!, strides, pad, "NHWC", 1, "floor"));
-    return tf.concat(parts, 3);
+    return ops.conv2d({ x, filter, strides, pad, dilations: dilation, groups });
   }
-}
-
-/** Zeros between the taps of [kh, kw, in, out]: tfjs has no gradient of dilated convolutions. */
-function dilate(filter: tf.Tensor4D, dilation: number): tf.Tensor4D {
-  if (dilation === 1) return filter;
-  const [height, width, inChannels, outChannels] = filter.shape;
-  const inner = inChannels * outChannels;
-  const spread = (x: tf.Tensor3D, taps: number, rows: number, columns: number): tf.Tensor =>
-    // [rows, taps, columns] to [rows, taps * dilation, columns], then without the zeros behind the last tap
-    tf.slice(
-      tf.reshape(
-        tf.pad(tf.reshape(x, [rows * taps, 1, columns]), [
-          [0, 0],
-          [0, dilation - 1],
-          [0, 0],
-        ]),
-        [rows, taps * dilation, columns],
-      ),
-      [0, 0, 0],
-      [rows, (taps - 1) * dilation + 1, columns],
-    );
-  const tall = (height - 1) * dilation + 1;
-  const wide = (width - 1) * dilation + 1;
-  const rows = spread(tf.reshape<tf.Rank.R3>(filter, [1, height, width * inner]), height, 1, width * inner);
-  const columns = spread(tf.reshape<tf.Rank.R3>(rows, [tall, width, inner]), width, tall, inner);
-  return tf.reshape<tf.Rank.R4>(columns, [tall, wide, inChannels, outChannels]);
 }
 
 export interface ConvTranspose2dOptions extends Omit<Conv2dOptions, "kernelSize" | "stride" | "padding" | "dilation"> {
