@@ -22,20 +22,13 @@ export class LoraEmbedding extends LoraLayer<Embedding> {
       shape: [features, rank],
     });
     const common = { a, b, bias: null, rank, scaling, dropout: 0, random: null, path: init.path };
-    const magnitude = useDora ? this.#magnitude({ ...common, children: [], magnitude: null }, features) : null;
+    const magnitude = useDora ? this.initialMagnitude(common, (rows) => [rows]) : null;
     const children: LoraParts["children"] = [
       ["lora_embedding_A", a],
       ["lora_embedding_B", b],
       ...(magnitude ? ([["lora_magnitude_vector", magnitude]] as const) : []),
     ];
     return { ...common, magnitude, children };
-  }
-
-  #magnitude(parts: LoraParts, features: number): Parameter {
-    const norm = this.weightNorm(parts);
-    const result = new Parameter({ data: Float32Array.from(norm.dataSync()), shape: [features] });
-    norm.dispose();
-    return result;
   }
 
   /** @param ids - [...] int32 row numbers @returns [..., features] */

@@ -1,4 +1,4 @@
-import { type InitContext, Module, type Parameter, type RandomSource } from "@seg/nn";
+import { type InitContext, Module, Parameter, type RandomSource } from "@seg/nn";
 import { ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import type { LoraConfig } from "../config.js";
@@ -190,7 +190,7 @@ export abstract class LoraLayer<
   }
 
   /** |W + s B A| per row, [rows]. */
-  protected weightNorm({ a, b, rank, scaling }: LoraParts): tf.Tensor1D {
+  protected weightNorm({ a, b, rank, scaling }: Pick<LoraParts, "a" | "b" | "rank" | "scaling">): tf.Tensor1D {
     return tf.tidy(() => {
       const rows = b.size / rank;
       const columns = a.size / rank;
@@ -198,6 +198,17 @@ export abstract class LoraLayer<
       const base = this.baseMatrix(rows, columns);
       return tf.sqrt(tf.sum(tf.square(tf.add(base, tf.mul(low, scaling))), 1)) as tf.Tensor1D;
     });
+  }
+
+  /** DoRA's magnitudes of a new adapter: |W + s B A| per row. @param shape - that files have, with one element per row */
+  protected initialMagnitude(
+    parts: Omit<LoraParts, "children" | "magnitude">,
+    shape: (rows: number) => number[],
+  ): Parameter {
+    const norm = this.weightNorm(parts);
+    const magnitude = new Parameter({ data: Float32Array.from(norm.dataSync()), shape: shape(norm.size) });
+    norm.dispose();
+    return magnitude;
   }
 
   /** The base weight as [rows, columns]. */
