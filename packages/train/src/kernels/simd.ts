@@ -59,29 +59,25 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
   const resident = new WeakSet<Float32Array>();
   let free = base + scratchBytes;
 
-  /** An operand that kernels find at an address, piece by piece; `write` for results. */
-  const operand = (array: Float32Array, slot: number) => {
+  /** An array as kernels find it, piece by piece: where it lies, or by way of a piece of scratch memory. */
+  const operand = (array: Float32Array, slot: number): Operand => {
     if (resident.has(array)) {
-      const { byteOffset } = array;
-      return { read: (start: number, _end: number) => byteOffset + start * 4, write: ignore };
+      const address = (start: number) => array.byteOffset + start * 4;
+      return { address, read: address, write: ignore };
     }
     const view = scratch[slot]!;
-    const address = at(slot);
+    const address = () => at(slot);
     return {
-      read(start: number, end: number) {
-        view.set(start === 0 && end === array.length ? array : array.subarray(start, end));
-        // The rest of the last four: zeros neither raise a sum nor a maximum.
-        for (let i = end - start; i & 3; i++) view[i] = 0;
-        return address;
+      address,
+      read(start, end) {
+        load(view, array, start, end);
+        return at(slot);
       },
-      write(start: number, end: number) {
+      write(start, end) {
         array.set(view.subarray(0, end - start), start);
       },
     };
   };
-  /** Where results of a piece go, without reading what is there. */
-  const target = (array: Float32Array, slot: number) => (start: number) =>
-    resident.has(array) ? array.byteOffset + start * 4 : at(slot);
 
   return {
     allocate(length) {
@@ -93,29 +89,28 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
       return array;
     },
     adamw({ value, grad, m, v, next, scale, beta1, beta2, keep, stepSize, inverseRoot, eps }) {
-      const [p, g, mean, square, out] = [value, grad, m, v, next].map(operand) as Operands;
-      const to = target(next, 4);
+      const [p, g, mean, square] = [operand(value, 0), operand(grad, 1), operand(m, 2), operand(v, 3)];
+      const out = operand(next, 4);
       inChunks(value.length, (start, end, padded) => {
         const [a, b, c, d] = [p.read(start, end), g.read(start, end), mean.read(start, end), square.read(start, end)];
-        exports.adamw(a, b, c, d, to(start), padded, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
+        exports.adamw(a, b, c, d, out.address(start), padded, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
         mean.write(start, end);
         square.write(start, end);
         out.write(start, end);
       });
     },
     sgd({ value, grad, buffer: momentum, next, scale, decay, carry, mu, lr, nesterov }) {
-      const [p, g, , , out] = [value, grad, value, value, next].map(operand) as Operands;
+      const [p, g, out] = [operand(value, 0), operand(grad, 1), operand(next, 4)];
       const velocity = momentum && operand(momentum, 2);
-      const to = target(next, 4);
       inChunks(value.length, (start, end, padded) => {
         const [a, b, c] = [p.read(start, end), g.read(start, end), velocity?.read(start, end) ?? 0];
-        exports.sgd(a, b, c, to(start), padded, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
+        exports.sgd(a, b, c, out.address(start), padded, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
         velocity?.write(start, end);
         out.write(start, end);
       });
     },
     moveTowards(average, current, rate) {
-      const [e, x] = [average, current].map(operand) as Operands;
+      const [e, x] = [operand(average, 0), operand(current, 1)];
       inChunks(average.length, (start, end, padded) => {
         exports.moveTowards(e.read(start, end), x.read(start, end), padded, rate);
         e.write(start, end);
@@ -127,8 +122,7 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
         // Always a copy: what lies behind a resident array is not known to be zero.
         const view = scratch[0]!;
         inChunks(values.length, (start, end, padded) => {
-          view.set(values.subarray(start, end));
-          for (let i = end - start; i & 3; i++) view[i] = 0;
+          load(view, values, start, end);
           exports.magnitudes(at(0), padded, sums);
         });
       }
@@ -139,12 +133,21 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
   };
 }
 
+/** An operand of a kernel; positions are elements. */
 interface Operand {
-  /** Address of elements `start` to `end`. */
+  /** Where elements from `start` on are, or will be. */
+  address(start: number): number;
+  /** Brings elements to their address. */
   read(start: number, end: number): number;
+  /** Takes results from their address. */
   write(start: number, end: number): void;
 }
-type Operands = [Operand, Operand, Operand, Operand, Operand];
+
+/** Copies a piece; the rest of its last four becomes zeros, which neither raise a sum nor a maximum. */
+function load(view: Float32Array, from: Float32Array, start: number, end: number): void {
+  view.set(start === 0 && end === from.length ? from : from.subarray(start, end));
+  for (let i = end - start; i & 3; i++) view[i] = 0;
+}
 
 const ignore = (_start: number, _end: number): void => {};
 
