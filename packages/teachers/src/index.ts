@@ -1,11 +1,13 @@
 /**
- * Promptable foundation models as teachers: SAM of any size, fine-tuned with LoRA.
+ * Promptable foundation models as teachers: Grounding DINO and SAM of any size, fine-tuned with LoRA; MobileSAM, FastSAM, text to masks.
  *
  * @example
  * const sam = Sam.fromPretrained("packages/teachers/pretrained/sam-tiny-synthetic");
  * const { logits, iou } = await predictInstanceMasks({ sam, image, boxes: [[10, 20, 60, 80]] });
  * @module
  */
+
+export { weightsHash } from "@seg/nn";
 export {
   NonFiniteTeacherLossError,
   NoTrainableDataError,
@@ -22,6 +24,7 @@ export {
   type GroundedSamOptions,
 } from "./grounded-sam/grounded-sam.js";
 export { type LoadedGroundedSam, loadGroundedSam } from "./grounded-sam/load.js";
+export type { ClassScore } from "./grounding-dino/batch-predictor.js";
 export { BERT_TOKENIZER_CONFIG, bertTokenizerJson, loadBertTokenizer } from "./grounding-dino/bert-tokenizer.js";
 export {
   GROUNDING_DINO_SIZES,
@@ -49,6 +52,10 @@ export {
   groundingDinoTargets,
 } from "./grounding-dino/lora-presets.js";
 export { groundingDinoOriginalKeys } from "./grounding-dino/original-keys.js";
+export {
+  type GroundingDinoProcessor,
+  loadGroundingDinoProcessor,
+} from "./grounding-dino/processor.js";
 export { sampleLevels } from "./grounding-dino/sample-levels.js";
 export { countGroundingDinoParameters, groundingDinoStateShapes } from "./grounding-dino/state-shapes.js";
 export {
@@ -57,19 +64,20 @@ export {
   type TextDetection,
   type TextLogits,
 } from "./grounding-dino/teacher.js";
-export { type TextBatch, type TextTensors, textBatch, textTensors } from "./grounding-dino/text-batch.js";
+export {
+  type EncodeCaption,
+  type TextBatch,
+  type TextTensors,
+  textBatch,
+  textOf,
+  textTensors,
+} from "./grounding-dino/text-batch.js";
 export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
 export type { DetectorAugmentation } from "./grounding-dino/train/augment-item.js";
-export type { ClassScore } from "./grounding-dino/train/batch-predictor.js";
-export { forwardHeads, headsOf, textOf } from "./grounding-dino/train/detection-heads.js";
+export { forwardHeads, headsOf } from "./grounding-dino/train/detection-heads.js";
 export { type DetectionBatch, type DetectionHeads, DetectionStep } from "./grounding-dino/train/detection-step.js";
 export type { DetectorItem } from "./grounding-dino/train/detector-item.js";
-export {
-  type GroundingDinoProcessor,
-  loadGroundingDinoProcessor,
-} from "./grounding-dino/train/detector-processor.js";
-export type { EncodeCaption } from "./grounding-dino/train/detector-source.js";
 export {
   type Detection,
   type DetectorClassScores,
@@ -135,7 +143,6 @@ export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
 export { TinyVitEncoder } from "./sam/tiny-vit.js";
 export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
 export type { SamImageEncoder, SamTrace } from "./sam/vision-encoder.js";
-export { weightsHash } from "./sam/weights-hash.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";
 export { type Attributes, isHeldOutCombination } from "./synthetic/attributes.js";
 export { BAG_CLASSES, bagScene } from "./synthetic/bag-world.js";

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadAdapter, mergeAndUnload } from "@seg/lora";
 import type { Module } from "@seg/nn";
+import { weightsHash } from "@seg/nn";
 import { TeacherUnavailableError } from "./errors.js";
 import type { GroundingDino } from "./grounding-dino/grounding-dino.js";
 import { loadGroundingDino } from "./grounding-dino/load.js";
 import { Sam } from "./sam/sam.js";
-import { weightsHash } from "./sam/weights-hash.js";
 
 /** Teachers found in a folder; only those that are present. */
 export interface LoadedTeachers {

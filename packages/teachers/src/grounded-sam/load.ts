@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { loadGroundingDino } from "../grounding-dino/load.js";
+import { loadGroundingDinoProcessor } from "../grounding-dino/processor.js";
 import { GroundingDinoTeacher } from "../grounding-dino/teacher.js";
-import { loadGroundingDinoProcessor } from "../grounding-dino/train/detector-processor.js";
 import { adapted, pretrainedGroundingDinoDirectory, pretrainedSamDirectory } from "../load-teachers.js";
 import { Sam } from "../sam/sam.js";
 import { GroundedSam } from "./grounded-sam.js";

@@ -2,10 +2,10 @@ import type { Box, RgbImage } from "@seg/coco-dataset";
 import { prepareGroundingDino } from "@seg/preprocess";
 import { type CompiledFunction, compile, freeze } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
+import { BatchPredictor, type ClassScore } from "./batch-predictor.js";
 import type { GroundingDino } from "./grounding-dino.js";
 import { loadGroundingDino } from "./load.js";
-import { BatchPredictor, type ClassScore } from "./train/batch-predictor.js";
-import { type GroundingDinoProcessor, loadGroundingDinoProcessor } from "./train/detector-processor.js";
+import { type GroundingDinoProcessor, loadGroundingDinoProcessor } from "./processor.js";
 
 /** One object that the text names. */
 export interface TextDetection {
@@ -50,7 +50,7 @@ function logit(score: number): number {
  * @example
  * const teacher = GroundingDinoTeacher.fromPretrained("models/grounding-dino-tiny");
  * const found = await teacher.predict(image, { classes: ["cat", "remote control"] });
- * found[0]; // { classId: 0, box: [344.7, 23.1, 637.2, 374.3], score: 0.48, ... }
+ * found[0]; // { classId, box: [x1, y1, x2, y2], score, classLogits }
  */
 export class GroundingDinoTeacher {
   readonly model: GroundingDino;

@@ -25,6 +25,19 @@ export type TextTensors = {
   readonly blockMask: tf.Tensor3D;
 };
 
+/** Token ids of a caption of these phrases, special tokens included. */
+export type EncodeCaption = (phrases: readonly string[]) => ArrayLike<number>;
+
+/** The text tensors among tensors by name. */
+export function textOf(inputs: Readonly<Record<string, tf.Tensor>>): TextTensors {
+  return {
+    inputIds: inputs["inputIds"] as tf.Tensor2D,
+    positionIds: inputs["positionIds"] as tf.Tensor2D,
+    textMask: inputs["textMask"] as tf.Tensor2D,
+    blockMask: inputs["blockMask"] as tf.Tensor3D,
+  };
+}
+
 /**
  * Masks, positions and phrases of captions.
  *

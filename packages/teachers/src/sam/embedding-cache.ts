@@ -2,12 +2,18 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { RgbImage } from "@seg/coco-dataset";
-import { float16ToFloat32, float32ToFloat16, readSafetensors, SafetensorsFormatError, writeSafetensors } from "@seg/nn";
+import {
+  float16ToFloat32,
+  float32ToFloat16,
+  readSafetensors,
+  SafetensorsFormatError,
+  weightsHash,
+  writeSafetensors,
+} from "@seg/nn";
 import { SAM_MEAN, SAM_STD } from "@seg/preprocess";
 import { embeddingSide } from "./config.js";
 import { encodeImageOnce } from "./predict.js";
 import type { Sam } from "./sam.js";
-import { weightsHash } from "./weights-hash.js";
 
 /** Mirrored left-right copy. */
 export function mirrorImage({ width, height, data }: RgbImage): RgbImage {

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { injectLora, type LoraConfigInput, type LoraHandle, saveAdapter, verifyFreezing } from "@seg/lora";
-import { writeFileAtomic } from "@seg/nn";
+import { weightsHash, writeFileAtomic } from "@seg/nn";
 import { adamw, clipCoefficient, gradStats, type OptimizerState } from "@seg/train";
 import { NonFiniteTeacherLossError, NoTrainableDataError } from "../errors.js";
 import { BatchSource, type SamAugmentation } from "./batch-source.js";
@@ -14,7 +14,6 @@ import { PromptSampler } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
 import type { BoxJitter } from "./targets.js";
 import { SamTrainStep } from "./train-step.js";
-import { weightsHash } from "./weights-hash.js";
 
 /** Attention projections and MLPs of the mask decoder. */
 export const SAM_LORA_TARGETS = [

@@ -1,7 +1,7 @@
 import type { BatchTensors } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import type { GroundingDino, GroundingDinoOutput } from "../grounding-dino.js";
-import type { TextTensors } from "../text-batch.js";
+import { type TextTensors, textOf } from "../text-batch.js";
 import type { DetectionHeads } from "./detection-step.js";
 
 /** Which predictions are trained beside those of the decoder. */
@@ -16,16 +16,6 @@ export interface HeadOptions {
 export type ForwardInputs = BatchTensors & {
   readonly pixels: tf.Tensor;
 } & TextTensors;
-
-/** The text tensors among a step's inputs. */
-export function textOf(inputs: BatchTensors): TextTensors {
-  return {
-    inputIds: inputs["inputIds"] as tf.Tensor2D,
-    positionIds: inputs["positionIds"] as tf.Tensor2D,
-    textMask: inputs["textMask"] as tf.Tensor2D,
-    blockMask: inputs["blockMask"] as tf.Tensor3D,
-  };
-}
 
 /** The whole network on named tensors, as a step needs it. */
 export function forwardHeads(model: GroundingDino, inputs: BatchTensors, options: HeadOptions): DetectionHeads {

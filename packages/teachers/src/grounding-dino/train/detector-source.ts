@@ -1,15 +1,12 @@
 import { CounterRandom } from "@seg/augment";
 import { type GroundingDinoSizeOptions, groundingDinoSize, prepareGroundingDino } from "@seg/preprocess";
 import * as tf from "@tensorflow/tfjs";
-import { textBatch, textTensors } from "../text-batch.js";
+import { type EncodeCaption, textBatch, textTensors } from "../text-batch.js";
 import { augmentItem, type DetectorAugmentation } from "./augment-item.js";
 import type { DetectionBatch } from "./detection-step.js";
 import { type DetectorItem, isTrainable } from "./detector-item.js";
 import { toCxcywh } from "./targets.js";
 import { trainingPhrases } from "./training-phrases.js";
-
-/** Token ids of a caption of these phrases, special tokens included. */
-export type EncodeCaption = (phrases: readonly string[]) => ArrayLike<number>;
 
 /** Lengths of captions are rounded up to this, so that sampled classes do not make a graph each. */
 const LENGTH_STEP = 8;

@@ -9,10 +9,10 @@ import {
 } from "@seg/coco-dataset";
 import { type GroundingDinoSizeOptions, groundingDinoSize } from "@seg/preprocess";
 import { NoTrainableDataError } from "../../errors.js";
+import { BatchPredictor, type ClassScore, type ImageAnswer } from "../batch-predictor.js";
 import type { GroundingDino } from "../grounding-dino.js";
-import { BatchPredictor, type ClassScore, type ImageAnswer } from "./batch-predictor.js";
+import type { EncodeCaption } from "../text-batch.js";
 import { type DetectorItem, isTrainable } from "./detector-item.js";
-import type { EncodeCaption } from "./detector-source.js";
 
 /** Detections below count for nothing. */
 const SCORE_FLOOR = 0.001;

@@ -2,14 +2,14 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadAdapter } from "@seg/lora";
+import { weightsHash } from "@seg/nn";
 import { configure } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { weightsHash } from "../../sam/weights-hash.js";
 import { detectorScene } from "../../synthetic/detector-world.js";
+import { splitPhrases } from "../batch-predictor.js";
 import { parseGroundingDinoConfig } from "../config.js";
 import { GroundingDino } from "../grounding-dino.js";
-import { splitPhrases } from "./batch-predictor.js";
 import { evaluateGroundingDino, formatDetectorEvaluation } from "./evaluate.js";
 import { type DetectorFineTuneEvent, type DetectorFineTuneOptions, fineTuneGroundingDino } from "./fine-tune.js";
 

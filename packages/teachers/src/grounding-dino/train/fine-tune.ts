@@ -9,7 +9,7 @@ import {
   saveAdapter,
   verifyFreezing,
 } from "@seg/lora";
-import { loadStateDict, stateDict, writeFileAtomic, writeSafetensors } from "@seg/nn";
+import { loadStateDict, stateDict, weightsHash, writeFileAtomic, writeSafetensors } from "@seg/nn";
 import type { GroundingDinoSizeOptions } from "@seg/preprocess";
 import {
   adamw,
@@ -29,15 +29,15 @@ import {
 import * as tf from "@tensorflow/tfjs";
 import { NonFiniteTeacherLossError, NoTrainableDataError } from "../../errors.js";
 import type { MergeCheck } from "../../sam/merge-check.js";
-import { weightsHash } from "../../sam/weights-hash.js";
+import type { ClassScore } from "../batch-predictor.js";
 import type { GroundingDino } from "../grounding-dino.js";
 import { mapSizes } from "../image-levels.js";
 import { type GroundingDinoPreset, groundingDinoTargets } from "../lora-presets.js";
+import type { EncodeCaption } from "../text-batch.js";
 import type { DetectorAugmentation } from "./augment-item.js";
-import type { ClassScore } from "./batch-predictor.js";
 import { DetectionStep } from "./detection-step.js";
 import type { DetectorItem } from "./detector-item.js";
-import { DetectorSource, type EncodeCaption } from "./detector-source.js";
+import { DetectorSource } from "./detector-source.js";
 import { type DetectorEvaluation, evaluateGroundingDino } from "./evaluate.js";
 import { checkDetectorMerge } from "./merge-check.js";
 import { SplitNetwork } from "./split-network.js";

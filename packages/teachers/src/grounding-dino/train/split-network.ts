@@ -4,7 +4,8 @@ import type { BatchTensors } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import type { GroundingDino } from "../grounding-dino.js";
 import type { ImageGeometry } from "../image-levels.js";
-import { headsOf, textOf } from "./detection-heads.js";
+import { textOf } from "../text-batch.js";
+import { headsOf } from "./detection-heads.js";
 import type { DetectionHeads } from "./detection-step.js";
 
 /** How far from the pixels on nothing is trained. */

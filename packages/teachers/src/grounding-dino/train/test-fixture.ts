@@ -4,8 +4,8 @@ import { loadStateDict, readSafetensors } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
 import { parseGroundingDinoConfig } from "../config.js";
 import { GroundingDino } from "../grounding-dino.js";
-import { textBatch, textTensors } from "../text-batch.js";
-import { headsOf, textOf } from "./detection-heads.js";
+import { textBatch, textOf, textTensors } from "../text-batch.js";
+import { headsOf } from "./detection-heads.js";
 import { type DetectionBatch, DetectionStep } from "./detection-step.js";
 
 /** For tests: model and batch of a folder like fixtures/grounding-dino, with Hugging Face's own form of the losses. */

@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { GroundingDinoSizeOptions } from "@seg/preprocess";
-import { TeacherConfigError, TeacherUnavailableError } from "../../errors.js";
-import { loadBertTokenizer } from "../bert-tokenizer.js";
-import { ClassNameError } from "../errors.js";
+import { TeacherConfigError, TeacherUnavailableError } from "../errors.js";
+import { loadBertTokenizer } from "./bert-tokenizer.js";
+import { ClassNameError } from "./errors.js";
 
 /** How a model folder wants its captions and pictures. */
 export interface GroundingDinoProcessor {

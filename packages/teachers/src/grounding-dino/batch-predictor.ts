@@ -2,11 +2,9 @@ import type { Box, RgbImage } from "@seg/coco-dataset";
 import { decodeNormalizedBoxes, type GroundingDinoSizeOptions, prepareGroundingDino } from "@seg/preprocess";
 import { type CompiledFunction, compile } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
-import { PromptTooLongError } from "../errors.js";
-import type { GroundingDino } from "../grounding-dino.js";
-import { textBatch, textTensors } from "../text-batch.js";
-import { textOf } from "./detection-heads.js";
-import type { EncodeCaption } from "./detector-source.js";
+import { PromptTooLongError } from "./errors.js";
+import type { GroundingDino } from "./grounding-dino.js";
+import { type EncodeCaption, textBatch, textOf, textTensors } from "./text-batch.js";
 
 /** How the scores of a phrase's tokens become the score of the phrase. */
 export type ClassScore = "max" | "mean";

@@ -1,1 +1,0 @@
-export { weightsHash } from "@seg/nn";
