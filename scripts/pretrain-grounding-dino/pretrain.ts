@@ -31,7 +31,8 @@ import { compile, configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, paramGroups, TrainingManager } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import sharp from "sharp";
-import { loadCheckpoint, type RunState, saveCheckpoint } from "../pretrain-sam/checkpoint.js";
+import { loadCheckpoint, type RunState, saveCheckpoint } from "../pretrain/checkpoint.js";
+import { cpuSecondsNow, round } from "../pretrain/measure.js";
 import { curveChart } from "./curve-chart.js";
 import { type Answer, type PromptScores, type Question, questions, scorePrompts } from "./evaluate-prompts.js";
 import { initialiseFromNothing } from "./initialise.js";
@@ -75,12 +76,6 @@ function rate(step: number): number {
   const progress = Math.min(Math.max((step / steps - CONSTANT) / (1 - CONSTANT), 0), 1);
   return warm * (FINAL_LR + ((1 - FINAL_LR) * (1 + Math.cos(Math.PI * progress))) / 2);
 }
-
-const cpuSecondsNow = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-};
-const round = (value: number, digits = 4): number => Number(value.toFixed(digits));
 
 interface CurvePoint {
   readonly step: number;

@@ -10,6 +10,7 @@ import {
   viewBox,
   viewSource,
 } from "@seg/teachers";
+import { ReusePool } from "../pretrain/reuse-pool.js";
 
 type Stored = Parameters<typeof detectorPrompt>[0] & { readonly pixels: Uint8Array };
 
@@ -34,23 +35,29 @@ const FRESH = 0.38;
 export class ScenePool {
   readonly #seed: number;
   readonly #side: number;
-  #made = 0;
-  readonly #stored = new Map<number, Stored>();
+  readonly #pool: ReusePool<Stored>;
 
   constructor({ seed, side }: { seed: number; side: number }) {
     this.#seed = seed;
     this.#side = side;
+    this.#pool = new ReusePool({
+      seed,
+      path: "pretrain-grounding-dino/pool",
+      first: 8,
+      fresh: FRESH,
+      capacity: CAPACITY,
+      make: (number) => this.#draw(number),
+    });
   }
 
   /** Distinct scenes drawn so far. */
   get made(): number {
-    return this.#made;
+    return this.#pool.made;
   }
 
   /** Brings the pool to where it was before step `step`, without drawing anything. */
   skipTo(step: number, images: number): void {
-    this.#made = 0;
-    for (let draw = 0; draw < step * images; draw++) this.#pick(draw);
+    this.#pool.skipTo(step * images);
   }
 
   batch(step: number, images: number): SceneBatch {
@@ -60,8 +67,8 @@ export class ScenePool {
     const targets: DetectionTarget[] = [];
     for (let i = 0; i < images; i++) {
       const draw = step * images + i;
-      const number = this.#pick(draw);
-      const scene = this.#scene(number);
+      const number = this.#pool.pick(draw);
+      const scene = this.#pool.scene(number);
       const random = new CounterRandom({ seed: this.#seed, path: "pretrain-grounding-dino/view", index: draw });
       const view = random.integer(0, SQUARE_VIEWS - 1);
       copyPixels(scene.pixels, side, { view, gain: random.uniform(0.87, 1.13) }, pixels, i * side * side * 3);
@@ -79,24 +86,12 @@ export class ScenePool {
     return { seed: this.#seed, split: "train", index, side: this.#side };
   }
 
-  /** Scene number of one draw. */
-  #pick(draw: number): number {
-    const random = new CounterRandom({ seed: this.#seed, path: "pretrain-grounding-dino/pool", index: draw });
-    if (this.#made < 8 || random.uniform() < FRESH) return this.#made++;
-    return this.#made - 1 - random.integer(0, Math.min(this.#made, CAPACITY) - 1);
-  }
-
-  #scene(number: number): Stored {
-    const known = this.#stored.get(number);
-    if (known) return known;
+  #draw(number: number): Stored {
     const { image, instances } = detectorScene(this.#key(number));
-    const stored: Stored = {
+    return {
       pixels: image.data,
       instances: instances.map(({ colour, texture, shape, box }) => ({ colour, texture, shape, box })),
     };
-    this.#stored.set(number, stored);
-    this.#stored.delete(number - CAPACITY);
-    return stored;
   }
 }
 

@@ -34,7 +34,8 @@ import {
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import { adamw, clipCoefficient, gradStats, paramGroups } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
-import { loadCheckpoint, type RunState, saveCheckpoint } from "./checkpoint.js";
+import { loadCheckpoint, type RunState, saveCheckpoint } from "../pretrain/checkpoint.js";
+import { cpuSecondsNow, round } from "../pretrain/measure.js";
 import { ScenePool } from "./scene-pool.js";
 
 const { values: args } = parseArgs({
@@ -74,12 +75,6 @@ function learningRate(step: number): number {
   const progress = Math.min((step - WARMUP_STEPS) / Math.max(steps - WARMUP_STEPS, 1), 1);
   return baseLr * (FINAL_LR + ((1 - FINAL_LR) * (1 + Math.cos(Math.PI * progress))) / 2);
 }
-
-const cpuSecondsNow = (): number => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-};
-const round = (value: number, digits = 4): number => Number(value.toFixed(digits));
 
 function summary(
   { meanIou, baselines, instances, above75, bySize, perClass }: SamEvaluation,
