@@ -21,7 +21,6 @@ import { startEngine } from "../engine.js";
 import { CommandError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
-import { loadAdaptedSam } from "../mask-teacher.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";
@@ -29,6 +28,7 @@ import { renderReport } from "../report/render-report.js";
 import type { BoxScore, MaskScore, ModelRow, ReportData } from "../report/report-data.js";
 import { readStudentRecord, type StudentRecord } from "../student-record.js";
 import { evaluateDetectorTeacher } from "../teacher/evaluate-detector.js";
+import { loadAdaptedSam } from "../teacher/mask-teacher.js";
 
 export const evaluateOptions: OptionSpecs = {
   student: { type: "string", required: true, help: "run directory of the student, with optimized/" },

@@ -16,9 +16,9 @@ import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
-import { loadMaskTeacher } from "../mask-teacher.js";
 import type { Output } from "../output.js";
 import { type StudentRecord, studentRecordFile } from "../student-record.js";
+import { loadMaskTeacher } from "../teacher/mask-teacher.js";
 import { followTraining } from "../training-output.js";
 
 export const trainStudentOptions: OptionSpecs = {

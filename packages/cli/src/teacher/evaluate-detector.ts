@@ -6,8 +6,8 @@ import {
   loadGroundingDinoProcessor,
 } from "@seg/teachers";
 import type { LoadedSplit } from "../data.js";
-import { loadAdaptedDetector } from "../detector-teacher.js";
 import type { Output } from "../output.js";
+import { loadAdaptedDetector } from "./detector-teacher.js";
 import { teacherItems } from "./teacher-data.js";
 
 /** Base and adapted Grounding DINO on one split. */

@@ -10,10 +10,10 @@ import {
   RETENTION_GATE,
 } from "@seg/teachers";
 import type { OptionValues } from "../args.js";
-import { EMBEDDED_GROUNDING_DINO, type GroundingDinoRecord, groundingDinoRecordFile } from "../detector-teacher.js";
 import { writeJson } from "../files.js";
 import { duration, type Output } from "../output.js";
 import { detectorRetention } from "./detector-retention.js";
+import { EMBEDDED_GROUNDING_DINO, type GroundingDinoRecord, groundingDinoRecordFile } from "./detector-teacher.js";
 import type { TeacherData } from "./teacher-data.js";
 
 /** mAP50 that a teacher should have before its boxes are worth distilling. */

@@ -2,8 +2,8 @@ import { join, relative, resolve } from "node:path";
 import { fineTuneSam, formatSamEvaluation, Sam, type SamEvaluation } from "@seg/teachers";
 import type { OptionValues } from "../args.js";
 import { writeJson } from "../files.js";
-import { EMBEDDED_SAM, type SamRecord, samRecordFile } from "../mask-teacher.js";
 import { duration, type Output } from "../output.js";
+import { EMBEDDED_SAM, type SamRecord, samRecordFile } from "./mask-teacher.js";
 import type { TeacherData, TeacherItem } from "./teacher-data.js";
 
 /** Adapts SAM to the masks; returns what the command's result says of it. */

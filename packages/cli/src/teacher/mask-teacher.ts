@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { MaskTeacher } from "@seg/distill";
 import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, type Sam } from "@seg/teachers";
-import { CommandError } from "./errors.js";
+import { CommandError } from "../errors.js";
 
 /** Name under which the small SAM of this repository is asked for. */
 export const EMBEDDED_SAM = "sam-tiny-synthetic";

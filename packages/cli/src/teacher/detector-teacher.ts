@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { type GroundingDino, loadTeachers, pretrainedGroundingDinoDirectory } from "@seg/teachers";
-import { CommandError } from "./errors.js";
+import { CommandError } from "../errors.js";
 
 /** Name under which the small Grounding DINO of this repository is asked for. */
 export const EMBEDDED_GROUNDING_DINO = "grounding-dino-tiny-synthetic";
