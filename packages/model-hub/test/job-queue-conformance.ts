@@ -131,6 +131,23 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
       expect((await mustClaim("c")).job.id).toBe(third.id);
     });
 
+    test("claims of one instant never let a job overtake an earlier one of its target", async () => {
+      for (let round = 0; round < 10; round++) {
+        const target = `device:${round}`;
+        const first = await queue.enqueue({ kind: "retrain", target });
+        await queue.enqueue({ kind: "retrain", target });
+        const elsewhere = await queue.enqueue({ kind: "retrain", target: `${target}, too` });
+        const taken = await Promise.all(
+          ["a", "b", "c", "d"].map((owner, i) => claim(owner, 30_000, i % 2 === 0 ? queue : other)),
+        );
+        const ids = taken.filter((lease) => lease !== null).map((lease) => lease.job.id);
+        expect([first.id, elsewhere.id]).toEqual(expect.arrayContaining(ids));
+        expect(new Set(ids).size).toBe(ids.length);
+        // The next round starts with nothing left to claim.
+        for (const job of (await queue.list({ state: "queued" })).jobs) await queue.cancel(job.id);
+      }
+    });
+
     test("can refuse or join when the target has an open job", async () => {
       const first = await queue.enqueue({ kind: "install", target: "hf:a/b", ifActive: "refuse" });
       await expect(queue.enqueue({ kind: "install", target: "hf:a/b", ifActive: "refuse" })).rejects.toMatchObject({

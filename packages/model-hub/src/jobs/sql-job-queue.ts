@@ -215,12 +215,16 @@ export class SqlJobQueue implements JobQueue {
     if (open.length === 0) return null;
     return this.#change(async (tx, told) => {
       await this.#expire(tx, told);
+      // Of each target only its next job: while another worker takes that one, a later one must not overtake it.
+      const among = kinds.map(() => "?").join(", ");
       const [row] = await tx.all(
-        `SELECT j.* FROM job j WHERE j.state = 'queued' AND j.kind IN (${kinds.map(() => "?").join(", ")})
-          AND (j.target IS NULL OR NOT EXISTS (
-            SELECT 1 FROM job r WHERE r.target = j.target AND r.state IN ('running','cancelling')))
+        `SELECT j.* FROM job j WHERE j.state = 'queued' AND j.kind IN (${among})
+          AND (j.target IS NULL OR (
+            NOT EXISTS (SELECT 1 FROM job r WHERE r.target = j.target AND r.state IN ('running','cancelling'))
+            AND j.seq = (SELECT q.seq FROM job q WHERE q.target = j.target AND q.state = 'queued' AND q.kind IN (${among})
+              ORDER BY q.priority DESC, q.queued_order, q.seq LIMIT 1)))
           ORDER BY j.priority DESC, j.queued_order, j.seq LIMIT 1${tx.forUpdateSkipLocked}`,
-        [...kinds],
+        [...kinds, ...kinds],
       );
       if (row === undefined) return null;
       const queued = toRecord(row);

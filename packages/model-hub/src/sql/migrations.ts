@@ -122,6 +122,7 @@ export const MIGRATIONS: readonly Migration[] = [
         event_seq BIGINT NOT NULL
       )`,
       "CREATE INDEX job_order ON job (state, priority DESC, queued_order)",
+      "CREATE INDEX job_queue_of_target ON job (target, state, priority DESC, queued_order, seq)",
       // Two workers cannot run one target, whatever their code does.
       "CREATE UNIQUE INDEX job_target ON job (target) WHERE target IS NOT NULL AND state IN ('running','cancelling')",
       `CREATE TABLE job_event (
