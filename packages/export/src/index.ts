@@ -15,6 +15,7 @@ export {
   calibrate,
 } from "./quantize/calibrate.js";
 export { headNodes } from "./quantize/head.js";
+export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization-plan.js";
 export { type QuantizeOptions, type QuantPreset, quantizeStatic } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";

@@ -1,10 +1,11 @@
-import { type Attribute, type Graph, type Model, modelHash, type Node, type Tensor } from "@seg/onnx";
+import type { Attribute, Graph, Model, Node, Tensor } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { floatTensor, floatValues, integerTensor, makeNode } from "../graph-index.js";
 import type { CalibrationTable } from "./calibrate.js";
 import { headNodes } from "./head.js";
 import { INTEGER_RANGES, type QuantParameters, quantizeValue, quantParameters } from "./parameters.js";
 import { planQuantization, type QuantPlan } from "./plan.js";
+import { assertFresh } from "./quantization-plan.js";
 import { assertFinite, biasScaleFloor, quantizeBias, quantizeWeight } from "./weights.js";
 
 /**
@@ -105,14 +106,7 @@ function assertOptions(model: Model, table: CalibrationTable): void {
       details: { option: "opset" },
     });
   }
-  const actual = modelHash(model);
-  if (actual !== table.modelSha256) {
-    throw new ExportError({
-      code: "CALIBRATION_STALE",
-      message: `The calibration table was made for model ${table.modelSha256.slice(0, 12)}, this is ${actual.slice(0, 12)}. Calibrate again.`,
-      details: { expected: table.modelSha256, actual },
-    });
-  }
+  assertFresh(model, table);
 }
 
 /** Parameters of every quantised activation, shared ones included. */
