@@ -10,12 +10,31 @@ export abstract class SegError extends Error {
   }
 }
 
+/** One node that cannot be expressed in the target format. */
+export interface UnsupportedOp {
+  op: string;
+  node: string;
+  reason: "unsupported_op" | "requires_constant_input" | "unsupported_attribute_value";
+  /** What exactly, for people. */
+  detail: string;
+}
+
 /** What each error code carries. */
 export interface ExportErrorDetails {
   /** The graph violates the ONNX rules; `issues` are the checker's findings. */
   CHECK_FAILED: { issues: readonly unknown[] };
-  /** The traced graph holds something that a deployment graph must not hold. */
-  UNSUPPORTED_OP: { op: string; node: string; reason: string };
+  /** The graph holds something that a deployment graph must not hold, or that the target format lacks; `findings` are all of them where more than one was looked for. */
+  UNSUPPORTED_OP: { op: string; node: string; reason: string; findings?: readonly UnsupportedOp[] };
+  /** Bytes that are no TFLite model: cut short, an offset outside the file, an impossible length. */
+  MALFORMED_TFLITE: { offset: number };
+  /** An operator whose quantised inputs and outputs must share one scale and zero point has different ones. */
+  SAME_SCALE_VIOLATION: { op: string; node: string; tensors: readonly string[] };
+  /** A runtime that is not installed, or that refused the model. */
+  RUNTIME_UNAVAILABLE: { runtime: string };
+  /** A runtime printed errors although it returned outputs. */
+  RUNTIME_FAILED: { runtime: string; messages: readonly string[] };
+  TRTEXEC_NOT_FOUND: { searched: readonly string[]; command: string };
+  TRTEXEC_FAILED: { exitCode: number | null; log: readonly string[] };
   NO_CALIBRATION_DATA: { count: number };
   /** A calibration table belongs to another model. */
   CALIBRATION_STALE: { expected: string; actual: string };
