@@ -48,6 +48,7 @@ export { type AffineRange, affineSample, type CanvasOptions, mosaic } from "./mo
 export { CounterRandom, fnv1a32, philox4x32, type RandomKey } from "./philox.js";
 export type { Pipeline, PipelineInfo, PipelineOptions } from "./pipeline/pipeline.js";
 export type { SanityReport } from "./pipeline/sanity-check.js";
+export { type SourceMap, sourceMap } from "./pipeline/source-map.js";
 export type {
   AppliedStep,
   BitmapMask,
@@ -59,11 +60,15 @@ export type {
   Keypoint,
   PipelineImage,
   PipelineMask,
+  PipelineOutline,
   PipelineResult,
   PipelineSample,
   PipelineWarning,
+  PlacedMap,
+  PlacedSource,
   ReplayRecord,
   SampleKey,
+  SampleOutline,
 } from "./pipeline/types.js";
 export type {
   Because,
@@ -78,6 +83,7 @@ export type {
 export { defineProfile, type Intensity, type Profile } from "./plan/profile.js";
 export type { DistillConfig, Facts, PipelineSpec, TransformConfig } from "./plan/spec.js";
 export { registerTransform, transformTypes } from "./plan/transform-registry.js";
+export { type OutlineSource, type PlannedSample, planBatch } from "./plan-batch.js";
 export { clipPolygon, polygonArea, polygonBounds, transformPolygon } from "./polygon.js";
 export { rasterizePolygons } from "./rasterize.js";
 export {

@@ -75,6 +75,8 @@ export interface ImageTransform<P = never, S extends Sampled = never> extends Tr
   readonly kind: "image";
   /** Skipped with a note on pictures that do not have three channels. */
   readonly needsColor?: boolean;
+  /** Reports hidden rectangles: `apply` also runs where only the annotations are wanted, on a picture with empty `data`. */
+  readonly hidesInstances?: boolean;
   apply(image: WorkImage, sampled: S, context: ImageContext): void;
   /** Set where a step may be configured for an asynchronous backend; returns null when it is not. */
   applyAsync?(image: WorkImage, sampled: S, context: ImageContext): Promise<void> | null;

@@ -9,7 +9,8 @@ export type Border = "constant" | "replicate" | "reflect" | "wrap";
  * integer arithmetic: results are equal to the byte, apart from {@link Kernels.hsvShift} (float32 against tables, at most 1 level).
  */
 export interface Kernels {
-  readonly name: "typescript" | "wasm";
+  /** `none`: no pixels at all ({@link noPixels}). */
+  readonly name: "typescript" | "wasm" | "none";
   /** Undefined contents. */
   createImage(width: number, height: number, channels: number): WorkImage;
   /** The pixels in memory of their own; the image must not be used again. */

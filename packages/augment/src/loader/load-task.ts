@@ -3,7 +3,7 @@ import type { Backend } from "../kernels/choose-kernels.js";
 import { createPipeline, type Pipeline } from "../pipeline/pipeline.js";
 import type { PipelineResult } from "../pipeline/types.js";
 import type { Plan } from "../plan/plan.js";
-import { type ClassIndex, donorsFrom, type SampleSource } from "./sample-source.js";
+import { type ClassIndex, donorsFrom, loadNumbered, type SampleSource } from "./sample-source.js";
 
 /** How a thread finds the dataset: a module whose export makes the source. Everything here is copied to the workers. */
 export interface SourceModule {
@@ -53,7 +53,7 @@ export function taskOf(source: SampleSource & { readonly classes?: ClassIndex },
   return {
     count: source.count,
     run: async (epoch, index) =>
-      pipeline(await source.load(index), {
+      pipeline(await loadNumbered(source, index), {
         epoch,
         index,
         donors: donorsFrom(source, index, classes === undefined ? {} : { classes }),

@@ -7,6 +7,13 @@ export interface SampleSource {
   load(index: number): PipelineSample | Promise<PipelineSample>;
 }
 
+/** A sample that knows its index, so that {@link PipelineResult.sources} can name it. */
+export function loadNumbered(source: SampleSource, index: number): PipelineSample | Promise<PipelineSample> {
+  const number = (sample: PipelineSample): PipelineSample => ({ source: index, ...sample });
+  const loaded = source.load(index);
+  return loaded instanceof Promise ? loaded.then(number) : number(loaded);
+}
+
 /**
  * Donors for mixing out of a source: other samples than `index` where there are others; instances of equally likely classes from a few of
  * them.
@@ -35,7 +42,7 @@ export function donorsFrom(
     return chosen;
   };
   const loadAll = (indices: readonly number[]) => {
-    const loaded = indices.map((i) => source.load(i));
+    const loaded = indices.map((i) => loadNumbered(source, i));
     return loaded.some((sample) => sample instanceof Promise)
       ? Promise.all(loaded)
       : (loaded as readonly PipelineSample[]);

@@ -24,6 +24,8 @@ import type {
 /** A sample, checked and in the pipeline's own form. */
 export interface Intake {
   readonly image: PipelineImage;
+  /** Index of the sample in its dataset, where it says so. */
+  readonly source: number | null;
   readonly records: InstanceRecord[];
   /** Flat points that belong to no instance: x, y, v. */
   readonly points: Float64Array | null;
@@ -36,7 +38,7 @@ const MAX_SIDE = 32000;
 /** Boxes may reach this many pixels over the border without a word: rounding of annotation tools. */
 const SILENT_OVERFLOW = 1;
 
-export function checkImage(image: PipelineImage): void {
+export function checkImage(image: PipelineImage, { hasPixels = true }: { hasPixels?: boolean } = {}): void {
   const { width, height, channels, data } = image;
   const isSane = (n: number) => Number.isInteger(n) && n > 0;
   // Buffers are Uint8Array too; Uint8ClampedArray, Float32Array and plain arrays are not.
@@ -50,7 +52,7 @@ export function checkImage(image: PipelineImage): void {
       `An image of ${width} x ${height} px with ${channels} channels is not possible; sides are 1..${MAX_SIDE} px.`,
     );
   }
-  if (data.length !== width * height * channels) {
+  if (hasPixels && data.length !== width * height * channels) {
     throw new UnsupportedImageError(
       `An image of ${width} x ${height} px with ${channels} channels has ${width * height * channels} bytes, got ${data.length}.`,
     );
@@ -177,15 +179,16 @@ function readPoints(points: readonly Keypoint[], index: number, offset: number):
  * Checks a sample and brings it into the pipeline's form; clips what lies outside of the picture.
  *
  * @param options.donor - path of the mixing step and tile; null for the sample itself
+ * @param options.hasPixels - false leaves `image.data` alone: only the annotations matter
  * @throws UnsupportedImageError, SizeMismatchError, TargetMismatchError, InvalidBoxError, InvalidMaskError, InvalidKeypointError
  */
 export function intake(
   sample: PipelineSample,
   rules: InstanceRules,
-  { donor = null }: { donor?: string | null } = {},
+  { donor = null, hasPixels = true }: { donor?: string | null; hasPixels?: boolean } = {},
 ): Intake {
   const { image, annotationSize } = sample;
-  checkImage(image);
+  checkImage(image, { hasPixels });
   const { width, height } = image;
   if (annotationSize !== undefined && (annotationSize.width !== width || annotationSize.height !== height)) {
     const isTurned = annotationSize.width === height && annotationSize.height === width;
@@ -285,7 +288,7 @@ export function intake(
       );
     }
   }
-  return { image, records, points, dropped, warnings };
+  return { image, source: sample.source ?? null, records, points, dropped, warnings };
 }
 
 export function clipBox([x1, y1, x2, y2]: Box, width: number, height: number): Box {

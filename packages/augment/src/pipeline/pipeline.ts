@@ -3,6 +3,7 @@ import { hashOf } from "../core/hash.js";
 import { AsyncBackendError, AugmentConfigError, ReplayMismatchError } from "../errors.js";
 import { type Backend, chooseKernels } from "../kernels/choose-kernels.js";
 import type { Kernels } from "../kernels/kernels.js";
+import { noPixels } from "../kernels/no-pixels.js";
 import { scopedKernels } from "../kernels/scoped-kernels.js";
 import { fnv1a32 } from "../philox.js";
 import { type Decision, type Plan, type PlanEntry, planEntries } from "../plan/plan.js";
@@ -14,11 +15,13 @@ import { type SanityReport, sanityCheck } from "./sanity-check.js";
 import type {
   DonorSource,
   PipelineImage,
+  PipelineOutline,
   PipelineResult,
   PipelineSample,
   PipelineWarning,
   ReplayRecord,
   SampleKey,
+  SampleOutline,
 } from "./types.js";
 
 /** Rotation beyond which box-only labels grow visibly, degrees. */
@@ -53,6 +56,11 @@ export interface Pipeline {
    * @throws ReplayMismatchError when the record was made by another plan
    */
   replay(record: ReplayRecord, sample: PipelineSample, options?: { donors?: DonorSource }): Promise<PipelineResult>;
+  /**
+   * The result without its pixels: the same draws, annotations, sources and replay record as a call with this key gives, in a fraction of
+   * the time. Pixels of sample and donors are not looked at.
+   */
+  outline(sample: SampleOutline, key?: SampleKey): Promise<PipelineOutline>;
   info(): PipelineInfo;
   /** The resolved plan; {@link loadPipeline} gives the same pipeline again. */
   toYAML(): string;
@@ -61,7 +69,7 @@ export interface Pipeline {
   readonly plan: Plan;
   /** Of everything that decides results, the seed apart. */
   readonly planHash: string;
-  readonly backend: Kernels["name"];
+  readonly backend: ReplayRecord["backend"];
 }
 
 export function pipelineInfo(plan: Plan): PipelineInfo {
@@ -96,9 +104,10 @@ function planHash({ steps, canvas, fill, border, instances, strict }: Plan): str
 }
 
 /** A pipeline that carries out a plan. */
-export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions = {}): Pipeline {
+export function createPipeline(plan: Plan, { backend: wanted = "auto" }: PipelineOptions = {}): Pipeline {
   checkPaths(plan);
-  const kernels = chooseKernels(backend);
+  const kernels = chooseKernels(wanted);
+  const backend: ReplayRecord["backend"] = kernels.name === "wasm" ? "wasm" : "typescript";
   const hash = planHash(plan);
   let calls = 0;
   const asynchronous = planEntries(plan).find(({ params }) => (params as { backend?: unknown }).backend === "sharp");
@@ -111,6 +120,7 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
     sample: PipelineSample,
     at: { seed: number; epoch: number; index: number; donors: DonorSource | null },
     record: ReplayRecord | null,
+    used: Kernels = kernels,
   ): Run<PipelineResult> {
     const repeated = checkBorder(plan.border, sample);
     if (repeated !== null) {
@@ -119,7 +129,7 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
         message: `"${plan.border}" would repeat objects without labels, and the sample has ${repeated}. Use "constant" or "replicate".`,
       });
     }
-    const scope = scopedKernels(kernels);
+    const scope = scopedKernels(used);
     try {
       const runner = new Runner({
         plan,
@@ -162,9 +172,10 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
           seed: at.seed,
           epoch: at.epoch,
           index: at.index,
-          backend: kernels.name,
+          backend,
           applied: compactNumbers(state.applied),
         },
+        sources: state.sources,
       };
     } finally {
       scope.dispose();
@@ -203,13 +214,25 @@ export function createPipeline(plan: Plan, { backend = "auto" }: PipelineOptions
       const { seed, epoch, index } = record;
       return driveAsync(start(sample, { seed, epoch, index, donors: options.donors ?? null }, record));
     },
+    outline: async (sample: SampleOutline, key: SampleKey = {}) => {
+      const { image: _, ...outline } = await driveAsync(start(withoutPixels(sample), keyOf(key), null, noPixels));
+      return outline;
+    },
     info: () => pipelineInfo(plan),
     toYAML: () => planToYaml(plan),
     sanityCheck: (samples: readonly PipelineSample[]) => sanityCheck(samples, plan, applySync),
     plan,
     planHash: hash,
-    backend: kernels.name,
+    backend,
   });
 }
+
+const NO_PIXELS = new Uint8Array(0);
+
+/** A sample in the pipeline's form whose pixels nobody may look at. */
+export const withoutPixels = ({ image: { width, height, channels }, ...sample }: SampleOutline): PipelineSample => ({
+  ...sample,
+  image: { width, height, channels, data: NO_PIXELS },
+});
 
 const isMix = (type: string): boolean => type === "mosaic" || type === "copy_paste" || type === "mixup";

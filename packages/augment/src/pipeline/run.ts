@@ -3,6 +3,7 @@ import { mosaicIsOpen } from "../augment-sample.js";
 import { bitmapFromPolygons, eraseRects } from "../core/bitmap.js";
 import { canonicalJson } from "../core/hash.js";
 import { compose, type Homography, IDENTITY3, project } from "../core/homography.js";
+import type { InverseField } from "../core/inverse-field.js";
 import { type AnyTransform, f, type ImageContext, type SampleContext } from "../core/transform.js";
 import { AsyncBackendError, MissingDonorError } from "../errors.js";
 import type { Kernels } from "../kernels/kernels.js";
@@ -11,9 +12,18 @@ import { CounterRandom } from "../philox.js";
 import type { MixPlanStep, Params, Plan, PlanStep } from "../plan/plan.js";
 import { findTransform } from "../plan/transform-registry.js";
 import { type Intake, intake } from "./intake.js";
+import { extendSources, keyedRandom, layerSources, mixSources } from "./placed-sources.js";
 import { boxArea, extentOf, type InstanceRecord, shapeArea, shapeBounds } from "./record.js";
 import { type Layer, renderScene, type Scene } from "./scene.js";
-import type { AppliedStep, DonorInstance, DonorSource, PipelineSample, ReplayRecord } from "./types.js";
+import type {
+  AppliedStep,
+  DonorInstance,
+  DonorSource,
+  PipelineSample,
+  PlacedMap,
+  PlacedSource,
+  ReplayRecord,
+} from "./types.js";
 
 /** Level around the tiles of a mosaic. */
 const MOSAIC_FILL = 114;
@@ -37,6 +47,7 @@ export interface RunState {
   readonly isMixed: boolean;
   readonly hasWeights: boolean;
   readonly canvas: { readonly width: number; readonly height: number };
+  readonly sources: PlacedSource[];
 }
 
 /** A gate that is open, with the parameters of a replay where there are any. */
@@ -82,9 +93,6 @@ export class Runner {
     });
   }
 
-  /** A generator of maps and planes, from a key that a step drew. */
-  readonly #keyed = (key: number): CounterRandom => new CounterRandom({ seed: key, path: "plane" });
-
   /** Waits for what may be a promise. */
   *#await<T>(value: T | Promise<T>, path: string): Run<T> {
     return value instanceof Promise ? ((yield { promise: value, path }) as T) : value;
@@ -93,7 +101,7 @@ export class Runner {
   /** Runs the whole plan over one sample. */
   *run(sample: PipelineSample): Run<RunState> {
     const plan = this.#plan;
-    const input = intake(sample, plan.instances);
+    const input = intake(sample, plan.instances, { hasPixels: this.#kernels.name !== "none" });
     const canvas = plan.canvas ?? { width: input.image.width, height: input.image.height };
     const session = new Session({
       plan,
@@ -106,7 +114,6 @@ export class Runner {
         flips: 0,
         points: input.points,
       },
-      keyed: this.#keyed,
     });
     for (const step of plan.steps) {
       if (step.kind === "mix") yield* this.#mix(step, session);
@@ -293,6 +300,7 @@ function sceneLayer(input: Intake, canvas: { readonly width: number; readonly he
     records: input.records,
     isPaste: false,
     seamSigma: 0,
+    from: { path: "", source: input.source, instance: null },
   };
 }
 
@@ -320,13 +328,13 @@ class Session {
   readonly #plan: Plan;
   readonly #kernels: Kernels;
   readonly #input: Intake;
-  readonly #keyed: (key: number) => CounterRandom;
   readonly #trace: AppliedStep[] = [];
   readonly #applied: ReplayRecord["applied"][number][] = [];
   #scene: Scene | null;
   #image: WorkImage | null = null;
   #records: InstanceRecord[] = [];
   #points: Float64Array | null = null;
+  #sources: readonly PlacedSource[] = [];
   #curves: ((x: number) => number)[] = [];
   #isMosaic = false;
   #isMixed = false;
@@ -338,14 +346,16 @@ class Session {
     canvas: { readonly width: number; readonly height: number };
     input: Intake;
     scene: Scene;
-    keyed: (key: number) => CounterRandom;
   }) {
     this.#plan = options.plan;
     this.#kernels = options.kernels;
     this.canvas = options.canvas;
     this.#input = options.input;
     this.#scene = options.scene;
-    this.#keyed = options.keyed;
+  }
+
+  get #hasPixels(): boolean {
+    return this.#kernels.name !== "none";
   }
 
   hasMasks(): boolean {
@@ -448,9 +458,12 @@ class Session {
     return largest;
   }
 
-  /** Draws what is pending. */
-  #flushGeometry(field: ReturnType<Extract<AnyTransform, { kind: "field" }>["field"]> | null): WorkImage {
+  /** Draws what is pending, bent by a field where one is given. */
+  #flushGeometry(bend: { readonly field: InverseField; readonly map: PlacedMap } | null): WorkImage {
     if (this.#scene !== null) {
+      const { layers, pending } = this.#scene;
+      const maps: PlacedMap[] = [{ kind: "matrix", matrix: pending }, ...(bend === null ? [] : [bend.map])];
+      this.#sources = extendSources([...this.#sources, ...layerSources(layers)], maps);
       const { channels } = this.#input.image;
       const level = this.#plan.fill ?? (this.#isMosaic ? MOSAIC_FILL : 0);
       const fill = Array.from({ length: channels }, (_, c) =>
@@ -459,7 +472,7 @@ class Session {
       const old = this.#image;
       const rendered = renderScene({
         scene: this.#scene,
-        field,
+        field: bend?.field ?? null,
         canvas: this.canvas,
         border: this.#plan.border,
         fill,
@@ -489,6 +502,7 @@ class Session {
             records: this.#records,
             isPaste: false,
             seamSigma: 0,
+            from: null,
           },
         ],
         pending: IDENTITY3,
@@ -562,7 +576,8 @@ class Session {
         this.skip(path, type, notes.join("; "));
         return;
       }
-      this.#flushGeometry(transform.field(sampled, { width, height, random: this.#keyed }));
+      const field = transform.field(sampled, { width, height, random: keyedRandom });
+      this.#flushGeometry({ field, map: { kind: "field", path, type, params: sampled } });
       this.#record(path, type, sampled, true, notes, params);
       return;
     }
@@ -590,12 +605,14 @@ class Session {
     }
     const imageContext: ImageContext = Object.assign(Object.create(context) as SampleContext, {
       kernels: this.#kernels,
-      random: this.#keyed,
+      random: keyedRandom,
       hide: (rects: readonly Box[], options: { erase: boolean; visibleBoxes: boolean }) => this.#hide(rects, options),
     });
-    const promise = transform.applyAsync?.(image, sampled, imageContext) ?? null;
-    if (promise === null) transform.apply(image, sampled, imageContext);
-    else yield { promise, path };
+    if (this.#hasPixels || transform.hidesInstances === true) {
+      const promise = transform.applyAsync?.(image, sampled, imageContext) ?? null;
+      if (promise === null) transform.apply(image, sampled, imageContext);
+      else yield { promise, path };
+    }
     this.#record(path, type, sampled, false, notes, params);
   }
 
@@ -655,7 +672,8 @@ class Session {
     const tiles = [own];
     for (let k = 0; k < 3; k++) {
       // Fewer donors than tiles: they repeat before the sample itself does.
-      tiles.push(intake(donors[k % donors.length]!, this.#plan.instances, { donor: `${path}/tile${k + 1}` }));
+      const donor = `${path}/tile${k + 1}`;
+      tiles.push(intake(donors[k % donors.length]!, this.#plan.instances, { donor, hasPixels: this.#hasPixels }));
     }
     const channels = own.image.channels;
     const odd = tiles.find(({ image }) => image.channels !== channels);
@@ -685,6 +703,7 @@ class Session {
         records: tile.records,
         isPaste: false,
         seamSigma: 0,
+        from: { path: k === 0 ? "" : `${path}/tile${k}`, source: tile.source, instance: null },
       };
     });
     this.#scene = { layers, pending: IDENTITY3, flips: 0, points: this.#input.points };
@@ -715,7 +734,7 @@ class Session {
       const v = random.uniform();
       let donor = tried.get(sample);
       if (donor === undefined) {
-        donor = intake(sample, this.#plan.instances, { donor: `${path}/paste` });
+        donor = intake(sample, this.#plan.instances, { donor: `${path}/paste`, hasPixels: this.#hasPixels });
         tried.set(sample, donor);
       }
       const record = donor.records.find(({ origin }) => origin === `${path}/paste:${index}`);
@@ -741,6 +760,7 @@ class Session {
         records: [{ ...record, origin: `${path}/paste${k}:${index}` }],
         isPaste: true,
         seamSigma,
+        from: { path: `${path}/paste${k}`, source: donor.source, instance: index },
       });
     });
     this.#scene = { ...scene, layers: [...scene.layers, ...layers] };
@@ -769,6 +789,7 @@ class Session {
       weight: weighted ? 1 - ratio : 1,
     }));
     this.#records = [...own, ...donors];
+    this.#sources = mixSources(this.#sources, other.sources, { path: `${path}/donor`, ratio });
     this.#isMixed = true;
     this.#hasWeights = true;
     this.#record(path, "mixup", { ratio }, false, []);
@@ -787,6 +808,7 @@ class Session {
       isMixed: this.#isMixed,
       hasWeights: this.#hasWeights,
       canvas: this.canvas,
+      sources: [...this.#sources],
     };
   }
 }

@@ -21,6 +21,8 @@ export interface Layer {
   /** Only the pixels of the one instance are drawn; blended over `seamSigma` pixels. */
   readonly isPaste: boolean;
   readonly seamSigma: number;
+  /** Where the picture comes from; null for one that was drawn here before. */
+  readonly from: { readonly path: string; readonly source: number | null; readonly instance: number | null } | null;
 }
 
 /** What is drawn at the next {@link renderScene}: pictures, and the maps that have been asked for since the last one. */
@@ -85,7 +87,7 @@ export function renderScene({ scene, field, canvas, border, fill, rules, kernels
     if (cover === null || bitmapArea(cover) === 0) continue;
     const drawn = kernels.createImage(width, height, channels);
     drawLayer(drawn, layer, map, field, "replicate", kernels, cover);
-    paste(image, drawn, cover, layer.seamSigma);
+    if (kernels.name !== "none") paste(image, drawn, cover, layer.seamSigma);
     kernels.release(drawn);
     records = records.map((record) => hideBehind(record, cover, canvas));
     records.push({ ...moved[0]!, shape: moved[0]!.shape });
@@ -121,6 +123,7 @@ function drawLayer(
   kernels: Kernels,
   cover: Bitmap | null,
 ): void {
+  if (kernels.name === "none") return;
   const bounds =
     cover === null
       ? { left: 0, top: 0, right: target.width, bottom: target.height }

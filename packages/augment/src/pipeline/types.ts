@@ -1,4 +1,5 @@
-import type { Rle } from "@seg/coco-dataset";
+import type { Box, Rle } from "@seg/coco-dataset";
+import type { Homography } from "../core/homography.js";
 import type { CounterRandom } from "../philox.js";
 
 /** Interleaved uint8 pixels, row-major; 1, 3 or any number of channels. */
@@ -49,6 +50,42 @@ export interface PipelineSample {
   readonly iscrowd?: readonly (number | boolean)[] | undefined;
   /** Size that the annotations were made for. */
   readonly annotationSize?: { readonly width: number; readonly height: number } | undefined;
+  /** Index in its dataset; comes back in {@link PlacedSource.source}. {@link donorsFrom} and the loader set it. */
+  readonly source?: number | undefined;
+}
+
+/** A sample without its pixels: enough to work out where everything goes. */
+export type SampleOutline = Omit<PipelineSample, "image"> & { readonly image: Omit<PipelineImage, "data"> };
+
+/** One resampling on the way from a source picture to the result. JSON. */
+export type PlacedMap =
+  | { readonly kind: "matrix"; readonly matrix: Homography }
+  | {
+      readonly kind: "field";
+      readonly path: string;
+      readonly type: string;
+      readonly params: Readonly<Record<string, unknown>>;
+    };
+
+/** Where a picture went: the sample's own (path "") or a donor's. What is cached of a picture travels through {@link sourceMap}. */
+export interface PlacedSource {
+  /** "" for the sample itself, else for example `mosaic#0/tile2`, `mixup#0/donor`, `copy_paste#0/paste3`. `origins` begin with it. */
+  readonly path: string;
+  /** `source` of the sample it came with; null where that was not given. */
+  readonly source: number | null;
+  /** Pixels of the source. */
+  readonly width: number;
+  readonly height: number;
+  /** Part of the source that is shown, xyxy source pixels. */
+  readonly clip: Box;
+  /** Only this instance was pasted; null where the whole picture was. */
+  readonly instance: number | null;
+  /** Source -> result, continuous pixel edges, all geometry composed; null where a field bends it (see `maps`). */
+  readonly matrix: Homography | null;
+  /** The same, one map after the other. */
+  readonly maps: readonly PlacedMap[];
+  /** Share of its pixels in the result: 1, or the two shares of mixup. */
+  readonly weight: number;
 }
 
 export type DropReason = "outside" | "visibility" | "too-small" | "aspect" | "occluded" | "degenerate-input";
@@ -107,7 +144,12 @@ export interface PipelineResult {
   readonly warnings: PipelineWarning[];
   readonly trace: AppliedStep[];
   readonly replay: ReplayRecord;
+  /** Pictures the result is made of, the sample's own first. */
+  readonly sources: PlacedSource[];
 }
+
+/** A result without its pixels. */
+export type PipelineOutline = Omit<PipelineResult, "image">;
 
 /** Which draws a call makes. */
 export interface SampleKey {

@@ -29,6 +29,7 @@ const TRIES = 10;
 export const CoarseDropout: ImageTransform<Params, Sampled> = {
   type: "CoarseDropout",
   kind: "image",
+  hidesInstances: true,
   schema: z.strictObject({
     numHoles: integerRange(1, 64).default([1, 2]),
     holeFrac: range(0.001, 1).default([0.1, 0.2]),
