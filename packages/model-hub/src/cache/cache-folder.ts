@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import {
   access,
@@ -14,9 +15,9 @@ import {
   symlink,
   unlink,
 } from "node:fs/promises";
-import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import { assertSafeRelativePath } from "../internal/safe-path.js";
-import { temporaryBeside, writeFileAtomic } from "../internal/write-file.js";
+import { writeFileAtomic } from "../internal/write-file.js";
 import { formatTree, parseTree, type Tree } from "./tree.js";
 
 /** The signature that backup programs look for. */
@@ -24,6 +25,9 @@ const CACHEDIR_TAG = `Signature: 8a477f597d28d172789f06886806bc55
 # This file is a cache directory tag created by @seg/model-hub, in the layout of huggingface_hub.
 # For information about cache directory tags, see https://bford.info/cachedir/
 `;
+
+/** Ends the names of files that are not at their place yet. */
+export const TEMPORARY = ".tmp";
 
 /** A file of a snapshot: where it appears and which blob it is. */
 export interface SnapshotFile {
@@ -64,7 +68,24 @@ export class CacheFolder {
 
   /** Our lock of a blob. Python's `{etag}.lock` is held by `flock`, which Node lacks, and stays behind; ours has its own name. */
   lockPath(etag: string): string {
-    return join(this.root, ".locks", this.name, `${assertSafeRelativePath(normaliseEtag(etag), this.name)}.seg.lock`);
+    return join(this.locks, `${assertSafeRelativePath(normaliseEtag(etag), this.name)}.seg.lock`);
+  }
+
+  get locks(): string {
+    return join(this.root, ".locks", this.name);
+  }
+
+  /**
+   * A name for a file that is written before it is moved to its place. Not beside that place: Python's scan takes whatever lies in `refs`
+   * for a ref and in `snapshots` for a file, and what a killed writer left there would be damage to it. It does not look into `.locks`.
+   */
+  async #temporary(): Promise<string> {
+    await mkdir(this.locks, { recursive: true });
+    return join(this.locks, `${randomBytes(8).toString("hex")}${TEMPORARY}`);
+  }
+
+  async #write(path: string, content: string): Promise<void> {
+    await writeFileAtomic(path, content, { temporary: await this.#temporary() });
   }
 
   snapshotPath(revision: string): string {
@@ -92,14 +113,12 @@ export class CacheFolder {
 
   async writeRef(name: string, revision: string): Promise<void> {
     const path = join(this.directory, "refs", assertSafeRelativePath(name, this.name));
-    if ((await readText(path)) !== revision) await writeFileAtomic(path, revision);
+    if ((await readText(path)) !== revision) await this.#write(path, revision);
   }
 
   async refs(): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const path of await listFiles(join(this.directory, "refs"))) {
-      // The temporary file of a writer that is at work, or that was killed.
-      if (basename(path).startsWith(".")) continue;
       const revision = await this.readRef(path);
       if (revision !== null) found.set(path, revision);
     }
@@ -117,7 +136,7 @@ export class CacheFolder {
 
   async writeTree(revision: string, tree: Tree): Promise<void> {
     // A commit never changes: what is there is right, unless it is damaged.
-    if ((await this.readTree(revision)) === null) await writeFileAtomic(this.#treePath(revision), formatTree(tree));
+    if ((await this.readTree(revision)) === null) await this.#write(this.#treePath(revision), formatTree(tree));
   }
 
   #treePath(revision: string): string {
@@ -127,7 +146,7 @@ export class CacheFolder {
   /** Remembers that a file does not exist in a commit, so that nobody asks again. */
   async markMissing(revision: string, path: string): Promise<void> {
     const marker = this.#missingPath(revision, path);
-    if (!(await isPresent(marker))) await writeFileAtomic(marker, "");
+    if (!(await isPresent(marker))) await this.#write(marker, "");
   }
 
   async isMarkedMissing(revision: string, path: string): Promise<boolean> {
@@ -150,7 +169,7 @@ export class CacheFolder {
     const target = relative(dirname(pointer), blob);
     await mkdir(dirname(pointer), { recursive: true });
     if (this.#useSymlinks && (await readLink(pointer)) === target) return pointer;
-    const temporary = temporaryBeside(pointer);
+    const temporary = await this.#temporary();
     const isLinked = this.#useSymlinks && (await trySymlink(target, temporary));
     if (!isLinked) await link(blob, temporary).catch(() => copyFile(blob, temporary, constants.COPYFILE_FICLONE));
     try {
@@ -167,7 +186,6 @@ export class CacheFolder {
     const snapshot = this.snapshotPath(revision);
     const files: SnapshotFile[] = [];
     for (const path of await listFiles(snapshot)) {
-      if (basename(path).endsWith(".tmp") && basename(path).startsWith(".")) continue;
       const pointer = join(snapshot, path);
       const target = await readLink(pointer);
       const blob = target === null ? pointer : resolve(dirname(pointer), target);
@@ -197,7 +215,7 @@ export class CacheFolder {
     }
     if ((await this.revisions()).length === 0) {
       await rm(this.directory, { recursive: true, force: true });
-      await rm(join(this.root, ".locks", this.name), { recursive: true, force: true });
+      await rm(this.locks, { recursive: true, force: true });
     }
     return { freedBytes };
   }

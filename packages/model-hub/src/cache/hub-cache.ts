@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdir, rm, stat } from "node:fs/promises";
+import { lstat, readdir, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { findMismatch } from "../download/expectation.js";
 import { hashFile } from "../download/hash-file.js";
@@ -7,7 +7,7 @@ import { ABANDONED_AFTER_MS } from "../download/partial-file.js";
 import { HubError } from "../errors.js";
 import type { ModelRef } from "../sources/model-ref.js";
 import { splitDigest } from "../sources/url-source.js";
-import { CacheFolder, listFiles, listNames, type SnapshotFile } from "./cache-folder.js";
+import { CacheFolder, listFiles, listNames, type SnapshotFile, TEMPORARY } from "./cache-folder.js";
 
 export interface ScannedRevision {
   readonly revision: string;
@@ -207,7 +207,7 @@ export class HubCache {
   }
 
   /**
-   * Removes blobs that no snapshot uses, and partial files that nobody writes any more.
+   * Removes blobs that no snapshot uses, and what interrupted writers left: partial and temporary files.
    * @param olderThanS - seconds since the last change, at least 60
    * @param keep - whether a blob is needed elsewhere (the registry, a lease), by its name
    */
@@ -224,10 +224,11 @@ export class HubCache {
     const youngest = this.#now() - Math.max(olderThanS * 1000, ABANDONED_AFTER_MS);
     for (const { folder, revisions } of await this.scan()) {
       const used = new Set(revisions.flatMap(({ files }) => files.map(({ blob }) => blob)));
-      for (const name of await listNames(folder.blobs)) {
-        const path = join(folder.blobs, name);
+      const blobs = (await listNames(folder.blobs)).map((name) => ({ name, path: join(folder.blobs, name) }));
+      const temporary = (await listNames(folder.locks)).filter((name) => name.endsWith(TEMPORARY));
+      for (const { name, path } of [...blobs, ...temporary.map((name) => ({ name, path: join(folder.locks, name) }))]) {
         if (used.has(path) || (await keep({ name, path }))) continue;
-        const found = await stat(path).catch(() => null);
+        const found = await lstat(path).catch(() => null);
         if (found === null || found.mtimeMs > youngest) continue;
         removed.push({ path, bytes: found.size });
         if (!dryRun) await rm(path, { force: true });

@@ -22,18 +22,19 @@ export const temporaryBeside = (path: string): string =>
   join(dirname(path), `.${basename(path)}.${randomBytes(4).toString("hex")}.tmp`);
 
 /**
- * Writes `content` so that `path` holds its old content or all of the new one at any instant: temporary file in the same folder, fsync,
- * rename, fsync of the folder. The folder is made.
+ * Writes `content` so that `path` holds its old content or all of the new one at any instant: temporary file, fsync, rename, fsync of the
+ * folder. The folder is made.
  *
+ * @param temporary - where the new content is written first, on the same file system; another folder where whoever lists this one must not
+ * meet what a killed writer left
  * @returns false when `ifAbsent` is set and `path` exists; nothing changes then
  */
 export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array,
-  { ifAbsent = false }: { ifAbsent?: boolean } = {},
+  { ifAbsent = false, temporary = temporaryBeside(path) }: { ifAbsent?: boolean; temporary?: string } = {},
 ): Promise<boolean> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = temporaryBeside(path);
   let file: FileHandle | null = await open(temporary, "wx");
   try {
     await file.writeFile(content);

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
+import type { BigIntStats } from "node:fs";
 import { link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { listFiles } from "../cache/cache-folder.js";
+import { isPresent, listFiles, listNames } from "../cache/cache-folder.js";
 import { BlobLock } from "../download/blob-lock.js";
 import { HubError } from "../errors.js";
 import { systemClock } from "../internal/clock.js";
@@ -22,21 +22,33 @@ import {
 
 /** Ends the name of what describes an object; no key may end so. */
 const META = ".meta.json";
+/** Ends the name of content that is being written. */
+const PARTIAL = ".partial";
+/** Unfinished content this old has no writer any more. */
+const ABANDONED_AFTER_MS = 24 * 3600_000;
 
 interface Meta {
   readonly sha256: string;
   readonly md5: string;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Inode of the content that is described: tells which of two descriptions belongs to an object while it is replaced. */
+  readonly ino?: string;
 }
 
 /**
  * A folder as an object store: the key is the path, `<key>.meta.json` beside it holds digests and metadata. Objects appear whole: temporary
- * file, fsync, then a hard link (`ifAbsent`: the link fails when the key exists) or a rename.
+ * file, fsync, then a hard link (`ifAbsent`: the link fails when the key exists) or a rename. The description is written before the object
+ * appears, to `.staging/<key's hash>.<inode>.json`, and moved to its place after it: whenever a writer dies, every object has the
+ * description of its own content.
  */
 export class FileObjectStore implements ObjectStore {
   readonly #root: string;
+  readonly #staging: string;
+  #swept: Promise<void> | null = null;
+
   constructor({ root }: { root: string }) {
     this.#root = root;
+    this.#staging = join(root, ".staging");
   }
 
   describe(): string {
@@ -56,9 +68,10 @@ export class FileObjectStore implements ObjectStore {
     const path = this.#path(key);
     const { sha256, ifAbsent = false, ifMatch, metadata = {}, signal, onBytes } = options;
     await mkdir(dirname(path), { recursive: true });
-    const staging = join(this.#root, ".staging");
-    await mkdir(staging, { recursive: true });
-    const temporary = join(staging, randomBytes(8).toString("hex"));
+    await mkdir(this.#staging, { recursive: true });
+    this.#swept ??= this.#sweep();
+    await this.#swept;
+    const temporary = join(this.#staging, `${randomBytes(8).toString("hex")}${PARTIAL}`);
     const file = await open(temporary, "wx");
     const [whole, md5] = [createHash("sha256"), createHash("md5")];
     let bytes = 0;
@@ -73,66 +86,109 @@ export class FileObjectStore implements ObjectStore {
         onBytes?.(bytes);
       }
       await file.sync();
-      const { mtime } = await file.stat();
+      const { mtime, ino } = await file.stat({ bigint: true });
       await file.close();
       isOpen = false;
-      const meta: Meta = { sha256: whole.digest("hex"), md5: md5.digest("hex"), metadata };
-      if (sha256 !== undefined && sha256.toLowerCase() !== meta.sha256) {
+      const digests = { sha256: whole.digest("hex"), md5: md5.digest("hex") };
+      if (sha256 !== undefined && sha256.toLowerCase() !== digests.sha256) {
         throw new HubError({
           code: "INTEGRITY",
-          message: `"${key}" has SHA-256 ${meta.sha256}, expected ${sha256}. Nothing was stored.`,
-          details: { key, expected: sha256, actual: meta.sha256 },
+          message: `"${key}" has SHA-256 ${digests.sha256}, expected ${sha256}. Nothing was stored.`,
+          details: { key, expected: sha256, actual: digests.sha256 },
         });
       }
-      if (ifAbsent) await this.#linkNew(key, path, temporary, meta);
-      else await this.#replace(key, path, temporary, meta, ifMatch);
+      const appear = () => (ifAbsent ? linkNew(key, temporary, path) : rename(temporary, path));
+      await this.#publish({ key, path, meta: { ...digests, metadata, ino: String(ino) }, ifAbsent, ifMatch, appear });
       // What was stored, not what lies there now: another process may have replaced or deleted it.
-      return { key, bytes, etag: meta.md5, modifiedAt: mtime.toISOString(), ...meta };
+      return { key, bytes, etag: digests.md5, modifiedAt: mtime.toISOString(), ...digests, metadata };
     } finally {
       if (isOpen) await file.close();
       await rm(temporary, { force: true });
     }
   }
 
-  async #linkNew(key: string, path: string, temporary: string, meta: Meta): Promise<void> {
-    try {
-      await link(temporary, path);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === "EEXIST") throw alreadyExists(key);
-      throw error;
-    }
-    await writeFileAtomic(`${path}${META}`, JSON.stringify(meta));
+  /** Lets content and description appear. */
+  async #publish({
+    key,
+    path,
+    meta,
+    ifAbsent,
+    ifMatch,
+    appear,
+  }: {
+    key: string;
+    path: string;
+    meta: Meta;
+    ifAbsent: boolean;
+    ifMatch: string | undefined;
+    appear: () => Promise<void>;
+  }): Promise<void> {
+    if (ifAbsent && (await isPresent(path))) throw alreadyExists(key);
+    const pending = this.#pendingPath(key, meta.ino!);
+    await this.#withLock(key, async () => {
+      if (ifMatch !== undefined && (await this.head(key))?.etag !== ifMatch) throw stale(key);
+      await writeFileAtomic(pending, JSON.stringify(meta));
+      try {
+        await appear();
+      } catch (error) {
+        await rm(pending, { force: true });
+        throw error;
+      }
+      await rename(pending, `${path}${META}`);
+      await syncDirectory(dirname(path));
+    });
   }
 
-  /** Under a lock of the key, since a comparison and a rename are two steps. */
-  async #replace(key: string, path: string, temporary: string, meta: Meta, ifMatch: string | undefined): Promise<void> {
+  /** A change of a key is several steps: a comparison and a rename, content and description. */
+  async #withLock(key: string, work: () => Promise<void>): Promise<void> {
     const lock = await BlobLock.acquire({
-      path: join(this.#root, ".staging", `${createHash("sha256").update(key).digest("hex").slice(0, 32)}.lock`),
+      path: join(this.#staging, `${hashOf(key)}.lock`),
       clock: systemClock,
       isDone: async () => false,
     });
     try {
-      if (ifMatch !== undefined && (await this.head(key))?.etag !== ifMatch) throw stale(key);
-      await rename(temporary, path);
-      await writeFileAtomic(`${path}${META}`, JSON.stringify(meta));
-      await syncDirectory(dirname(path));
+      await work();
     } finally {
       await lock?.release();
     }
   }
 
+  #pendingPath(key: string, ino: string): string {
+    return join(this.#staging, `${hashOf(key)}.${ino}.json`);
+  }
+
+  /** Removes content whose writer was killed. Descriptions stay: one of them may be the only one of its object. */
+  async #sweep(): Promise<void> {
+    for (const name of await listNames(this.#staging)) {
+      if (!name.endsWith(PARTIAL) && !name.endsWith(".tmp")) continue;
+      const path = join(this.#staging, name);
+      const found = await stat(path).catch(() => null);
+      if (found !== null && Date.now() - found.mtimeMs > ABANDONED_AFTER_MS) await rm(path, { force: true });
+    }
+  }
+
   async head(key: string): Promise<ObjectInfo | null> {
     const path = this.#path(key);
-    const found = await stat(path).catch(() => null);
-    if (found === null || !found.isFile()) return null;
-    // A crash between object and description leaves an object whose digests are not known.
-    const meta = await readFile(`${path}${META}`, "utf8").then(
-      (text) => JSON.parse(text) as Meta,
-      () => null,
-    );
+    for (;;) {
+      const found = await statOf(path);
+      if (found === null || !found.isFile()) return null;
+      const info = await this.#info(key, path, found);
+      if (info !== null) return info;
+    }
+  }
+
+  /** What is known of the content with this inode; null when another one has taken its place meanwhile. */
+  async #info(key: string, path: string, found: BigIntStats): Promise<ObjectInfo | null> {
+    const ino = String(found.ino);
+    let meta = await readMeta(`${path}${META}`);
+    if (meta?.ino !== ino) {
+      // Being replaced; or its writer died between content and description; or the folder is a copy, with other inodes.
+      meta = (await readMeta(this.#pendingPath(key, ino))) ?? (await readMeta(`${path}${META}`));
+      if (meta?.ino !== ino && (await statOf(path))?.ino !== found.ino) return null;
+    }
     return {
       key,
-      bytes: found.size,
+      bytes: Number(found.size),
       etag: meta?.md5 ?? `${found.size}-${found.mtimeMs}`,
       modifiedAt: found.mtime.toISOString(),
       sha256: meta?.sha256 ?? null,
@@ -145,27 +201,37 @@ export class FileObjectStore implements ObjectStore {
     key: string,
     { range, signal }: { range?: { start: number; end?: number }; signal?: AbortSignal } = {},
   ): Promise<{ info: ObjectInfo; body: AsyncIterable<Uint8Array> }> {
-    const info = await this.head(key);
-    if (info === null) throw notFound(key, this.describe());
-    const stream = createReadStream(this.#path(key), {
-      highWaterMark: 1 << 20,
-      ...(range === undefined
-        ? {}
-        : { start: range.start, ...(range.end === undefined ? {} : { end: range.end - 1 }) }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    return { info, body: range === undefined ? verified(stream, info) : stream };
+    const path = this.#path(key);
+    for (;;) {
+      // Description and content are of one opened file, whatever happens to its name.
+      const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+        if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
+        throw error;
+      });
+      const found = await file?.stat({ bigint: true });
+      if (!file || !found?.isFile()) {
+        await file?.close();
+        throw notFound(key, this.describe());
+      }
+      const info = await this.#info(key, path, found);
+      if (info === null) {
+        await file.close();
+        continue;
+      }
+      const stream = file.createReadStream({
+        highWaterMark: 1 << 20,
+        ...(range === undefined
+          ? {}
+          : { start: range.start, ...(range.end === undefined ? {} : { end: range.end - 1 }) }),
+        ...(signal === undefined ? {} : { signal }),
+      });
+      return { info, body: range === undefined ? verified(stream, info) : stream };
+    }
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const key of await listFiles(this.#root)) {
-      if (
-        !key.startsWith(prefix) ||
-        key.endsWith(META) ||
-        key.startsWith(".staging/") ||
-        /(^|\/)\.[^/]*\.tmp$/.test(key)
-      )
-        continue;
+      if (!key.startsWith(prefix) || key.endsWith(META) || key.startsWith(".staging/")) continue;
       const info = await this.head(key);
       if (info !== null) yield info;
     }
@@ -173,13 +239,38 @@ export class FileObjectStore implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     const path = this.#path(key);
-    await rm(path, { force: true });
-    await rm(`${path}${META}`, { force: true });
+    // Nothing is made where nothing lies.
+    if (!(await isPresent(path)) && !(await isPresent(`${path}${META}`))) return;
+    await this.#withLock(key, async () => {
+      const ino = (await statOf(path))?.ino;
+      await rm(path, { force: true });
+      await rm(`${path}${META}`, { force: true });
+      // What a writer that died before moving it left.
+      if (ino !== undefined) await rm(this.#pendingPath(key, String(ino)), { force: true });
+    });
   }
 
   async copy(from: string, to: string): Promise<ObjectInfo> {
     const { info, body } = await this.get(from);
     return this.put(to, body, { metadata: info.metadata });
+  }
+}
+
+const hashOf = (key: string): string => createHash("sha256").update(key).digest("hex").slice(0, 32);
+
+const statOf = (path: string): Promise<BigIntStats | null> => stat(path, { bigint: true }).catch(() => null);
+
+const readMeta = (path: string): Promise<Meta | null> =>
+  readFile(path, "utf8").then(
+    (text) => JSON.parse(text) as Meta,
+    () => null,
+  );
+
+async function linkNew(key: string, temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === "EEXIST" ? alreadyExists(key) : error;
   }
 }
 

@@ -59,11 +59,12 @@ export interface ObjectStore {
   describe(): string;
 }
 
-const KEY = /^[A-Za-z0-9!_.*'()/-]+$/;
+/** A leading dot is the stores' own: `.staging` of a folder, `.seg` of a bucket. */
+const KEY = /^[A-Za-z0-9!_*'()-][A-Za-z0-9!_.*'()/-]*$/;
 
 /**
  * Returns `key` unchanged.
- * @throws {@link HubError} `INVALID_REQUEST` for a key outside `[A-Za-z0-9!_.*'()/-]`, above 1,024 bytes, with `..`, or starting with `/`
+ * @throws {@link HubError} `INVALID_REQUEST` for a key outside `[A-Za-z0-9!_.*'()/-]`, above 1,024 bytes, with `..`, or starting with `/` or `.`
  */
 export function assertKey(key: string): string {
   const isFine =
@@ -71,7 +72,7 @@ export function assertKey(key: string): string {
   if (isFine) return key;
   throw new HubError({
     code: "INVALID_REQUEST",
-    message: `${JSON.stringify(key.slice(0, 80))} is no key: letters, digits and !_.*'()- in parts divided by "/", at most 1,024 bytes, no "..".`,
+    message: `${JSON.stringify(key.slice(0, 80))} is no key: letters, digits and !_.*'()- in parts divided by "/", at most 1,024 bytes, no "..", no leading ".".`,
     details: { key: key.slice(0, 200), reason: "path-traversal" },
   });
 }

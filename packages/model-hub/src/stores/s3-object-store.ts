@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -9,7 +9,6 @@ import {
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
-  ListMultipartUploadsCommand,
   ListObjectsV2Command,
   ListPartsCommand,
   PutObjectCommand,
@@ -38,6 +37,9 @@ const PARTS_IN_FLIGHT = 4;
 /** A race of two conditional writers (409) is decided by trying again. */
 const MAX_RACES = 5;
 
+/** Our own objects: digests of large ones, notes on unfinished uploads, the probe. No key may start so. */
+const OWN = ".seg/";
+
 /** Serialises conditional writes where the server does not; an SQL lock in production. */
 export interface StoreLock {
   withLock<T>(key: string, work: () => Promise<T>): Promise<T>;
@@ -45,7 +47,12 @@ export interface StoreLock {
 
 /**
  * An S3-compatible bucket. Integrity rests on our own metadata (`x-amz-meta-sha256`, `-md5`, `-size`), never on ETags: of a multipart or
- * encrypted object an ETag is no digest of its content. Large uploads go in parts; an interrupted one continues with the parts that arrived.
+ * encrypted object an ETag is no digest of its content. Large uploads go in parts; an interrupted one whose SHA-256 the caller knows continues
+ * with the parts that arrived.
+ *
+ * Metadata is fixed when an upload in parts begins, before its content was read. What is known only at its end lies in
+ * `.seg/digests/<key's hash>/<id>`, written before the upload completes, where `id` is in the object's metadata: whenever a writer dies, every
+ * object has the digests of its own content. `.seg/uploads/<key's hash>` names the unfinished upload of a key and what its content will be.
  */
 export class S3ObjectStore implements ObjectStore {
   readonly #client: S3Client;
@@ -115,20 +122,25 @@ export class S3ObjectStore implements ObjectStore {
   /** Writes one key twice with `If-None-Match: *`: a server that honours it refuses the second. */
   #isConditional(): Promise<boolean> {
     this.#conditional ??= (async () => {
-      const key = ".seg-probe";
+      // Of this store alone: two that start at once must not delete each other's.
+      const key = `${OWN}probe-${randomBytes(8).toString("hex")}`;
       const put = () =>
         this.#client.send(new PutObjectCommand({ Bucket: this.#bucket, Key: key, Body: "probe", IfNoneMatch: "*" }));
-      await put().catch((error: unknown) => {
-        if (statusOf(error) !== 412) throw wrap(error, this.describe());
-      });
       try {
         await put();
-        return false;
+        return await put().then(
+          () => false,
+          (error: unknown) => {
+            if (statusOf(error) === 412) return true;
+            throw error;
+          },
+        );
       } catch (error) {
-        if (statusOf(error) === 412) return true;
+        // The next caller asks again.
+        this.#conditional = null;
         throw wrap(error, this.describe());
       } finally {
-        await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
+        await this.#remove(key).catch(() => {});
       }
     })();
     return this.#conditional;
@@ -163,8 +175,10 @@ export class S3ObjectStore implements ObjectStore {
     const first = (await parts.next()).value ?? Buffer.alloc(0);
     const second = first.length < partBytes ? undefined : (await parts.next()).value;
     try {
+      const previous = options.ifAbsent === true ? null : await this.#digestId(key);
       if (second === undefined) await this.#putWhole(key, first, options, condition);
       else await this.#putParts(key, chain([first, second], parts), options, condition);
+      if (previous !== null) await this.#remove(digestKey(key, previous));
     } catch (error) {
       options.signal?.throwIfAborted();
       if (statusOf(error) === 412) throw options.ifMatch === undefined ? alreadyExists(key) : stale(key);
@@ -197,45 +211,31 @@ export class S3ObjectStore implements ObjectStore {
     options.onBytes?.(body.length);
   }
 
-  /**
-   * Metadata is fixed when an upload begins, before the content is known: digests of large objects are therefore asked of the caller
-   * (`sha256`), or travel in a small object beside it, `{key}.digest`, that is written before the upload completes.
-   */
   async #putParts(key: string, parts: AsyncIterable<Buffer>, options: PutOptions, condition: object): Promise<void> {
     const target = { Bucket: this.#bucket, Key: key };
-    const known = options.sha256 === undefined ? null : await this.#findUpload(key, options.sha256);
-    const uploadId =
-      known?.uploadId ??
-      (
-        await this.#client.send(
-          new CreateMultipartUploadCommand({
-            ...target,
-            Metadata: {
-              ...options.metadata,
-              ...(options.sha256 === undefined ? {} : { sha256: options.sha256.toLowerCase() }),
-            },
-          }),
-        )
-      ).UploadId!;
+    const { sha256: expected, signal, onBytes } = options;
+    const { uploadId, id, arrived } = (await this.#findUpload(key, options)) ?? (await this.#beginUpload(key, options));
     const [sha256, md5] = [createHash("sha256"), createHash("md5")];
     const done: { PartNumber: number; ETag: string }[] = [];
     const running = new Set<Promise<void>>();
     let number = 0;
     let sent = 0;
     let failure: unknown = null;
+    const arrives = (PartNumber: number, ETag: string, bytes: number) => {
+      done.push({ PartNumber, ETag });
+      sent += bytes;
+      onBytes?.(sent);
+    };
     try {
       for await (const part of parts) {
-        options.signal?.throwIfAborted();
+        signal?.throwIfAborted();
         if (failure !== null) break;
         sha256.update(part);
         md5.update(part);
         const partNumber = ++number;
         const partMd5 = createHash("md5").update(part).digest();
-        const arrived = known?.parts.get(partNumber);
-        if (arrived?.etag === partMd5.toString("hex")) {
-          done.push({ PartNumber: partNumber, ETag: `"${arrived.etag}"` });
-          sent += part.length;
-          options.onBytes?.(sent);
+        if (arrived.get(partNumber) === partMd5.toString("hex")) {
+          arrives(partNumber, `"${partMd5.toString("hex")}"`, part.length);
           continue;
         }
         const upload = this.#client
@@ -247,13 +247,9 @@ export class S3ObjectStore implements ObjectStore {
               Body: part,
               ContentMD5: partMd5.toString("base64"),
             }),
-            abortWith(options.signal),
+            abortWith(signal),
           )
-          .then(({ ETag }) => {
-            done.push({ PartNumber: partNumber, ETag: ETag ?? `"${partMd5.toString("hex")}"` });
-            sent += part.length;
-            options.onBytes?.(sent);
-          })
+          .then(({ ETag }) => arrives(partNumber, ETag ?? `"${partMd5.toString("hex")}"`, part.length))
           .catch((error: unknown) => {
             failure ??= error;
           })
@@ -263,15 +259,10 @@ export class S3ObjectStore implements ObjectStore {
       }
       await Promise.all(running);
       if (failure !== null) throw failure;
-      const digest = sha256.digest("hex");
-      assertDigest(key, options.sha256, digest);
+      const digests = { sha256: sha256.digest("hex"), md5: md5.digest("hex") };
+      assertDigest(key, expected, digests.sha256);
       done.sort((a, b) => a.PartNumber - b.PartNumber);
-      await this.#putWhole(
-        digestKey(key),
-        Buffer.from(JSON.stringify({ sha256: digest, md5: md5.digest("hex"), bytes: sent })),
-        {},
-        {},
-      );
+      await this.#write(digestKey(key, id), { key, ...digests, bytes: sent });
       await retryRaces(() =>
         this.#client.send(
           new CompleteMultipartUploadCommand({
@@ -282,57 +273,110 @@ export class S3ObjectStore implements ObjectStore {
           }),
         ),
       );
+      if (expected !== undefined) await this.#remove(uploadKey(key));
     } catch (error) {
       await Promise.allSettled(running);
       // An upload whose content is known by digest can go on later; any other would only cost space.
-      const isKept = options.sha256 !== undefined && statusOf(error) !== 412 && !HubError.isInstance(error);
+      const isKept = expected !== undefined && statusOf(error) !== 412 && !HubError.isInstance(error);
       if (!isKept) {
         await this.#client.send(new AbortMultipartUploadCommand({ ...target, UploadId: uploadId })).catch(() => {});
+        await this.#remove(digestKey(key, id)).catch(() => {});
+        if (expected !== undefined) await this.#remove(uploadKey(key)).catch(() => {});
+      }
+      if (isNoUpload(error) && expected !== undefined && (await this.head(key))?.sha256 === expected.toLowerCase()) {
+        // Another process went on with the same upload and completed it.
+        if (options.ifAbsent === true) throw alreadyExists(key);
+        return;
       }
       throw error;
     }
   }
 
-  /** An unfinished upload of the same key, and which parts of it arrived. */
-  async #findUpload(
-    key: string,
-    _sha256: string,
-  ): Promise<{ uploadId: string; parts: Map<number, { etag: string }> } | null> {
-    const { Uploads = [] } = await this.#client.send(
-      new ListMultipartUploadsCommand({ Bucket: this.#bucket, Prefix: key }),
+  async #beginUpload(key: string, { sha256, metadata }: PutOptions): Promise<Upload> {
+    const id = randomBytes(8).toString("hex");
+    const { UploadId } = await this.#client.send(
+      new CreateMultipartUploadCommand({
+        Bucket: this.#bucket,
+        Key: key,
+        Metadata: { ...metadata, ...(sha256 === undefined ? {} : { sha256: sha256.toLowerCase() }), "digest-id": id },
+      }),
     );
-    const upload = Uploads.filter((candidate) => candidate.Key === key).at(-1);
-    if (upload?.UploadId === undefined) return null;
-    const parts = new Map<number, { etag: string }>();
+    const uploadId = UploadId!;
+    if (sha256 !== undefined)
+      await this.#write(uploadKey(key), { key, uploadId, id, ...intentOf({ sha256, metadata }) });
+    return { uploadId, id, arrived: new Map() };
+  }
+
+  /** The unfinished upload of the same content with the same metadata to the same key, and which parts of it arrived. */
+  async #findUpload(key: string, options: PutOptions): Promise<Upload | null> {
+    if (options.sha256 === undefined) return null;
+    const note = await this.#read(uploadKey(key));
+    const intent = intentOf(options);
+    if (note === null || note["sha256"] !== intent.sha256 || note["metadata"] !== intent.metadata) return null;
+    const uploadId = String(note["uploadId"]);
+    const arrived = new Map<number, string>();
     let marker: string | undefined;
-    do {
-      const page = await this.#client.send(
-        new ListPartsCommand({ Bucket: this.#bucket, Key: key, UploadId: upload.UploadId, PartNumberMarker: marker }),
-      );
-      for (const { PartNumber, ETag } of page.Parts ?? []) {
-        if (PartNumber !== undefined) parts.set(PartNumber, { etag: (ETag ?? "").replaceAll('"', "") });
-      }
-      marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
-    } while (marker !== undefined);
-    return { uploadId: upload.UploadId, parts };
+    try {
+      do {
+        const page = await this.#client.send(
+          new ListPartsCommand({ Bucket: this.#bucket, Key: key, UploadId: uploadId, PartNumberMarker: marker }),
+        );
+        for (const { PartNumber, ETag } of page.Parts ?? []) {
+          if (PartNumber !== undefined) arrived.set(PartNumber, (ETag ?? "").replaceAll('"', ""));
+        }
+        marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+      } while (marker !== undefined);
+    } catch (error) {
+      // Completed or aborted since.
+      if (statusOf(error) === 404) return null;
+      throw error;
+    }
+    return { uploadId, id: String(note["id"]), arrived };
+  }
+
+  async #write(key: string, value: object): Promise<void> {
+    await this.#putWhole(key, Buffer.from(JSON.stringify(value)), {}, {});
+  }
+
+  /** One of our own objects; null when absent. */
+  async #read(key: string): Promise<Readonly<Record<string, unknown>> | null> {
+    try {
+      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: key }));
+      return JSON.parse((await Body?.transformToString()) ?? "{}") as Record<string, unknown>;
+    } catch (error) {
+      if (statusOf(error) === 404) return null;
+      throw error;
+    }
+  }
+
+  async #remove(key: string): Promise<void> {
+    await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
+  }
+
+  /** Where the digests of the present object of a key lie; null for small objects and those of others. */
+  async #digestId(key: string): Promise<string | null> {
+    try {
+      const { Metadata } = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }));
+      return Metadata?.["digest-id"] ?? null;
+    } catch (error) {
+      if (statusOf(error) === 404) return null;
+      throw error;
+    }
   }
 
   async head(key: string): Promise<ObjectInfo | null> {
     assertKey(key);
     try {
       const found = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }));
-      const { sha256, md5, size, ...metadata } = found.Metadata ?? {};
-      const etag = found.ETag ?? "";
-      let digests = { sha256: sha256 ?? null, md5: md5 ?? null };
-      // `-N` marks a multipart upload, whose digests lie beside it.
-      if (digests.md5 === null && /-\d+"?$/.test(etag))
-        digests = { ...digests, ...(await this.#readDigest(key, found.ContentLength ?? 0)) };
+      const { sha256 = null, md5 = null, size: _, "digest-id": id, ...metadata } = found.Metadata ?? {};
+      const beside = md5 === null && id !== undefined ? await this.#read(digestKey(key, id)) : null;
       return {
         key,
         bytes: found.ContentLength ?? 0,
-        etag,
+        etag: found.ETag ?? "",
         modifiedAt: (found.LastModified ?? new Date(0)).toISOString(),
-        ...digests,
+        sha256: (beside?.["sha256"] as string | undefined) ?? sha256,
+        md5: (beside?.["md5"] as string | undefined) ?? md5,
         metadata,
       };
     } catch (error) {
@@ -341,43 +385,43 @@ export class S3ObjectStore implements ObjectStore {
     }
   }
 
-  async #readDigest(key: string, bytes: number): Promise<{ sha256: string; md5: string } | Record<string, never>> {
-    try {
-      const found = await this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: digestKey(key) }));
-      const digest = JSON.parse((await found.Body?.transformToString()) ?? "{}") as {
-        sha256: string;
-        md5: string;
-        bytes: number;
-      };
-      return digest.bytes === bytes ? { sha256: digest.sha256, md5: digest.md5 } : {};
-    } catch (error) {
-      if (statusOf(error) === 404) return {};
-      throw error;
-    }
-  }
-
   async get(
     key: string,
     { range, signal }: { range?: { start: number; end?: number }; signal?: AbortSignal } = {},
   ): Promise<{ info: ObjectInfo; body: AsyncIterable<Uint8Array> }> {
-    const info = await this.head(key);
-    if (info === null) throw notFound(key, this.describe());
+    for (;;) {
+      const info = await this.head(key);
+      if (info === null) throw notFound(key, this.describe());
+      try {
+        const { Body } = await this.#client.send(
+          new GetObjectCommand({
+            Bucket: this.#bucket,
+            Key: key,
+            // Digests and content of one object, whatever happens to its key in between.
+            ...(info.etag === "" ? {} : { IfMatch: info.etag }),
+            ...(range === undefined
+              ? {}
+              : { Range: `bytes=${range.start}-${range.end === undefined ? "" : range.end - 1}` }),
+          }),
+          abortWith(signal),
+        );
+        const body = this.#body((Body ?? []) as unknown as AsyncIterable<Uint8Array>, signal);
+        return { info, body: range === undefined ? verified(body, info) : body };
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (statusOf(error) === 412) continue;
+        if (statusOf(error) === 404) throw notFound(key, this.describe());
+        throw wrap(error, this.describe());
+      }
+    }
+  }
+
+  /** A connection that breaks in the middle is an error of ours too. */
+  async *#body(body: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): AsyncIterable<Uint8Array> {
     try {
-      const { Body } = await this.#client.send(
-        new GetObjectCommand({
-          Bucket: this.#bucket,
-          Key: key,
-          ...(range === undefined
-            ? {}
-            : { Range: `bytes=${range.start}-${range.end === undefined ? "" : range.end - 1}` }),
-        }),
-        abortWith(signal),
-      );
-      const body = (Body ?? []) as unknown as AsyncIterable<Uint8Array>;
-      return { info, body: range === undefined ? verified(body, info) : body };
+      yield* body;
     } catch (error) {
       signal?.throwIfAborted();
-      if (statusOf(error) === 404) throw notFound(key, this.describe());
       throw wrap(error, this.describe());
     }
   }
@@ -385,11 +429,11 @@ export class S3ObjectStore implements ObjectStore {
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     let token: string | undefined;
     do {
-      const page = await this.#client.send(
-        new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token }),
+      const page = await this.#wrapped(
+        this.#client.send(new ListObjectsV2Command({ Bucket: this.#bucket, Prefix: prefix, ContinuationToken: token })),
       );
       for (const { Key } of page.Contents ?? []) {
-        if (Key === undefined || Key.endsWith(DIGEST)) continue;
+        if (Key === undefined || Key.startsWith(OWN)) continue;
         const info = await this.head(Key);
         if (info !== null) yield info;
       }
@@ -399,35 +443,70 @@ export class S3ObjectStore implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assertKey(key);
-    await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: key }));
-    await this.#client.send(new DeleteObjectCommand({ Bucket: this.#bucket, Key: digestKey(key) }));
+    await this.#wrapped(
+      (async () => {
+        const id = await this.#digestId(key);
+        await this.#remove(key);
+        if (id !== null) await this.#remove(digestKey(key, id));
+      })(),
+    );
   }
 
   async copy(from: string, to: string): Promise<ObjectInfo> {
     assertKey(to);
     const info = await this.head(from);
     if (info === null) throw notFound(from, this.describe());
-    await this.#client.send(
-      new CopyObjectCommand({
-        Bucket: this.#bucket,
-        Key: to,
-        CopySource: `${this.#bucket}/${from.split("/").map(encodeURIComponent).join("/")}`,
-        // A copy is no multipart object any more, so its digests go into its own metadata.
-        MetadataDirective: "REPLACE",
-        Metadata: {
-          ...info.metadata,
-          ...(info.sha256 === null ? {} : { sha256: info.sha256 }),
-          ...(info.md5 === null ? {} : { md5: info.md5 }),
-          size: String(info.bytes),
-        },
-      }),
+    await this.#wrapped(
+      this.#client.send(
+        new CopyObjectCommand({
+          Bucket: this.#bucket,
+          Key: to,
+          CopySource: `${this.#bucket}/${from.split("/").map(encodeURIComponent).join("/")}`,
+          // A copy is no multipart object any more, so its digests go into its own metadata.
+          MetadataDirective: "REPLACE",
+          Metadata: {
+            ...info.metadata,
+            ...(info.sha256 === null ? {} : { sha256: info.sha256 }),
+            ...(info.md5 === null ? {} : { md5: info.md5 }),
+            size: String(info.bytes),
+          },
+        }),
+      ),
     );
-    return (await this.head(to))!;
+    const copied = await this.head(to);
+    if (copied === null) throw notFound(to, this.describe());
+    return copied;
+  }
+
+  async #wrapped<Answer>(work: Promise<Answer>): Promise<Answer> {
+    try {
+      return await work;
+    } catch (error) {
+      throw wrap(error, this.describe());
+    }
   }
 }
 
-const DIGEST = ".digest";
-const digestKey = (key: string): string => `${key}${DIGEST}`;
+/** An upload in parts that is not complete. */
+interface Upload {
+  readonly uploadId: string;
+  /** Of its digests. */
+  readonly id: string;
+  /** Part number -> MD5. */
+  readonly arrived: ReadonlyMap<number, string>;
+}
+
+const hashOf = (key: string): string => createHash("sha256").update(key).digest("hex").slice(0, 32);
+const digestKey = (key: string, id: string): string => `${OWN}digests/${hashOf(key)}/${id}`;
+const uploadKey = (key: string): string => `${OWN}uploads/${hashOf(key)}`;
+
+/** What an upload was begun for; only the same may go on with it. */
+const intentOf = ({ sha256 = "", metadata = {} }: PutOptions): { sha256: string; metadata: string } => ({
+  sha256: sha256.toLowerCase(),
+  metadata: JSON.stringify(Object.entries(metadata).sort()),
+});
+
+const isNoUpload = (error: unknown): boolean => (error as Error).name === "NoSuchUpload";
 
 function assertDigest(key: string, expected: string | undefined, actual: string): void {
   if (expected === undefined || expected.toLowerCase() === actual) return;

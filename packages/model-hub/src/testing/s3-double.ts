@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { type Fault, Faults } from "./faults.js";
 import { bodyOf, listen } from "./listen.js";
+import { serveBody } from "./serve-body.js";
 
 interface Stored {
   readonly bytes: Buffer;
@@ -34,8 +35,8 @@ const escapeXml = (text: string): string =>
 
 /**
  * An S3-compatible server in memory: objects, ranges, listing, copy, multipart with the ETags of the real service (MD5, or MD5 of the
- * parts' MD5s and their number), Content-MD5, conditional writes (412), and a mode that ignores conditions as some servers do. Signatures
- * are not checked.
+ * parts' MD5s and their number), Content-MD5, conditions (412), and a mode that ignores conditions as some servers do. Faults: a status, a
+ * connection that is cut (of a GET within the body), bytes that are damaged on their way in or out. Signatures are not checked.
  */
 export async function startS3Double({
   bucket = "models",
@@ -66,7 +67,7 @@ export async function startS3Double({
       await bodyOf(request);
       return fail(response, fault.status, "SlowDown");
     }
-    if (fault?.kind === "cut") {
+    if (fault?.kind === "cut" && method !== "GET") {
       request.destroy();
       return;
     }
@@ -89,12 +90,6 @@ export async function startS3Double({
       if (method === "HEAD") {
         response.writeHead(200).end();
         return;
-      }
-      if (query.has("uploads")) {
-        const items = [...uploads]
-          .filter(([, upload]) => upload.key.startsWith(query.get("prefix") ?? ""))
-          .map(([id, upload]) => `<Upload><Key>${escapeXml(upload.key)}</Key><UploadId>${id}</UploadId></Upload>`);
-        return xml(response, 200, `<ListMultipartUploadsResult>${items.join("")}</ListMultipartUploadsResult>`);
       }
       const prefix = query.get("prefix") ?? "";
       const after = query.get("continuation-token") ?? "";
@@ -132,19 +127,20 @@ export async function startS3Double({
     if (method === "GET" || method === "HEAD") {
       if (found === undefined)
         return method === "HEAD" ? void response.writeHead(404).end() : fail(response, 404, "NoSuchKey");
-      const range = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? "");
-      const start = range === null ? 0 : Number(range[1]);
-      const end =
-        range === null || range[2] === "" ? found.bytes.length : Math.min(found.bytes.length, Number(range[2]) + 1);
-      const body = found.bytes.subarray(start, end);
-      response.writeHead(range === null ? 200 : 206, {
-        etag: found.etag,
-        "content-length": body.length,
-        "last-modified": found.modified.toUTCString(),
-        ...(range === null ? {} : { "content-range": `bytes ${start}-${end - 1}/${found.bytes.length}` }),
-        ...Object.fromEntries(Object.entries(found.meta).map(([k, v]) => [`x-amz-meta-${k}`, v])),
+      const match = headers["if-match"];
+      if (honourConditions && match !== undefined && match !== found.etag)
+        return fail(response, 412, "PreconditionFailed");
+      await serveBody({
+        request,
+        response,
+        bytes: found.bytes,
+        etag: found.etag.replaceAll('"', ""),
+        fault,
+        headers: {
+          "last-modified": found.modified.toUTCString(),
+          ...Object.fromEntries(Object.entries(found.meta).map(([k, v]) => [`x-amz-meta-${k}`, v])),
+        },
       });
-      response.end(method === "HEAD" ? undefined : body);
       return;
     }
     if (method === "DELETE") {
@@ -163,6 +159,8 @@ export async function startS3Double({
       );
     }
     const body = await bodyOf(request);
+    // Damaged on its way here.
+    if (fault?.kind === "corrupt" && body.length > 0) body[Math.floor((body.length - 1) * fault.at)]! ^= 0xff;
     if (method === "POST" && uploadId !== null) {
       const upload = uploads.get(uploadId);
       if (upload === undefined) return fail(response, 404, "NoSuchUpload");
