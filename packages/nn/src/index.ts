@@ -52,5 +52,6 @@ export { writeFileAtomic } from "./write-file-atomic.js";
 export { Bottleneck, C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./yolov8/blocks.js";
 export { anchorPoints, deployForward, type HeadTensors, headTensors } from "./yolov8/decode.js";
 export { Dfl, Head, type HeadLevel, MASK_COEFFICIENTS, Proto, STRIDES } from "./yolov8/head.js";
+export { type LayerWidths, layerWidths, setLayerWidths } from "./yolov8/layer-widths.js";
 export { createYolov8, Yolov8, type Yolov8Options, type Yolov8Output } from "./yolov8/model.js";
 export { scaleChannels, scaleRepeats, YOLOV8_SCALES, type Yolov8Scale, type Yolov8ScaleName } from "./yolov8/scales.js";

@@ -3,6 +3,7 @@ import { at } from "../init.js";
 import { Module, ModuleList } from "../module.js";
 import { C2f, Concat, ConvBlock, type NormOptions, Sppf, Upsample } from "./blocks.js";
 import { Head, type HeadLevel } from "./head.js";
+import { type LayerWidths, setLayerWidths } from "./layer-widths.js";
 import { scaleChannels, scaleRepeats, YOLOV8_SCALES, type Yolov8ScaleName } from "./scales.js";
 
 export interface Yolov8Options {
@@ -16,6 +17,8 @@ export interface Yolov8Options {
   /** Batch normalisation momentum (weight of the new batch). @defaultValue 0.03 */
   readonly momentum?: number;
   readonly seed: number;
+  /** Layers of a pruned network that are narrower than the table. @defaultValue {} */
+  readonly widths?: LayerWidths;
 }
 
 /** Raw outputs of a forward pass, NHWC, finest level first. */
@@ -43,7 +46,7 @@ export class Yolov8 extends Module {
   readonly regMax: number;
   model: ModuleList;
 
-  constructor({ scale, classes, segment, regMax = 16, momentum = 0.03, seed }: Yolov8Options) {
+  constructor({ scale, classes, segment, regMax = 16, momentum = 0.03, seed, widths = {} }: Yolov8Options) {
     super();
     if (!Number.isInteger(classes) || classes < 1) {
       throw new RangeError(`classes must be an integer of at least 1, got ${classes}.`);
@@ -53,6 +56,7 @@ export class Yolov8 extends Module {
     this.segment = segment;
     this.regMax = regMax;
     this.model = buildLayers({ scale, classes, segment, regMax, seed, norm: { eps: 1e-3, momentum } });
+    setLayerWidths(this, widths);
   }
 
   /** The detection or segmentation head, layer 22. */
@@ -96,7 +100,7 @@ function buildLayers({
   regMax,
   seed,
   norm,
-}: Required<Omit<Yolov8Options, "momentum">> & { norm: NormOptions }): ModuleList {
+}: Required<Omit<Yolov8Options, "momentum" | "widths">> & { norm: NormOptions }): ModuleList {
   const scale = YOLOV8_SCALES[name];
   const [c64, c128, c256, c512, c1024] = [64, 128, 256, 512, 1024].map((c) => scaleChannels(c, scale)) as [
     number,
