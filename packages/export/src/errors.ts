@@ -40,6 +40,8 @@ export interface ExportErrorDetails {
   CALIBRATION_STALE: { expected: string; actual: string };
   /** A tensor, option or combination that cannot be quantised; `tensor` names the culprit where there is one. */
   QUANT_CONFIG: { tensor?: string; option?: string };
+  /** A pruning option out of range, or one that leaves nothing to prune. */
+  PRUNE_CONFIG: { option: string };
   /** The INT8 graph lost the detections of its float source. */
   HEAD_COLLAPSE: { classSqnrDb: number; sourceDetections: number; detections: number };
   NOT_PROMPT_FREE: { inputs: readonly string[]; reason: string };

@@ -6,6 +6,7 @@ export { floatAttribute, intAttribute, intsAttribute, stringAttribute } from "./
 export { type AttributeInput, GraphBuilder, toAttribute } from "./builder.js";
 export { type Census, census } from "./census.js";
 export { assertModel, checkModel, type Issue, type IssueCode } from "./check.js";
+export { countMacs, type MacCount } from "./count-macs.js";
 export { decodeModel } from "./decode.js";
 export { diffModels } from "./diff-models.js";
 export { encodeChunks, encodeModel } from "./encode.js";
