@@ -71,6 +71,7 @@ export function lowerGraph({
 /**
  * Lowers recorded nodes, makes room in the cache and loads a session.
  * @param finish - last rewrite of the lowered graph
+ * @param lanes - sessions of this graph that run at once; with more than one each has one thread @defaultValue 1
  * @throws {@link EngineError} `ENGINE_COMPILE`, `ENGINE_GRAPH_TOO_LARGE`, `ENGINE_MEMORY`, `ENGINE_UNSUPPORTED`, `ENGINE_PROVIDER`
  */
 export function buildSession<Graph extends { readonly model: Model }>(
@@ -81,18 +82,19 @@ export function buildSession<Graph extends { readonly model: Model }>(
     constantOf?: (value: Value) => HostData | null;
   },
   finish: (lowered: LoweredGraph) => Graph,
+  lanes = 1,
 ): Graph & { readonly session: Session; readonly bytes: number } {
   const start = performance.now();
   const { constantOf = () => null } = graph;
   const constantBytes = graph.sources.reduce((sum, value) => sum + (constantOf(value)?.byteLength ?? 0), 0);
-  const bytes = peakBytes(graph.nodes, graph.roots) + constantBytes;
+  const bytes = (peakBytes(graph.nodes, graph.roots) + constantBytes) * lanes;
   assertWithinLimits({ nodes: graph.nodes, sources: graph.sources, bytes });
   makeRoom(bytes);
   const lowered = finish(lowerGraph(graph));
   let session: Session;
   try {
     // A pool per session: threads that a small graph never uses cost milliseconds and memory where there are many.
-    const threads = graphWork(graph.nodes) < SMALL_GRAPH ? 1 : engineConfig().threads;
+    const threads = lanes > 1 || graphWork(graph.nodes) < SMALL_GRAPH ? 1 : engineConfig().threads;
     session = createSession(lowered.model, threads);
   } catch (cause) {
     throw compileError(cause, graph.nodes);

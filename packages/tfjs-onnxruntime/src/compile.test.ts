@@ -294,3 +294,72 @@ describe("compiled training steps", () => {
     expect(eager.losses[49]!).toBeLessThan(eager.losses[0]!);
   });
 });
+
+describe("parallel", () => {
+  test("gives each list what a call alone gives", () => {
+    const w = tf.variable(tf.randomUniform([64, 80], -1, 1, "float32", 5));
+    const f = compile((x: tf.Tensor, { scale }: { scale: tf.Tensor }) => {
+      const y = tf.matMul(x as tf.Tensor2D, w as tf.Tensor2D);
+      return { y: tf.mul(y, scale), top: tf.argMax(y, 1), positive: tf.greater(y, 0), sums: [tf.sum(y), tf.sum(y, 0)] };
+    });
+    const lists = [1, 2, 3].map((seed) => {
+      return [tf.randomUniform([70, 64], -1, 1, "float32", seed), { scale: tf.scalar(seed) }] as [
+        tf.Tensor,
+        { scale: tf.Tensor },
+      ];
+    });
+    for (let repeat = 0; repeat < 2; repeat++) {
+      const together = f.parallel(lists);
+      const alone = lists.map((list) => f(...list));
+      expect(together.map(valuesOf)).toEqual(alone.map(valuesOf));
+      lists.reverse();
+    }
+    expect(f.stats()).toMatchObject({ signatures: 2, calls: 8 });
+    f.dispose();
+  });
+
+  test("sees variables as they are before the call and assigns the mean", () => {
+    const mean = tf.variable(tf.tensor1d([10, 20]));
+    const count = tf.variable(tf.scalar(3, "int32"));
+    let effects = 0;
+    const f = compile((x: tf.Tensor) => {
+      mean.assign(tf.add(tf.mul(mean, 0.5), tf.mul(x, 0.5)));
+      count.assign(tf.add(count, tf.scalar(1, "int32")));
+      effect(() => effects++);
+      return tf.sum(mean);
+    });
+    const results = f.parallel([[tf.tensor1d([2, 4])], [tf.tensor1d([6, 0])]]);
+    expect(results.map((t) => t.dataSync()[0])).toEqual([18, 18]);
+    expect(mean.dataSync()).toEqual(Float32Array.of(7, 11));
+    expect(count.dataSync()).toEqual(Int32Array.of(4));
+    expect(effects).toBe(1);
+    f.dispose();
+  });
+
+  test("refuses lists of different shapes and another backend", async () => {
+    const f = compile((x: tf.Tensor) => tf.square(x));
+    expect(codeOf(() => f.parallel([[tf.ones([2])], [tf.ones([3])]]))).toBe("COMPILE_SIGNATURE");
+    expect(f.parallel([])).toEqual([]);
+    await tf.setBackend("cpu");
+    expect(codeOf(() => f.parallel([[tf.ones([2])]]))).toBe("ENGINE_UNSUPPORTED");
+    await tf.setBackend("onnxruntime");
+  });
+
+  test("goes on after a failed run and after its sessions were dropped", () => {
+    const w = tf.variable(tf.scalar(2));
+    const f = compile((x: tf.Tensor) => tf.mul(x, w));
+    const lists: [tf.Tensor][] = [[tf.scalar(1)], [tf.scalar(5)]];
+    expect(f.parallel(lists).map((t) => t.dataSync()[0])).toEqual([2, 10]);
+    const gone = tf.scalar(0);
+    gone.dispose();
+    expect(() => f.parallel([[tf.scalar(1)], [gone]])).toThrow();
+    clearCache();
+    expect(f.parallel(lists).map((t) => t.dataSync()[0])).toEqual([2, 10]);
+    w.dispose();
+    expect(codeOf(() => f.parallel(lists))).toBe("COMPILE_CAPTURE_DISPOSED");
+    f.dispose();
+  });
+});
+
+const valuesOf = ({ sums, ...named }: { [name: string]: tf.Tensor | tf.Tensor[] }) =>
+  [...Object.values(named), ...(sums as tf.Tensor[])].map((tensor) => (tensor as tf.Tensor).dataSync());

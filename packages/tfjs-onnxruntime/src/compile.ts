@@ -33,6 +33,17 @@ export interface CompileStats {
 /** A function whose graph is recorded once per signature; see {@link compile}. */
 export interface CompiledFunction<Args extends readonly TensorTree[], Result> {
   (...args: Args): Result;
+  /**
+   * Runs the function on several lists of arguments at once, each on a core of its own: one single-threaded session here, the others on
+   * threads that live as long as the process. All lists have the same signature and see the variables as they are before the call;
+   * a float32 variable that the function assigns gets the mean of what the lists gave it, any other what the first gave.
+   * Effects run once. A compiled training step on shards of a batch is data-parallel training.
+   *
+   * @returns the results in the order of the lists
+   * @throws {@link EngineError} as a call does; `COMPILE_SIGNATURE` for lists of different signatures, `ENGINE_UNSUPPORTED` on other
+   *   backends, on an accelerator, and inside of another recording
+   */
+  parallel(lists: readonly Args[]): Result[];
   stats(): CompileStats;
   /**
    * The graph of the latest signature as ONNX (opset 17, standard operators only): arguments and variables are inputs.
@@ -79,19 +90,59 @@ export function compile<Args extends readonly TensorTree[], Result>(
     for (let attempt = 0; ; attempt++) {
       const known = programs.get(signature);
       if (known === "volatile") return fn(...args);
-      if (known) {
-        counts.replays++;
-        latest = known;
-        return known.run(backend, tensorsOf(args));
-      }
-      const traced = trace(backend, args, attempt < MAX_STATE_TRACES);
+      if (known) return replay(known, backend, [args])[0]!;
+      const traced = trace({ backend, args, mayFinish: attempt < MAX_STATE_TRACES, lanes: 1 });
       if (traced.kind === "eager") return traced.result;
       programs.set(signature, traced.program);
     }
   };
 
+  const replay = (program: CompiledProgram<Result>, backend: OnnxRuntimeBackend, lists: readonly Args[]): Result[] => {
+    counts.replays++;
+    latest = program;
+    return program.run(backend, lists.map(tensorsOf));
+  };
+
+  const runParallel = (backend: OnnxRuntimeBackend, lists: readonly Args[]): Result[] => {
+    const [signature, ...others] = lists.map((args) => signatureOf(args, name));
+    const different = others.find((other) => other !== signature);
+    if (different !== undefined) {
+      throw new EngineError({
+        code: "COMPILE_SIGNATURE",
+        message: `${name} was given lists of different signatures to run at once: ${signature} and ${different}.`,
+        hint: "Divide a batch into shards of equal size.",
+      });
+    }
+    const key = `${lists.length} of ${signature}`;
+    let program = programs.get(key);
+    if (program === undefined) {
+      const traced = trace({ backend, args: lists[0]!, mayFinish: false, lanes: lists.length });
+      // Not finished, so never eager.
+      program = (traced as { program: CompiledProgram<Result> | "volatile" }).program;
+      programs.set(key, program);
+    }
+    if (program === "volatile") {
+      throw new EngineError({
+        code: "COMPILE_VOLATILE",
+        message: `${name} makes other host data with each call and cannot run on several lists at once.`,
+        hint: "Draw random numbers with random.* of this package from a key argument.",
+      });
+    }
+    return replay(program, backend, lists);
+  };
+
   /** The program of a signature; or the result of a call that could only be run as it was recorded. */
-  const trace = (backend: OnnxRuntimeBackend, args: Args, mayFinish: boolean) => {
+  const trace = ({
+    backend,
+    args,
+    mayFinish,
+    lanes,
+  }: {
+    backend: OnnxRuntimeBackend;
+    args: Args;
+    mayFinish: boolean;
+    lanes: number;
+  }) => {
     counts.traces++;
     const first = recordCall({ backend, fn, args });
     if (first.newVariables > 0 && mayFinish) {
@@ -103,7 +154,7 @@ export function compile<Args extends readonly TensorTree[], Result>(
     second.rollBack();
     const difference = first.scope.firstDifference(second.scope);
     const same = difference === null && structureOf(first).equals(structureOf(second));
-    if (same) return { kind: "program" as const, program: new CompiledProgram(second.recording, name) };
+    if (same) return { kind: "program" as const, program: new CompiledProgram(second.recording, name, lanes) };
     if (onVolatile === "rerun") return { kind: "program" as const, program: "volatile" as const };
     throw volatileError(backend, args, difference);
   };
@@ -123,16 +174,38 @@ export function compile<Args extends readonly TensorTree[], Result>(
     });
   };
 
-  const compiled = (...args: Args): Result => {
+  const assertAlive = () => {
     if (disposed) throw new EngineError({ code: "ENGINE_DISPOSED", message: `${name} was disposed.` });
+  };
+  const donateOf = (args: Args) => {
+    for (const position of donate) tf.dispose(args[position] as tf.TensorContainer);
+  };
+
+  const compiled = (...args: Args): Result => {
+    assertAlive();
     const backend = tf.backend();
     counts.calls++;
     const result = isEngine(backend) ? run(backend, args) : fn(...args);
-    for (const position of donate) tf.dispose(args[position] as tf.TensorContainer);
+    donateOf(args);
     return result;
   };
 
   return Object.assign(compiled, {
+    parallel(lists: readonly Args[]): Result[] {
+      assertAlive();
+      const backend = tf.backend();
+      if (!isEngine(backend) || backend.scope !== null) {
+        throw new EngineError({
+          code: "ENGINE_UNSUPPORTED",
+          message: `${name}.parallel() needs the backend "onnxruntime" outside of a recording.`,
+          hint: 'Call await tf.setBackend("onnxruntime") first, or the function once per list.',
+        });
+      }
+      counts.calls++;
+      const results = lists.length === 0 ? [] : runParallel(backend, lists);
+      lists.forEach(donateOf);
+      return results;
+    },
     stats: () => ({ ...counts, signatures: programs.size }),
     toOnnx() {
       if (disposed || latest === null) {

@@ -5,9 +5,12 @@ import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
 import { collect, type HostData, hostValue, type RecordedNode, type Value } from "./graph.js";
+import { assertLanes, LaneSession } from "./lane.js";
 import { type PackedGraph, packState } from "./pack-state.js";
 import { Promotion } from "./promotion.js";
+import { currentProviders, providerName } from "./providers.js";
 import { hostOf, type Recording } from "./record-call.js";
+import { runError } from "./run-error.js";
 import { assertSync, resultData, runSession } from "./run-session.js";
 import { ortTensor } from "./runtime.js";
 import { dropSession, touch } from "./session-cache.js";
@@ -35,7 +38,12 @@ interface Loaded extends Compiled {
   readonly outputs: readonly string[];
   /** Filled with the small inputs before each run: the runtime reads it during the run only. */
   readonly vector: Float32Array;
+  /** For all argument lists but the first. */
+  readonly lanes: readonly LaneSession[];
 }
+
+/** Finds the data of a binding in one call. */
+type HostOf = (binding: Binding) => HostData;
 
 /** A recorded call that can be repeated with other data. */
 export class CompiledProgram<Result> {
@@ -48,10 +56,13 @@ export class CompiledProgram<Result> {
   readonly #sources: readonly Value[];
   /** Frozen variables and captures that the session has as constants, by position in `#sources`. */
   readonly #promotion = new Promotion();
+  /** Argument lists of a run, one session each. */
+  readonly #lanes: number;
   #loaded: Loaded | null = null;
 
-  constructor(recording: Recording<Result>, name: string) {
+  constructor(recording: Recording<Result>, name: string, lanes = 1) {
     this.#name = name;
+    this.#lanes = lanes;
     this.#recording = recording;
     this.#nodes = collect(recording.roots);
     const sources = new Set<Value>();
@@ -66,22 +77,32 @@ export class CompiledProgram<Result> {
     this.#assigned = recording.assigned.map(({ variable, value }) => ({ variable, output: output(value) }));
   }
 
-  /** Runs the graph on the arguments' tensors and the current variables. */
-  run(backend: OnnxRuntimeBackend, args: readonly tf.Tensor[]): Result {
+  /**
+   * Runs the graph on each list of arguments' tensors and the current variables, all at once. Assigned variables get what the list gave,
+   * of several lists the mean (integers: what the first gave).
+   * @param lists - as many as there are lanes
+   */
+  run(backend: OnnxRuntimeBackend, lists: readonly (readonly tf.Tensor[])[]): Result[] {
     // First: what is pending may need sessions of its own and push this one out of the cache.
     backend.flush();
     assertSync();
-    const data = new Map<Binding, HostData>();
-    const hostOfBinding = (binding: Binding): HostData => {
-      let host = data.get(binding);
-      if (host === undefined) {
-        host = this.#data(backend, binding, args, hostOfBinding);
-        data.set(binding, host);
-      }
-      return host;
-    };
-    const computed = this.#recording.roots.length === 0 ? [] : this.#compute(hostOfBinding);
-    const dataOf = (output: Output) => (output.kind === "computed" ? computed[output.index]! : hostOfBinding(output));
+    const shared = new Map<Binding, HostData>();
+    const hosts = lists.map((args): HostOf => {
+      const own = new Map<Binding, HostData>();
+      const hostOfBinding: HostOf = (binding) => {
+        const data = binding.kind === "argument" || binding.kind === "generated" ? own : shared;
+        let host = data.get(binding);
+        if (host === undefined) {
+          host = this.#data(backend, binding, args, hostOfBinding);
+          data.set(binding, host);
+        }
+        return host;
+      };
+      return hostOfBinding;
+    });
+    const computed = this.#recording.roots.length === 0 ? lists.map(() => []) : this.#compute(hosts);
+    const dataOf = (output: Output, list: number) =>
+      output.kind === "computed" ? computed[list]![output.index]! : hosts[list]!(output);
     const { result, effects } = this.#recording;
     const tensor = (host: HostData, shape: readonly number[], dtype: tf.DataType) =>
       tf.engine().makeTensorFromTensorInfo({
@@ -90,38 +111,72 @@ export class CompiledProgram<Result> {
         dtype,
       });
     // All data is taken before the first assignment: an output may be the old value of a variable.
-    const values = this.#outputs.map(dataOf);
-    const news = this.#assigned.map(({ output }) => dataOf(output));
+    const values = lists.map((_, list) => this.#outputs.map((output) => dataOf(output, list)));
+    const news = this.#assigned.map(({ output }) => mean(lists.map((_, list) => dataOf(output, list))));
     this.#assigned.forEach(({ variable }, i) => {
       if (backend.overwrite(variable.dataId, news[i]!, variable.shape, variable.dtype)) return;
       const next = tensor(news[i]!, variable.shape, variable.dtype);
       variable.assign(next);
       next.dispose();
     });
-    let next = 0;
-    const given = mapTensors(result, ({ shape, dtype }) => tensor(values[next++]!, shape, dtype));
+    const given = values.map((list) => {
+      let next = 0;
+      return mapTensors(result, ({ shape, dtype }) => tensor(list[next++]!, shape, dtype));
+    });
     for (const callback of effects) callback();
     return given;
   }
 
-  /** Data of the roots. */
-  #compute(hostOfBinding: (binding: Binding) => HostData): HostData[] {
-    const loaded = this.#load(hostOfBinding);
-    const { graph, outputs, vector } = loaded;
-    const { input, output } = graph;
-    const hostOfValue = (value: Value) => hostOfBinding(this.#bind(value));
-    const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
-    for (const { name, value } of graph.feeds) feeds[name] = ortTensor(value.dtype, hostOfValue(value), value.shape);
-    if (input) {
-      for (const { key, offset } of input.parts) vector.set(hostOfValue(key), offset);
-      feeds[input.name] = ortTensor("float32", vector, [input.length]);
+  /** Data of the roots, by list of arguments. */
+  #compute(hosts: readonly HostOf[]): HostData[][] {
+    const loaded = this.#load(hosts[0]!);
+    const { graph, outputs, vector, lanes } = loaded;
+    const { input } = graph;
+    const valueByName = new Map(graph.feeds.map(({ name, value }) => [name, value]));
+    const fillVector = (hostOfBinding: HostOf) => {
+      for (const { key, offset } of input?.parts ?? []) vector.set(hostOfBinding(this.#bind(key)), offset);
+      return vector;
+    };
+    const begun: LaneSession[] = [];
+    let results: ReadonlyMap<string, HostData>[] = [];
+    let failure: unknown = null;
+    try {
+      lanes.forEach((lane, i) => {
+        const hostOfBinding = hosts[i + 1]!;
+        lane.begin((name) => {
+          return name === input?.name ? fillVector(hostOfBinding) : hostOfBinding(this.#bind(valueByName.get(name)!));
+        });
+        begun.push(lane);
+      });
+      const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
+      for (const { name, value } of graph.feeds) {
+        feeds[name] = ortTensor(value.dtype, hosts[0]!(this.#bind(value)), value.shape);
+      }
+      if (input) feeds[input.name] = ortTensor("float32", fillVector(hosts[0]!), [input.length]);
+      const given = runSession({ session: loaded.session, outputs }, feeds, this.#nodes);
+      results = [new Map(outputs.map((name) => [name, given[name]!.data as HostData]))];
+    } catch (error) {
+      failure = error;
     }
-    const results = runSession({ session: loaded.session, outputs }, feeds, this.#nodes);
+    // Whatever failed here: a lane that was begun is waited for, or its next request would overtake this one.
+    for (const lane of begun) {
+      try {
+        results.push(lane.end());
+      } catch (cause) {
+        failure ??= runError(cause, this.#nodes);
+      }
+    }
+    if (failure !== null) throw failure;
+    return results.map((data) => this.#rootsOf(graph, data));
+  }
+
+  /** Puts what a session gave in the order of the roots. */
+  #rootsOf({ fetches, output }: PackedGraph, data: ReadonlyMap<string, HostData>): HostData[] {
     const { roots } = this.#recording;
     const computed = new Array<HostData>(roots.length);
-    for (const { name, root } of graph.fetches) computed[root] = resultData(results, name, roots[root]!);
+    for (const { name, root } of fetches) computed[root] = resultData(data.get(name)!, roots[root]!);
     if (output) {
-      const values = results[output.name]!.data as Float32Array;
+      const values = data.get(output.name)!;
       for (const { key, offset, length } of output.parts) computed[key] = values.subarray(offset, offset + length);
     }
     return computed;
@@ -137,7 +192,7 @@ export class CompiledProgram<Result> {
     if (this.#loaded) dropSession(this.#loaded);
   }
 
-  #load(hostOfBinding: (binding: Binding) => HostData): Loaded {
+  #load(hostOfBinding: HostOf): Loaded {
     const frozenHost = (position: number): HostData | null => {
       const binding = this.#bind(this.#sources[position]!);
       return binding.kind === "variable" || binding.kind === "capture" ? hostOfBinding(binding) : null;
@@ -156,20 +211,39 @@ export class CompiledProgram<Result> {
       const { session, bytes, ...graph } = buildSession(
         { nodes: this.#nodes, roots, sources: this.#sources, constantOf },
         (lowered) => packState(lowered, roots),
+        this.#lanes,
       );
       this.#loaded = {
         session,
+        lanes: this.#loadLanes(graph),
         bytes,
         graph,
         outputs: [...graph.fetches.map(({ name }) => name), ...(graph.output ? [graph.output.name] : [])],
         vector: new Float32Array(graph.input?.length ?? 0),
         forget: () => {
+          for (const lane of this.#loaded!.lanes) lane.dispose();
           this.#loaded = null;
         },
       };
     }
     touch(this.#loaded);
     return this.#loaded;
+  }
+
+  /** Sessions of the same graph on other cores, loaded at the same time. */
+  #loadLanes({ model, feeds, fetches, input, output }: PackedGraph): LaneSession[] {
+    if (this.#lanes === 1) return [];
+    assertLanes(providerName(currentProviders().used[0]!));
+    const { roots } = this.#recording;
+    const packed = (vector: { readonly name: string; readonly length: number } | null) =>
+      vector === null ? [] : [{ name: vector.name, dtype: "float32" as const, shape: [vector.length] }];
+    const inputs = [...feeds.map(({ name, value }) => ({ ...value, name })), ...packed(input)];
+    const outputs = [...fetches.map(({ name, root }) => ({ ...roots[root]!, name })), ...packed(output)];
+    const lanes = Array.from({ length: this.#lanes - 1 }, (_, index) => {
+      return new LaneSession({ index, model, inputs, outputs });
+    });
+    for (const lane of lanes) lane.loaded();
+    return lanes;
   }
 
   #bind(value: Value): Binding {
@@ -195,12 +269,7 @@ export class CompiledProgram<Result> {
     return dataId ? { kind: "capture", value, dataId } : { kind: "constant", value };
   }
 
-  #data(
-    backend: OnnxRuntimeBackend,
-    binding: Binding,
-    args: readonly tf.Tensor[],
-    hostOfBinding: (binding: Binding) => HostData,
-  ): HostData {
+  #data(backend: OnnxRuntimeBackend, binding: Binding, args: readonly tf.Tensor[], hostOfBinding: HostOf): HostData {
     switch (binding.kind) {
       case "argument":
         return hostOf(backend, args[binding.index]!);
@@ -224,4 +293,11 @@ export class CompiledProgram<Result> {
       hint: "Keep it with tf.keep, or pass it as an argument.",
     });
   }
+}
+
+/** Element by element; integers and flags have none: those of the first list. */
+function mean(lists: readonly HostData[]): HostData {
+  const [first] = lists as readonly [HostData];
+  if (lists.length === 1 || !(first instanceof Float32Array)) return first;
+  return Float32Array.from(first, (_, i) => lists.reduce((sum, list) => sum + list[i]!, 0) / lists.length);
 }

@@ -1,6 +1,6 @@
 import { buildSession } from "./build-session.js";
 import { EngineError } from "./errors.js";
-import type { RecordedNode, Value } from "./graph.js";
+import type { HostData, RecordedNode, Value } from "./graph.js";
 import { Promotion } from "./promotion.js";
 import { runError } from "./run-error.js";
 import { assertSync, resultData, runSession } from "./run-session.js";
@@ -110,7 +110,7 @@ function start({ compiled, nodes, sources }: Job): RunResult {
 function store({ compiled, roots }: Job, results: RunResult): void {
   for (let i = 0; i < roots.length; i++) {
     const root = roots[i]!;
-    root.host = resultData(results, compiled.outputs[i]!, root);
+    root.host = resultData(results[compiled.outputs[i]!]!.data as HostData, root);
     root.node = null;
   }
 }

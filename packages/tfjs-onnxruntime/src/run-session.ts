@@ -41,8 +41,7 @@ export function runSession(
  * Data that a run gave for a value.
  * @throws {@link EngineError} `ENGINE_SHAPE` if it has another number of elements than was inferred
  */
-export function resultData(results: RunResult, name: string, { node, shape }: Value): HostData {
-  const data = results[name]!.data as HostData;
+export function resultData(data: HostData, { node, shape }: Value): HostData {
   if (data.length === sizeOf(shape)) return data;
   throw new EngineError({
     code: "ENGINE_SHAPE",

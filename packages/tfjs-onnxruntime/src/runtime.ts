@@ -130,6 +130,11 @@ function sessionOptions(providers: readonly ProviderRequest[], threads: number, 
   };
 }
 
+/** Session options of a lane: one thread of the cpu provider. */
+export function laneOptions(): object {
+  return sessionOptions(["cpu"], 1, null);
+}
+
 /**
  * Loads a model into a native session. A model above `maxGraphBytes` goes through files in a temporary folder (weights as
  * external data, loaded by path), which are removed once the runtime has read them.
