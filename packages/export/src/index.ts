@@ -7,6 +7,17 @@ export { formatBenchmarkMarkdown } from "./benchmark/format.js";
 export { type ClassesFile, classesFile, classMappingYaml, metadataYaml } from "./class-files.js";
 export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "./errors.js";
 export { type ExportedOnnx, type ExportOnnxOptions, exportOnnx } from "./export-onnx.js";
+export type { Importance } from "./prune/importance.js";
+export type { PrunedGroup, PruneOptions } from "./prune/plan-pruning.js";
+export {
+  type PruneAndFineTuneOptions,
+  type PruneResult,
+  type PruneRound,
+  type PruneState,
+  pruneAndFineTune,
+} from "./prune/prune-and-fine-tune.js";
+export { type PruneReport, pruneStructured } from "./prune/prune-structured.js";
+export { type PrunedStudent, pruneStudent } from "./prune/prune-student.js";
 export {
   type CalibrateOptions,
   type CalibrationImages,
@@ -19,7 +30,7 @@ export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization
 export { type QuantizeOptions, type QuantPreset, quantizeStatic } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";
-export { traceStudent } from "./trace-student.js";
+export { type TraceableStudent, traceStudent } from "./trace-student.js";
 export { assertParity, type ParityReport, type Precision, parity } from "./verify/parity.js";
 export { certifyPromptFree, type PromptFreeStructure } from "./verify/prompt-free.js";
 export {

@@ -1,4 +1,4 @@
-import { type Graph, intAttribute, type Node, type Tensor, tensorData } from "@seg/onnx";
+import { floatAttribute, type Graph, intAttribute, type Node, type Tensor, tensorData } from "@seg/onnx";
 import { indexGraph } from "../graph-index.js";
 import { DisjointSets } from "./disjoint-sets.js";
 
@@ -9,6 +9,13 @@ export interface ChannelUse {
   readonly units: Int32Array;
   /** `output` of a layer with weights, `input` of one, `affine` for biases and normalisations. */
   readonly role: "output" | "input" | "affine";
+}
+
+/** A normalisation right behind a layer: its scale belongs to the layer's output channels. */
+export interface ChannelScale {
+  readonly gamma: string;
+  readonly variance: string;
+  readonly epsilon: number;
 }
 
 /** A Split over channels, whose sizes follow the channels that are left. */
@@ -31,8 +38,10 @@ export interface ChannelGroups {
   readonly groups: readonly ChannelGroup[];
   readonly uses: readonly ChannelUse[];
   readonly splits: readonly ChannelSplit[];
-  /** Constants that give a bias its shape `[1, C, 1, 1]`: name -> units. */
+  /** Reshape nodes (by output) that give a bias its shape `[1, C, 1, 1]` -> units. */
   readonly shapes: ReadonlyMap<string, Int32Array>;
+  /** Weight name -> the normalisation that follows. */
+  readonly scales: ReadonlyMap<string, ChannelScale>;
   /** The unit that stands for all that are coupled with `unit`. */
   readonly rootOf: (unit: number) => number;
 }
@@ -61,6 +70,7 @@ export function channelGroups(graph: Graph): ChannelGroups {
   const byUse = new Map<string, ChannelUse>();
   const splits: ChannelSplit[] = [];
   const shapes = new Map<string, Int32Array>();
+  const scales = new Map<string, ChannelScale>();
 
   const make = (count: number, label: string): Int32Array =>
     Int32Array.from({ length: count }, () => {
@@ -83,30 +93,27 @@ export function channelGroups(graph: Graph): ChannelGroups {
   };
 
   /** A constant operand: an initializer, or one that is only reshaped, as traces write biases. */
-  const constantOf = (name: string): { tensor: Tensor; dims: readonly number[]; shape?: string } | null => {
+  const constantOf = (name: string): { tensor: Tensor; dims: readonly number[]; isReshaped: boolean } | null => {
     const direct = initializers.get(name);
-    if (direct !== undefined) return { tensor: direct, dims: direct.dims };
+    if (direct !== undefined) return { tensor: direct, dims: direct.dims, isReshaped: false };
     const node = producers.get(name);
     const tensor = node?.opType === "Reshape" ? initializers.get(node.inputs[0]!) : undefined;
     const shape = node === undefined ? undefined : initializers.get(node.inputs[1]!);
     if (tensor === undefined || shape === undefined || tensor.dims.length !== 1) return null;
-    return { tensor, dims: Array.from(tensorData(shape) as BigInt64Array, Number), shape: shape.name };
+    return { tensor, dims: Array.from(tensorData(shape) as BigInt64Array, Number), isReshaped: true };
   };
 
   /** Elementwise operation of a map with a constant. @returns false when the constant mixes axes */
   const withConstant = (units: Int32Array, operand: string): boolean => {
     const constant = constantOf(operand);
     if (constant === null) return false;
-    const { tensor, dims, shape } = constant;
+    const { tensor, dims, isReshaped } = constant;
     const sizes = dims.length > 3 ? dims.slice(-3) : dims;
     const count = tensor.dims.reduce((all, size) => all * size, 1);
     if (count === 1) return true;
     if (count !== units.length || sizes.length !== 3 || sizes[0] !== units.length) return false;
-    use(tensor.name, shape === undefined ? tensor.dims.length - 3 : 0, units, "affine");
-    if (shape === undefined) return true;
-    const known = shapes.get(shape);
-    if (known === undefined) shapes.set(shape, units);
-    else couple(known, units);
+    use(tensor.name, isReshaped ? 0 : tensor.dims.length - 3, units, "affine");
+    if (isReshaped) shapes.set(operand, units);
     return true;
   };
 
@@ -147,6 +154,10 @@ export function channelGroups(graph: Graph): ChannelGroups {
       }
       if (node.opType === "BatchNormalization" && node.inputs.slice(1, 5).every((name) => initializers.has(name))) {
         for (const name of node.inputs.slice(1, 5)) use(name, 0, x, "affine");
+        const [, gamma = "", , , variance = ""] = node.inputs;
+        const layer = producers.get(node.inputs[0]!);
+        if (layer?.opType === "Conv" || layer?.opType === "ConvTranspose")
+          scales.set(layer.inputs[1]!, { gamma, variance, epsilon: floatAttribute(node, "epsilon", 1e-5) });
         out(x);
         continue;
       }
@@ -195,6 +206,7 @@ export function channelGroups(graph: Graph): ChannelGroups {
     uses: [...byUse.values()],
     splits,
     shapes,
+    scales,
     rootOf: (unit) => sets.find(unit),
   };
 }

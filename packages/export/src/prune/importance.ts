@@ -1,11 +1,11 @@
 import type { Tensor } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { floatValues } from "../graph-index.js";
-import type { ChannelUse } from "./channel-groups.js";
+import type { ChannelScale, ChannelUse } from "./channel-groups.js";
 
 /**
  * How much a channel matters. `l2`: mean over the coupled layers of the L2 norm of the channel's weights, each layer's norms divided by their
- * mean, so that large kernels do not outvote small ones. `gamma`: mean |scale| of the batch normalisations. A map of per-element scores by
+ * mean, so that large kernels do not outvote small ones; weights are taken as they act behind their normalisation, x |gamma| / sqrt(var + eps). `gamma`: mean |scale| of the batch normalisations. A map of per-element scores by
  * initializer name (|weight x gradient| for a Taylor estimate) is summed over the channel's elements.
  */
 export type Importance = "l2" | "gamma" | ReadonlyMap<string, Float32Array>;
@@ -33,17 +33,30 @@ function perChannel({ dims }: Tensor, axis: number, score: (at: number) => numbe
   return sums;
 }
 
+/** |gamma| / sqrt(var + eps) per channel. */
+function normalisationFactors(
+  { gamma, variance, epsilon }: ChannelScale,
+  initializers: ReadonlyMap<string, Tensor>,
+): Float64Array {
+  const spread = floatValues(initializers.get(variance)!);
+  return Float64Array.from(floatValues(initializers.get(gamma)!), (value, channel) => {
+    return Math.abs(value) / Math.sqrt(spread[channel]! + epsilon);
+  });
+}
+
 /**
  * Importance of every unit that the uses name.
  * @throws ExportError `PRUNE_CONFIG` for `gamma` on a graph whose normalisations are folded, or scores of another size
  */
 export function unitImportance({
   uses,
+  scales,
   initializers,
   importance,
   rootOf,
 }: {
   uses: readonly ChannelUse[];
+  scales: ReadonlyMap<string, ChannelScale>;
   initializers: ReadonlyMap<string, Tensor>;
   importance: Importance;
   rootOf: (unit: number) => number;
@@ -57,19 +70,23 @@ export function unitImportance({
       entry.count++;
       sums.set(root, entry);
     });
+  const gammas = new Set([...scales.values()].map(({ gamma }) => gamma));
   for (const { tensor: name, axis, units, role } of uses) {
     const tensor = initializers.get(name)!;
     const values = floatValues(tensor);
     if (importance === "gamma") {
-      // Scale of a normalisation: by name, because means, variances and offsets are one-dimensional too.
-      if (role === "affine" && /(^|\.)(bn|norm\d*)\.weight$/.test(name))
+      if (gammas.has(name))
         add(
           units,
           perChannel(tensor, axis, (at) => Math.abs(values[at]!)),
         );
     } else if (importance === "l2") {
       if (role === "affine") continue;
-      const norms = perChannel(tensor, axis, (at) => values[at]! ** 2).map(Math.sqrt);
+      const scale = role === "output" ? scales.get(name) : undefined;
+      const factor = scale === undefined ? null : normalisationFactors(scale, initializers);
+      const norms = perChannel(tensor, axis, (at) => values[at]! ** 2).map(
+        (sum, channel) => Math.sqrt(sum) * (factor?.[channel] ?? 1),
+      );
       const mean = norms.reduce((sum, norm) => sum + norm, 0) / norms.length;
       add(units, mean === 0 ? norms : norms.map((norm) => norm / mean));
     } else {

@@ -30,9 +30,9 @@ export interface PruningPlan {
   readonly groups: readonly PrunedGroup[];
   /** Initializer -> axis -> indices that stay, ascending. Initializers that keep everything are absent. */
   readonly keep: ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
-  /** Split node name -> sizes that its parts keep. */
+  /** First output of a Split -> sizes that its parts keep. */
   readonly splits: ReadonlyMap<string, readonly number[]>;
-  /** Reshape target constants -> channels that stay. */
+  /** Outputs of the Reshape nodes that give a bias its shape -> channels that stay. */
   readonly shapes: ReadonlyMap<string, number>;
 }
 
@@ -73,9 +73,9 @@ export function planPruning(
 ): PruningPlan {
   const limits = { ratio, roundTo, minChannels, maxRatio };
   assertOptions(limits);
-  const { groups, uses, splits, shapes, rootOf } = channelGroups(graph);
+  const { groups, uses, splits, shapes, scales, rootOf } = channelGroups(graph);
   const { initializers } = indexGraph(graph);
-  const scores = unitImportance({ uses, initializers, importance, rootOf });
+  const scores = unitImportance({ uses, scales, initializers, importance, rootOf });
   const gone = new Set<number>();
   const pruned = groups.map(({ key, units }): PrunedGroup => {
     const after = keptChannels(units.length, limits);
@@ -102,7 +102,7 @@ export function planPruning(
     groups: pruned,
     keep: keepByTensor(uses, staying),
     splits: new Map(
-      splits.map(({ node, parts }: ChannelSplit) => [node.name, parts.map((part) => staying(part).length)]),
+      splits.map(({ node, parts }: ChannelSplit) => [node.outputs[0]!, parts.map((part) => staying(part).length)]),
     ),
     shapes: new Map([...shapes].map(([name, units]) => [name, staying(units).length])),
   };
