@@ -125,7 +125,8 @@ export class FileObjectStore implements ObjectStore {
   }): Promise<void> {
     if (ifAbsent && (await isPresent(path))) throw alreadyExists(key);
     const pending = this.#pendingPath(key, meta.ino!);
-    await this.#withLock(key, async () => {
+    const isDone = async () => ifAbsent && (await isPresent(path));
+    await this.#withLock(key, isDone, async () => {
       if (ifMatch !== undefined && (await this.head(key))?.etag !== ifMatch) throw stale(key);
       await writeFileAtomic(pending, JSON.stringify(meta));
       try {
@@ -139,12 +140,12 @@ export class FileObjectStore implements ObjectStore {
     });
   }
 
-  /** A change of a key is several steps: a comparison and a rename, content and description. */
-  async #withLock(key: string, work: () => Promise<void>): Promise<void> {
+  /** A change of a key is several steps: a comparison and a rename, content and description. @param isDone - nothing is left to wait for */
+  async #withLock(key: string, isDone: () => Promise<boolean>, work: () => Promise<void>): Promise<void> {
     const lock = await BlobLock.acquire({
       path: join(this.#staging, `${hashOf(key)}.lock`),
       clock: systemClock,
-      isDone: async () => false,
+      isDone,
     });
     try {
       await work();
@@ -241,7 +242,8 @@ export class FileObjectStore implements ObjectStore {
     const path = this.#path(key);
     // Nothing is made where nothing lies.
     if (!(await isPresent(path)) && !(await isPresent(`${path}${META}`))) return;
-    await this.#withLock(key, async () => {
+    const isDone = async () => !(await isPresent(path));
+    await this.#withLock(key, isDone, async () => {
       const ino = (await statOf(path))?.ino;
       await rm(path, { force: true });
       await rm(`${path}${META}`, { force: true });

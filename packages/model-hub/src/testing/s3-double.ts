@@ -22,9 +22,12 @@ export interface S3Double {
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string };
   /** Key -> bytes, as stored. */
   objects(): ReadonlyMap<string, Buffer>;
+  /** Uploads in parts that were neither completed nor aborted. */
+  openUploads(): number;
   /** Overwrites bytes behind the store's back: bit rot. */
   damage(key: string): void;
   fault(fault: Fault): void;
+  clearFaults(): void;
   readonly requests: { readonly method: string; readonly path: string }[];
   close(): Promise<void>;
 }
@@ -212,6 +215,7 @@ export async function startS3Double({
     bucket,
     credentials: { accessKeyId: "test", secretAccessKey: "test-secret" },
     objects: () => new Map([...objects].map(([key, { bytes }]) => [key, bytes])),
+    openUploads: () => uploads.size,
     damage: (key) => {
       const found = objects.get(key)!;
       const bytes = Buffer.from(found.bytes);
@@ -219,6 +223,7 @@ export async function startS3Double({
       objects.set(key, { ...found, bytes });
     },
     fault: (fault) => faults.add(fault),
+    clearFaults: () => faults.clear(),
     requests,
     close: server.close,
   };
