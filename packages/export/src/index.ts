@@ -30,7 +30,7 @@ export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization
 export { type QuantizeOptions, type QuantPreset, quantizeStatic } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";
-export { type TraceableStudent, traceStudent } from "./trace-student.js";
+export { type Deployable, traceStudent } from "./trace-student.js";
 export { assertParity, type ParityReport, type Precision, parity } from "./verify/parity.js";
 export { certifyPromptFree, type PromptFreeStructure } from "./verify/prompt-free.js";
 export {

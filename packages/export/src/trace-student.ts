@@ -4,7 +4,7 @@ import { trace } from "@seg/tfjs-onnxruntime";
 import type * as tf from "@tensorflow/tfjs";
 
 /** A network and its deployed graph, images `[B, 3, H, W]` to `output0` and, for masks, `output1`. */
-type Deployable =
+export type Deployable =
   | { readonly model: Yolov8; readonly deploy?: undefined }
   | {
       readonly model: Module;
@@ -17,7 +17,7 @@ type Deployable =
  *
  * @param deploy - of a student of @seg/distill @defaultValue `deployForward` of @seg/nn, for a bare YOLOv8 network
  * @param imgsz - side of the square input, or `[height, width]`, multiples of 32
- * @throws EngineError of @seg/tfjs-onnxruntime when another backend is active; RangeError for another network than YOLOv8 without `deploy`
+ * @throws EngineError of @seg/tfjs-onnxruntime when another backend is active
  * @example exportOnnx({ trace: () => traceStudent({ model, imgsz: 640 }), imgsz: 640, ... })
  */
 export function traceStudent({

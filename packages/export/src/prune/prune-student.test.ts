@@ -21,7 +21,7 @@ describe("pruneStudent", () => {
   test("gives weights that load strictly into the narrower network, which computes what the pruned graph does", async () => {
     const model = createYolov8(options);
     const traced = traceStudent({ model, imgsz: 64 });
-    const { weights, widths, report } = pruneStudent({ model, imgsz: 64, ratio: 0.4 });
+    const { weights, widths, report } = pruneStudent({ model, imgsz: 64, prune: { ratio: 0.4 } });
     model.dispose();
     const narrow = createYolov8({ ...options, widths: JSON.parse(JSON.stringify(widths)) });
     loadStateDict(narrow, weights);

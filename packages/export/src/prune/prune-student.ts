@@ -1,5 +1,5 @@
 import { type LayerWidths, layerWidths, type StateDict, stateDict } from "@seg/nn";
-import { type TraceableStudent, traceStudent } from "../trace-student.js";
+import { type Deployable, traceStudent } from "../trace-student.js";
 import { type PruneOptions, planPruning } from "./plan-pruning.js";
 import { applyPruning, type PruneReport, pruneReport } from "./prune-structured.js";
 import { selectChannels } from "./select-channels.js";
@@ -19,13 +19,15 @@ export interface PrunedStudent {
  * @throws ExportError `PRUNE_CONFIG`
  */
 export function pruneStudent({
-  model,
-  deploy,
-  imgsz,
-  ...options
-}: PruneOptions & TraceableStudent & { imgsz: number | readonly [height: number, width: number] }): PrunedStudent {
-  const traced = traceStudent({ model, imgsz, ...(deploy === undefined ? {} : { deploy }) });
-  const plan = planPruning(traced, options);
+  prune,
+  ...student
+}: Deployable & {
+  imgsz: number | readonly [height: number, width: number];
+  prune: PruneOptions;
+}): PrunedStudent {
+  const { model } = student;
+  const traced = traceStudent(student);
+  const plan = planPruning(traced, prune);
   const weights: StateDict = stateDict(model);
   for (const [name, axes] of plan.keep) {
     const { shape, data, ...rest } = weights.get(name)!;
