@@ -2,8 +2,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import type { TrainerModule } from "@seg/model-hub";
-import { connectSources, openHubServer } from "@seg/model-hub/server";
+import { objectBlobs, openObjectStore, type TrainerModule } from "@seg/model-hub";
+import { connectLayers, connectSources, openHubServer } from "@seg/model-hub/server";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { CommandError } from "../errors.js";
 import type { CommandContext } from "../main.js";
@@ -16,6 +16,10 @@ export const serveOptions: OptionSpecs = {
   database: {
     type: "string",
     help: "postgres:// address or SQLite file [SEG_HUB_DATABASE, else <root>/registry.sqlite]",
+  },
+  store: {
+    type: "string",
+    help: "folder or s3+https://host/bucket of the models' bytes [SEG_HUB_STORE, else <root>/objects]",
   },
   redis: { type: "string", help: "redis:// address of the job queue [SEG_HUB_REDIS, else the database]" },
   trainer: { type: "list", help: "modules of other trainers; the first is the default [seg's student]" },
@@ -69,8 +73,15 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     });
   }
   const sources = connectSources();
+  const opened = await openObjectStore({
+    address: text("store") ?? env["SEG_HUB_STORE"] ?? join(root, "objects"),
+    env,
+  });
+  await opened.init();
+  const layers = await connectLayers({ root, store: opened.store, parts: sources.parts });
   const hub = await openHubServer({
     root,
+    store: objectBlobs(opened.store),
     port: options["port"] as number,
     host: text("host")!,
     trainers: trainers?.map(trainerModule) ?? [studentTrainer()],
@@ -79,9 +90,10 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
-    handlers: sources.handlers,
+    handlers: { ...sources.handlers, ...layers.handlers },
     app: {
       hub: sources.hub,
+      layers: layers.layers,
       trustedProxies: options["trusted-proxies"] as number,
       limits: { requestsPerMinute: options["requests-per-minute"] as number },
       corsOrigins: (options["cors-origin"] as readonly string[] | undefined) ?? [],
@@ -106,5 +118,6 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     process.once("SIGTERM", () => stop());
   });
   await hub.close();
+  opened.close();
   output.line("hub         stopped");
 }

@@ -1,6 +1,9 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
+import { objectBlobs } from "../registry/object-blobs.js";
 import { type HubState, openHubState } from "../registry/open-hub-state.js";
+import type { ObjectStore } from "../stores/object-store.js";
+import { type OpenedStore, openObjectStore } from "../stores/open-object-store.js";
 import type { TrainerModule } from "../training/types.js";
 import type { CliCall, CliOption } from "./command.js";
 
@@ -10,6 +13,10 @@ export const STATE_OPTIONS: Readonly<Record<string, CliOption>> = {
   database: {
     type: "string",
     help: "postgres:// address or SQLite file [SEG_HUB_DATABASE, else <root>/registry.sqlite]",
+  },
+  store: {
+    type: "string",
+    help: "folder or s3+https://host/bucket of the models' bytes [SEG_HUB_STORE, else <root>/objects]",
   },
   redis: { type: "string", help: "redis:// address of the job queue [SEG_HUB_REDIS, else the database]" },
 };
@@ -21,10 +28,17 @@ export function hubRoot(call: CliCall): string {
   return resolve(call.text("root") ?? env["SEG_HUB_HOME"] ?? join(cache, "seg", "hub"));
 }
 
-/** Opens what the options and the environment name. */
-export function openState(
+/** The object store that `--store` or `SEG_HUB_STORE` names, else the folder `<root>/objects`. */
+export const openStore = (call: CliCall): Promise<OpenedStore> =>
+  openObjectStore({
+    address: call.text("store") ?? call.io.env["SEG_HUB_STORE"] ?? join(hubRoot(call), "objects"),
+    env: call.io.env,
+  });
+
+function openState(
   call: CliCall,
-  { trainers = [] }: { trainers?: readonly TrainerModule[] } = {},
+  store: ObjectStore,
+  { trainers = [] }: { trainers?: readonly TrainerModule[] },
 ): Promise<HubState> {
   const { env } = call.io;
   const root = hubRoot(call);
@@ -32,6 +46,7 @@ export function openState(
   const redisUrl = call.text("redis") ?? env["SEG_HUB_REDIS"];
   return openHubState({
     root,
+    store: objectBlobs(store),
     trainers,
     onDerivedError: (error, what) =>
       call.io.err(`warning: ${what}: ${error instanceof Error ? error.message : error}\n`),
@@ -40,16 +55,21 @@ export function openState(
   });
 }
 
-/** Runs `work` on an open hub and closes it. */
+/** Runs `work` on the hub that the options and the environment name, and closes it. */
 export async function withState<Result>(
   call: CliCall,
   work: (state: HubState) => Promise<Result>,
   options: { trainers?: readonly TrainerModule[] } = {},
 ): Promise<Result> {
-  const state = await openState(call, options);
+  const opened = await openStore(call);
   try {
-    return await work(state);
+    const state = await openState(call, opened.store, options);
+    try {
+      return await work(state);
+    } finally {
+      await state.close();
+    }
   } finally {
-    await state.close();
+    opened.close();
   }
 }

@@ -33,6 +33,18 @@ test("keeps what a person wrote", () => {
   expect(renderModelCard(card, { previous: edited })).toBe(edited);
 });
 
+test("keeps keys of the YAML that are another tool's, and no stale ones of its own", () => {
+  const previous = `---\nlanguage: [de, en]\nlicense: other\nbase_model: gone\nco2_eq_emissions: { emissions: 12.5 }\n---\n# old\n`;
+  const text = renderModelCard(card, { previous });
+  const head = parse(text.split("---\n")[1]!);
+  expect(head).toMatchObject({ license: "mit", language: ["de", "en"], co2_eq_emissions: { emissions: 12.5 } });
+  expect(head).not.toHaveProperty("base_model");
+  expect(renderModelCard(card, { previous: text })).toBe(text);
+  // What cannot be read is no reason to fail.
+  expect(renderModelCard(card, { previous: "---\na: [\n---\n" })).toBe(renderModelCard(card));
+  expect(renderModelCard(card, { previous: "---\n- a\n---\n" })).toBe(renderModelCard(card));
+});
+
 test("states the strictest licence of the parents", () => {
   const text = renderModelCard({ ...card, parents: [{ id: "yolov8n", licence: "AGPL-3.0" }] });
   expect(text).toContain("with parents: copyleft");

@@ -1,4 +1,4 @@
-import { stringify } from "yaml";
+import { parseDocument, stringify } from "yaml";
 import { classifyLicence } from "../licence/classify-licence.js";
 
 export interface CardResult {
@@ -52,9 +52,25 @@ const WORDS = {
   unknown: "No licence is stated, so no right to use is granted.",
 } as const;
 
+/** Keys of the YAML that come from the card alone; every other key of an earlier README is its owner's. */
+const OWN_KEYS: ReadonlySet<string> = new Set([
+  ...["license", "license_name", "license_link", "library_name", "tags", "datasets", "metrics", "base_model"],
+  ...["base_model_relation", "pipeline_tag", "model-index"],
+]);
+
+/** The keys of a README's YAML that are none of ours, with their values; none where there is no YAML that can be read. */
+function foreignKeys(readme: string): Record<string, unknown> {
+  const text = /^---\r?\n([\s\S]*?)\r?\n---\s*(?:\r?\n|$)/.exec(readme)?.[1];
+  if (text === undefined) return {};
+  const document = parseDocument(text);
+  const head: unknown = document.errors.length > 0 ? null : document.toJS();
+  if (typeof head !== "object" || head === null || Array.isArray(head)) return {};
+  return Object.fromEntries(Object.entries(head).filter(([key]) => !OWN_KEYS.has(key)));
+}
+
 /**
- * A README in Hugging Face's model-card format: YAML between `---` lines, then text. What a person wrote between the `user:begin` and
- * `user:end` comments of `previous` is kept word for word.
+ * A README in Hugging Face's model-card format: YAML between `---` lines, then text. Of `previous`, keys of the YAML that this function does
+ * not write (`language`, `thumbnail`, those of other tools) and what a person wrote between the `user:begin` and `user:end` comments are kept.
  */
 export function renderModelCard(card: ModelCard, { previous = "" }: { previous?: string } = {}): string {
   const isTag =
@@ -93,6 +109,7 @@ export function renderModelCard(card: ModelCard, { previous = "" }: { previous?:
             },
           ],
         }),
+    ...foreignKeys(previous),
   };
   const parents = card.parents ?? [];
   const strictest = [card.licence, ...parents.map(({ licence }) => licence)]

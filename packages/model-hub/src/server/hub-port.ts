@@ -7,7 +7,8 @@ import type { Json } from "../registry/types.js";
 import type { HubPort } from "./ports.js";
 import { snakeCase } from "./snake-case.js";
 
-interface HubParts {
+/** Sources with their cache, and the manager of the catalogue's models over them. */
+export interface HubParts {
   readonly hub: ModelHub;
   readonly manager: SamModelManager;
 }
@@ -68,10 +69,11 @@ export function installHandler({ hub, manager }: HubParts): JobHandler {
 
 /** Everything that the server needs to search, show and install models. */
 export function connectSources(config: HubConfig = {}): {
+  readonly parts: HubParts;
   readonly hub: HubPort;
   readonly handlers: { readonly install: JobHandler };
 } {
   const hub = createHub(config);
   const parts = { hub, manager: new SamModelManager({ hub }) };
-  return { hub: hubPort(parts), handlers: { install: installHandler(parts) } };
+  return { parts, hub: hubPort(parts), handlers: { install: installHandler(parts) } };
 }

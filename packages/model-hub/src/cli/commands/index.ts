@@ -5,6 +5,7 @@ export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCo
   models: async () => (await import("./models.js")).modelCommands,
   search: async () => (await import("./search.js")).searchCommands,
   download: async () => (await import("./search.js")).downloadCommands,
+  layers: async () => (await import("./layers.js")).layerCommands,
   registry: async () => (await import("./registry.js")).registryCommands,
   datasets: async () => (await import("./datasets.js")).datasetCommands,
   retrain: async () => (await import("./jobs.js")).retrainCommands,

@@ -145,7 +145,7 @@ export function hubRoutes({
         model: z.string().min(1).max(200).optional(),
       }),
       answers: { 200: { description: "Where it lies, with its digest", schema: ResolvedModel } },
-      errors: ["INVALID_STATE", "NOT_FOUND"],
+      errors: ["INVALID_STATE", "NOT_FOUND", "INTEGRITY"],
       async handle({ params: { layer }, query }) {
         return ok(snakeCase(await needLayers().resolve(layer, given(query))));
       },
@@ -163,7 +163,10 @@ export function hubRoutes({
         200: { description: "The same bytes were there already", schema: PushReport },
         201: { description: "Stored", schema: PushReport },
       },
-      errors: ["INVALID_STATE", "NOT_FOUND", "CONFLICT", "TOO_LARGE", "UNSUPPORTED_TYPE", "LICENCE_NOT_ACCEPTED"],
+      errors: [
+        ...(["INVALID_STATE", "NOT_FOUND", "CONFLICT", "TOO_LARGE", "UNSUPPORTED_TYPE"] as const),
+        ...(["LICENCE_NOT_ACCEPTED", "INTEGRITY", "UNEXPECTED_CONTENT"] as const),
+      ],
       async handle({ params: { layer }, request, principal, noteTarget }) {
         const port = needLayers();
         const upload = await readUpload({

@@ -130,7 +130,22 @@ export const PushFields = z.strictObject({
     .regex(/^[0-9a-fA-F]{64}$/, "64 hex digits")
     .optional()
     .describe("What the file must have"),
+  metrics: z
+    .string()
+    .max(10_000)
+    .transform((json, context) => {
+      try {
+        return JSON.parse(json) as unknown;
+      } catch {
+        context.addIssue({ code: "custom", message: "is no JSON" });
+        return z.NEVER;
+      }
+    })
+    .pipe(z.record(z.string().max(100), z.number()))
+    .optional()
+    .describe('JSON object of numbers, such as {"psnr": 40.3}'),
   as_new_version: Flag.optional(),
+  accept_licence: Flag.optional().describe("Needed for unknown and non-commercial licences"),
 });
 
 export const PushReport = component(
