@@ -1,12 +1,13 @@
-import type { AugmentOptions } from "@seg/augment";
 import type { ClassMapping, CocoDataset } from "@seg/coco-dataset";
 import type { MaskMode } from "@seg/export/runtime";
-import type { StateDict } from "@seg/nn";
+import type { LayerWidths, StateDict } from "@seg/nn";
 import type { CheckpointConfig, FitOptions } from "@seg/train";
+import type { Augmentation } from "./augmentation.js";
 import { ConfigError } from "./errors.js";
-import type { LossGains } from "./losses/student-loss.js";
+import type { DistillationForms } from "./losses/distillation-terms.js";
+import type { LossGains, LossWeights } from "./losses/student-loss.js";
 import { STUDENT_IDS, type StudentId } from "./select-student.js";
-import type { TeacherCache } from "./teacher-cache.js";
+import type { DistillationData } from "./teacher/prepare-distillation.js";
 
 /** A split: annotations and the directory that `file_name` is relative to. */
 export interface StudentData {
@@ -34,6 +35,8 @@ export interface TrainStudentConfig {
   readonly seed?: number;
   /** Initial weights: a `.safetensors` file or a state dict. */
   readonly weights?: string | StateDict;
+  /** Layers of a pruned student that are narrower than the table; its weights come with it. @defaultValue {} */
+  readonly widths?: LayerWidths;
   /** `auto` is `optimizerAuto` of @seg/train. @defaultValue "auto" */
   readonly optimizer?:
     | "auto"
@@ -53,17 +56,26 @@ export interface TrainStudentConfig {
   readonly ema?: { readonly decay?: number; readonly tau?: number };
   /** Of batch normalisation. @defaultValue 0.03 */
   readonly bnMomentum?: number;
-  /** Factors of the loss terms. @defaultValue {@link DEFAULT_GAINS} */
+  /** Weights of the groups of terms. @defaultValue 0.3, 0.3, 0.2, 0.2 */
+  readonly lossWeights?: Partial<LossWeights>;
+  /** `task` divides the weights by the larger task weight, `none` takes them as written. @defaultValue "task" */
+  readonly normalize?: "task" | "none";
+  /** Factors of single loss terms; 0 switches a distillation term off. @defaultValue {@link lossGains} */
   readonly gains?: Partial<LossGains>;
+  /** Forms and temperatures of the distillation terms. */
+  readonly forms?: DistillationForms;
   /** Side lengths below 8 px count as 16 px when anchors are chosen. @defaultValue false */
   readonly smallBoxExpand?: boolean;
-  readonly augment?: AugmentOptions;
-  /** Epochs without mosaic at the end. @defaultValue min(10, ceil(0.1 epochs)) */
+  readonly augment?: Augmentation;
+  /** Epochs without mixed pictures at the end; distillation fades out in them. @defaultValue min(10, ceil(0.1 epochs)) */
   readonly closeMosaic?: number;
-  /** Mask teacher, cached; adds the term `kd_mask` to mask students. */
-  readonly teacher?: TeacherCache;
-  /** Divides the teacher's logits. @defaultValue 1 */
-  readonly sigmoidTemperature?: number;
+  /**
+   * What a teacher said about the training set ({@link prepareDistillation}), trained on instead of `train`. Every term that both sides can serve exists: classes, boxes,
+   * masks, features.
+   */
+  readonly distillation?: DistillationData;
+  /** Steps of an epoch, whatever the number of images: runs on data sets of different sizes become comparable. @defaultValue each image once */
+  readonly stepsPerEpoch?: number;
   readonly evaluation?: {
     /** Epochs between evaluations. @defaultValue 1 */
     readonly interval?: number;
@@ -121,6 +133,8 @@ export function checkTrainConfig({
   batch = 16,
   seed = 0,
   closeMosaic = 0,
+  stepsPerEpoch = 1,
+  forms = {},
 }: TrainStudentConfig): void {
   const check = (field: string, value: number, low: number, multiple = 1) => {
     if (Number.isSafeInteger(value) && value >= low && value % multiple === 0) return;
@@ -135,4 +149,11 @@ export function checkTrainConfig({
   check("batch", batch, 1);
   check("seed", seed, 0);
   check("closeMosaic", closeMosaic, 0);
+  check("stepsPerEpoch", stepsPerEpoch, 1);
+  const { sigmoidTemperature = 1, temperature = 4, softTargets = 0 } = forms;
+  for (const [name, value] of Object.entries({ sigmoidTemperature, temperature })) {
+    if (!(value > 0)) throw new ConfigError({ field: `forms.${name}`, expected: "a number above 0", actual: value });
+  }
+  if (!(softTargets >= 0 && softTargets <= 1))
+    throw new ConfigError({ field: "forms.softTargets", expected: "a number in [0, 1]", actual: softTargets });
 }
