@@ -89,7 +89,6 @@ export const OPERATORS = {
     options: 74,
     fields: [field("alignCorners", 0, "bool"), field("halfPixelCenters", 1, "bool")],
   },
-  SPLIT_V: { code: 102, options: 79, fields: [field("numSplits", 0, "int32")] },
   QUANTIZE: without(114, 90),
   BATCH_MATMUL: { code: 126, options: 101, fields: [field("adjX", 0, "bool"), field("adjY", 1, "bool")] },
 } as const satisfies Record<string, OperatorSpec>;
@@ -148,8 +147,6 @@ export function minimumVersion({ op, inputs, output, options }: OperatorUse): nu
       if (!isInt8) return 1;
       return ((x?.scale ?? 0) * (second?.scale ?? 0)) / (output.scale ?? 1) >= 1 ? 3 : 2;
     }
-    case "SPLIT_V":
-      return isInt8 ? 2 : 1;
     default:
       return isInt8 && !FIRST_VERSION_INT8.has(op) ? 2 : 1;
   }
