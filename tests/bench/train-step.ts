@@ -71,8 +71,9 @@ print(middle(cpu), middle(wall))
   return { cpu, wall };
 }
 
-async function measure({ id, size, batch }: { id: "yolov8n" | "yolov8n-seg"; size: number; batch: number }) {
-  const training = trainingCase({ id, size, batch });
+async function measure(options: Parameters<typeof trainingCase>[0]) {
+  const { batch } = options;
+  const training = trainingCase(options);
   const cpu: number[] = [];
   const wall: number[] = [];
   let firstMs = 0;
@@ -113,12 +114,28 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
     { id: "yolov8n-seg", size: 640, batch: 2 },
     { id: "yolov8n", size: 320, batch: 16 },
   ] as const;
-  for (const threads of new Set([1, availableParallelism()])) {
+  const cores = availableParallelism();
+  const peers = new Map<string, StepTime | null>();
+  const peerOf = (options: Parameters<typeof peer>[0]) => {
+    const key = JSON.stringify(options);
+    if (!peers.has(key)) peers.set(key, withPeer ? peer(options) : null);
+    return peers.get(key)!;
+  };
+  const ways = [
+    { threads: 1, shards: 1, name: "1 thread" },
+    ...(cores === 1
+      ? []
+      : [
+          { threads: cores, shards: 1, name: `${cores} threads` },
+          { threads: cores, shards: cores, name: `${cores} shards` },
+        ]),
+  ];
+  for (const { threads, shards, name } of ways) {
     configure({ threads });
-    for (const { id, size, batch } of cases) {
-      const { cpu, wall, spread, firstMs, overheadMs } = await measure({ id, size, batch });
+    for (const { id, size, batch } of cases.filter(({ batch }) => batch % shards === 0)) {
+      const { cpu, wall, spread, firstMs, overheadMs } = await measure({ id, size, batch, shards });
       const value = threads === 1 ? cpu : wall;
-      const other = withPeer ? peer({ id, batch, size, threads }) : null;
+      const other = peerOf({ id, batch, size, threads });
       const notes = [
         ...(withPeer && other === null ? ["peer not available (Python with torch and ultralytics)"] : []),
         `${(1000 / value).toFixed(1)} images/s`,
@@ -131,7 +148,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
       const peerValue = other === null ? null : threads === 1 ? other.cpu : other.wall;
       results.push({
         bench: "train-step",
-        case: `${id} ${size} px batch ${batch}, ${threads} thread${threads === 1 ? "" : "s"}`,
+        case: `${id} ${size} px batch ${batch}, ${name}`,
         value,
         unit: threads === 1 ? "CPU-ms/image" : "ms/image",
         note: notes.join(", "),

@@ -44,15 +44,20 @@ function batchOf(batch: number, size: number) {
   return { samples, pixels };
 }
 
-/** A student of `@seg/distill` on the active backend. */
+/**
+ * A student of `@seg/distill` on the active backend.
+ * @param shards - parts of the batch that are trained at once, a core each
+ */
 export function trainingCase({
   id,
   size,
   batch,
+  shards = 1,
 }: {
   id: "yolov8n" | "yolov8n-seg";
   size: number;
   batch: number;
+  shards?: number;
 }): TrainingCase {
   const student = createStudent(id, { classes: 3, imgsz: size, seed: 0 });
   student.net.train();
@@ -65,6 +70,7 @@ export function trainingCase({
     lr: 1e-4,
     clip: { maxNorm: 10 },
     ema: new Ema(student.net),
+    shards,
     kernels(lengths) {
       const { allocate, ...kernels } = residentKernels(lengths);
       const timed = Object.entries(kernels).map(([name, kernel]) => {

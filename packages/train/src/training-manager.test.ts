@@ -1,6 +1,6 @@
 import { Buffer, Module, Parameter } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Ema } from "./ema.js";
 import { freezeBatchNorm } from "./freeze-batch-norm.js";
 import { LossScaler } from "./loss-scaler.js";
@@ -58,6 +58,82 @@ function setup(options: Partial<TrainingManagerOptions> = {}) {
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
+});
+
+/** {@link lossOn} of tensors that are handed over, as a compiled step takes them. */
+const lossOfInputs =
+  (net: Net): LossFunction =>
+  ({ x, target, factor }) => {
+    const error = tf.sum(tf.square(tf.sub(net.forward(x as tf.Tensor2D), target!)));
+    return { total: tf.mul(error, factor!) as tf.Scalar, parts: { error: error as tf.Scalar } };
+  };
+
+const inputsOf = (batch: readonly (readonly number[])[]) => ({
+  x: tf.tensor2d(batch as number[][]),
+  target: tf.tensor2d(batch.map(([a, b]) => [a! - b!])),
+  factor: tf.scalar(1.5),
+});
+
+describe("shards", () => {
+  beforeAll(async () => {
+    await tf.setBackend("onnxruntime");
+  });
+  afterAll(async () => {
+    await tf.setBackend("cpu");
+  });
+
+  test.each(["sum", "mean"] as const)("train like the batches of a window: %s", async (accumulateReduction) => {
+    const sharded = setup({ shards: 2, accumulateReduction });
+    const windowed = setup({ accumulate: 2, accumulateReduction });
+    const [loss, other] = [lossOfInputs(sharded.net), lossOfInputs(windowed.net)];
+    for (let step = 0; step < 3; step++) {
+      const mean = sharded.net.running_mean.data().slice();
+      const together = await sharded.manager.step(loss, inputsOf(rows));
+      const first = await windowed.manager.step(other, inputsOf(rows.slice(0, 2)));
+      const second = await windowed.manager.step(other, inputsOf(rows.slice(2)));
+      expect(together.gradNorm).toBeCloseTo(second.gradNorm!, 5);
+      expect(together.loss).toBeCloseTo((first.loss + second.loss) / (accumulateReduction === "mean" ? 2 : 1), 5);
+      expect(together.parts["error"]).toBeCloseTo((first.parts["error"]! + second.parts["error"]!) / 2, 5);
+      expect(sharded.net.w0.data()).toEqual(windowed.net.w0.data());
+      expect(sharded.net.w1.data()).toEqual(windowed.net.w1.data());
+      // Both shards started from the same running mean.
+      expect(sharded.net.running_mean.data()).not.toEqual(mean);
+    }
+    expect(sharded.manager.describe()).toMatchObject({ shards: 2 });
+  });
+
+  test("running statistics are the mean of what the shards found", async () => {
+    const { net, manager } = setup({ shards: 2 });
+    const hidden = tf.tidy(() =>
+      tf
+        .relu(tf.matMul(tf.tensor2d(rows), net.w0.value() as tf.Tensor2D))
+        .mean(0)
+        .mul(0.1),
+    );
+    await manager.step(lossOfInputs(net), inputsOf(rows));
+    const expected = hidden.dataSync();
+    for (const [i, value] of net.running_mean.data().entries()) expect(value).toBeCloseTo(expected[i]!, 6);
+  });
+
+  test("go together with accumulation and leave no tensors behind", async () => {
+    const { net, manager } = setup({ shards: 2, accumulate: 2 });
+    const inputs = inputsOf(rows);
+    const loss = lossOfInputs(net);
+    await manager.step(loss, inputs);
+    const before = tf.memory().numTensors;
+    expect((await manager.step(loss, inputs)).updated).toBe(true);
+    expect((await manager.step(loss, inputs)).updated).toBe(false);
+    expect(manager.flush()?.updated).toBe(true);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  test("refuse a batch that they do not divide, and a number below 1", async () => {
+    const { net, manager } = setup({ shards: 2 });
+    await expect(manager.step(lossOfInputs(net), inputsOf(rows.slice(1)))).rejects.toThrow(/cannot be divided into 2/);
+    const inputs = { ...inputsOf(rows), target: tf.zeros([2, 1]) };
+    await expect(manager.step(lossOfInputs(net), inputs)).rejects.toThrow(/"target" \[2,1\]/);
+    expect(() => setup({ shards: 0 })).toThrow(RangeError);
+  });
 });
 
 describe("TrainingManager.step", () => {

@@ -27,6 +27,12 @@ interface Differentiated {
   readonly smallNames: string[];
   readonly small: tf.Tensor1D;
 }
+/** The numbers of {@link Differentiated}; gradients by parameter name. */
+interface ShardResult {
+  readonly loss: number;
+  readonly parts: Readonly<Record<string, number>>;
+  readonly grads: ReadonlyMap<string, Float32Array>;
+}
 /** Elements below which a gradient is handed over with others: a tensor of its own costs more than its copy. */
 const SMALL = 4096;
 /** `mode` tells graphs apart that differ by switches of the model, not by shapes. */
@@ -71,6 +77,12 @@ export interface TrainingManagerOptions {
   readonly accumulate?: number | ((step: number) => number);
   /** How the gradients of a window combine. `sum` fits losses that are sums over images. @defaultValue "sum" */
   readonly accumulateReduction?: "sum" | "mean";
+  /**
+   * Parts of equal size that a batch is divided into along its first axis, trained like the batches of a window but at the same time, each on a
+   * core of its own (engine onnxruntime, cpu). Batch statistics are those of a part, running ones the mean of theirs: data-parallel
+   * training without synchronised batch normalisation. Results depend on the number. @defaultValue 1
+   */
+  readonly shards?: number;
   /** Dynamic loss scaling; for engines that compute in fp16. @defaultValue null */
   readonly scaler?: LossScaler | null;
   /** Makes what computes norms, updates and averages, with space for arrays of these lengths. @defaultValue `residentKernels` */
@@ -99,12 +111,13 @@ export class TrainingManager {
   readonly #parameters = new Map<string, Parameter>();
   /** Two arrays per parameter: a live tensor keeps a reference to the one that was assigned last. */
   readonly #buffers = new Map<string, { arrays: [Float32Array, Float32Array]; next: 0 | 1 }>();
-  /** Sums of the open window; parameters that got no gradient in it are absent. */
+  /** Sums of the open window, of which a shard counts as a batch; parameters that got no gradient in it are absent. */
   readonly #accumulated = new Map<string, Float32Array>();
   readonly #sums = new Map<string, Float32Array>();
   readonly #steps = new WeakMap<LossFunction, CompiledStep>();
   /** Values, slots and average live in its memory: an update reads and writes them in place. */
   readonly #kernels: ResidentKernels;
+  readonly #shards: number;
   #window = 0;
   readonly #slots: OptimizerState;
   #batches = 0;
@@ -124,6 +137,10 @@ export class TrainingManager {
       }
     }
     if (this.#parameters.size === 0) throw new RangeError("No trainable parameter: every group is empty.");
+    const { shards = 1 } = options;
+    if (!Number.isInteger(shards) || shards < 1)
+      throw new RangeError(`shards is ${shards}: expected a number of parts, at least 1.`);
+    this.#shards = shards;
     const lengths = [...this.#parameters.values()].map(({ size }) => size);
     // Two arrays for the values, two for the slots of the largest optimiser, one for the average.
     const { kernels = residentKernels } = options;
@@ -155,6 +172,7 @@ export class TrainingManager {
       lr,
       accumulate: typeof accumulate === "number" ? accumulate : "by step",
       accumulate_reduction: accumulateReduction,
+      shards: this.#shards,
       ema: this.ema === null ? null : { decay: this.ema.decay, tau: this.ema.tau },
     };
   }
@@ -172,13 +190,13 @@ export class TrainingManager {
    * @param lossFn - runs inside the gradient scope
    * @param inputs - tensors of the batch; the caller disposes them. With them the step is compiled: hand over the same function every
    *   time, which takes everything that changes from its argument; it is recorded once per shape of the inputs and then replayed.
-   *   Without them the function runs anew with every step.
+   *   Without them the function runs anew with every step, in one shard. With shards every tensor but scalars begins with the batch axis.
    * @throws {@link NonFiniteLossError}, {@link NonFiniteGradientError}; no parameter has changed then
    */
   async step(lossFn: LossFunction, inputs?: BatchTensors): Promise<StepResult> {
     const step = this.#batches;
     const scale = this.scaler?.scale ?? 1;
-    const { loss, parts, grads } = await this.#differentiate(lossFn, inputs ?? null, scale);
+    const { loss, parts, shards } = await this.#differentiate(lossFn, inputs ?? null, scale);
     if (!Number.isFinite(loss) || Object.values(parts).some((part) => !Number.isFinite(part))) {
       throw new NonFiniteLossError({ step, loss, parts });
     }
@@ -186,12 +204,13 @@ export class TrainingManager {
     const wanted = typeof accumulate === "number" ? accumulate : accumulate(step);
     const lr = this.lrAt(step);
     this.#batches += 1;
-    if (wanted > 1 || this.#window > 0) {
-      this.#add(grads);
-      if (this.#window < wanted) return { loss, parts, gradNorm: null, gradStats: null, lr, updated: false };
+    if (wanted > 1 || shards.length > 1 || this.#window > 0) {
+      for (const grads of shards) this.#add(grads);
+      if (this.#window < wanted * shards.length)
+        return { loss, parts, gradNorm: null, gradStats: null, lr, updated: false };
       return { loss, parts, lr, ...this.#applyWindow(step) };
     }
-    return { loss, parts, lr, ...this.#apply(grads, { step, unscale: 1 / scale }) };
+    return { loss, parts, lr, ...this.#apply(shards[0]!, { step, unscale: 1 / scale }) };
   }
 
   /** Applies an incomplete accumulation window (end of an epoch); null if there is none. */
@@ -257,29 +276,73 @@ export class TrainingManager {
     return result;
   }
 
+  /** Loss and parts of the batch, gradients by shard. */
   async #differentiate(lossFn: LossFunction, inputs: BatchTensors | null, scale: number) {
     const factor = tf.scalar(scale);
-    const { loss, parts, grads, small, smallNames } = inputs
-      ? this.#compiled(lossFn)({ inputs: { ...inputs }, scale: factor, mode: this.#mode() })
-      : this.#gradients(lossFn, {}, factor);
+    const pieces = inputs === null ? [] : this.#divide(inputs);
+    const results = this.#run(lossFn, { inputs, pieces, factor });
     try {
-      // The first read runs everything that is pending; the reads after it find their values ready.
-      const value = (await loss.data())[0]!;
-      const read: Record<string, number> = {};
-      for (const [name, part] of Object.entries(parts)) read[name] = part.dataSync()[0]!;
-      const arrays = new Map<string, Float32Array>();
-      for (const [name, grad] of Object.entries(grads)) arrays.set(name, grad.dataSync() as Float32Array);
-      const joined = small.dataSync() as Float32Array;
-      let offset = 0;
-      for (const name of smallNames) {
-        const start = offset;
-        offset += this.#parameters.get(name)!.size;
-        arrays.set(name, joined.subarray(start, offset));
-      }
-      return { loss: value, parts: read, grads: arrays };
+      const read: ShardResult[] = [];
+      for (const result of results) read.push(await this.#read(result));
+      const isMean = this.#options.accumulateReduction === "mean";
+      const sum = (of: (shard: ShardResult) => number) => read.reduce((total, shard) => total + of(shard), 0);
+      const parts: Record<string, number> = {};
+      for (const name of Object.keys(read[0]!.parts)) parts[name] = sum((shard) => shard.parts[name]!) / read.length;
+      const loss = sum((shard) => shard.loss) / (isMean ? read.length : 1);
+      return { loss, parts, shards: read.map(({ grads }) => grads) };
     } finally {
-      tf.dispose([factor, loss, Object.values(parts), Object.values(grads), small]);
+      tf.dispose([factor, pieces]);
+      for (const { loss, parts, grads, small } of results) tf.dispose([loss, parts, grads, small]);
     }
+  }
+
+  #run(
+    lossFn: LossFunction,
+    { inputs, pieces, factor }: { inputs: BatchTensors | null; pieces: BatchTensors[]; factor: tf.Scalar },
+  ): Differentiated[] {
+    if (inputs === null) return [this.#gradients(lossFn, {}, factor)];
+    const step = this.#compiled(lossFn);
+    const mode = this.#mode();
+    if (pieces.length === 0) return [step({ inputs: { ...inputs }, scale: factor, mode })];
+    return step.parallel(pieces.map((piece) => [{ inputs: { ...piece }, scale: factor, mode }]));
+  }
+
+  async #read({ loss, parts, grads, small, smallNames }: Differentiated): Promise<ShardResult> {
+    // The first read runs everything that is pending; the reads after it find their values ready.
+    const value = (await loss.data())[0]!;
+    const read: Record<string, number> = {};
+    for (const [name, part] of Object.entries(parts)) read[name] = part.dataSync()[0]!;
+    const arrays = new Map<string, Float32Array>();
+    for (const [name, grad] of Object.entries(grads)) arrays.set(name, grad.dataSync() as Float32Array);
+    const joined = small.dataSync() as Float32Array;
+    let offset = 0;
+    for (const name of smallNames) {
+      const start = offset;
+      offset += this.#parameters.get(name)!.size;
+      arrays.set(name, joined.subarray(start, offset));
+    }
+    return { loss: value, parts: read, grads: arrays };
+  }
+
+  /** Shards of a batch; new tensors. Scalars go to every shard. */
+  #divide(inputs: BatchTensors): Record<string, tf.Tensor>[] {
+    const count = this.#shards;
+    if (count === 1) return [];
+    const batch = Object.values(inputs).find(({ rank }) => rank > 0)?.shape[0];
+    for (const [name, { rank, shape }] of Object.entries(inputs)) {
+      if (rank === 0 || (shape[0] === batch && batch! % count === 0)) continue;
+      throw new RangeError(`Input "${name}" [${shape}] cannot be divided into ${count} shards of a batch of ${batch}.`);
+    }
+    return Array.from({ length: count }, (_, i) => {
+      const piece: Record<string, tf.Tensor> = {};
+      for (const [name, tensor] of Object.entries(inputs)) {
+        const { rank, shape, dtype, size } = tensor;
+        const values = tensor.dataSync();
+        const part = rank === 0 ? values : values.slice((i * size) / count, ((i + 1) * size) / count);
+        piece[name] = tf.tensor(part, rank === 0 ? [] : [shape[0]! / count, ...shape.slice(1)], dtype);
+      }
+      return piece;
+    });
   }
 
   #compiled(lossFn: LossFunction): CompiledStep {
