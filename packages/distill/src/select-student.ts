@@ -11,6 +11,7 @@ export const STUDENT_IDS = [
   "yolov8s-seg",
   "yolov8m-seg",
   "fastsam-s",
+  "mobilesam",
 ] as const;
 
 /** Name of a student architecture. */
@@ -35,7 +36,7 @@ export interface StudentDecision {
 
 /** Whether the student predicts masks. */
 export function isMaskStudent(id: StudentId): boolean {
-  return id.endsWith("-seg") || id === "fastsam-s";
+  return id.endsWith("-seg") || id === "fastsam-s" || id === "mobilesam";
 }
 
 function chooseByPresence(
@@ -49,14 +50,14 @@ function chooseByPresence(
   if (size !== null) return [`yolov8${size}-seg`, "only masks are annotated; boxes are the tight boxes of the masks"];
   if (!edge) return ["fastsam-s", "only masks are annotated; boxes are the tight boxes of the masks"];
   return [
-    "yolov8n-seg",
+    "mobilesam",
     "only masks are annotated and the target is an edge device; boxes are the tight boxes of the masks",
   ];
 }
 
 /**
- * Chooses the student from what was annotated: boxes -> yolov8s, boxes and masks -> yolov8s-seg, masks -> fastsam-s; `edge` takes
- * the nano networks. `size` and `student` override.
+ * Chooses the student from what was annotated: boxes -> yolov8s, boxes and masks -> yolov8s-seg, masks -> fastsam-s; with `edge`
+ * yolov8n, yolov8n-seg, mobilesam. `size` and `student` override.
  *
  * @throws StudentDataMismatchError without any annotation; for a mask student on data without masks (unless `allowTeacherMasks`)
  * @example selectStudent({ hasBoxes: true, hasMasks: false, counts: { bbox: 9, polygon: 0, rle: 0 } }).id // "yolov8s"
@@ -86,7 +87,7 @@ export function selectStudent(
   }
   const [chosen, why] = student === null ? chooseByPresence(inspection, edge, size) : [student, "requested by name"];
   const reasons = [`${chosen}: ${why}`, `${boxes} boxes and ${masks} masks as annotated`];
-  if (edge) reasons.push("edge: a nano network");
+  if (edge) reasons.push("edge: the smaller student of its kind");
   const teacherMasksOnly = isMaskStudent(chosen) && !inspection.hasMasks;
   if (teacherMasksOnly && !allowTeacherMasks) {
     const hint =

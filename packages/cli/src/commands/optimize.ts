@@ -131,7 +131,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     loadWeights(student, weights);
     student.net.train(false);
     exported = await exportOnnx({
-      trace: () => traceStudent({ model: student.net, imgsz: record.imgsz }),
+      trace: () => traceStudent({ model: student.net, deploy: student.deploy, imgsz: record.imgsz }),
       imgsz: record.imgsz,
       task,
       classes,
