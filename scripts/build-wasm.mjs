@@ -1,6 +1,6 @@
-// npm run build:wasm -- PACKAGE MODULE: compiles assembly/kernels.ts of a package folder into a TypeScript module of it. The tests of
-// each package compare the committed module with its source.
-import { readFileSync, writeFileSync } from "node:fs";
+// npm run build:wasm -- PACKAGE MODULE: compiles assembly/kernels.ts of a package folder, with the files that it imports, into a TypeScript
+// module of it. The tests of each package compare the committed module with its source.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
@@ -8,12 +8,12 @@ import asc from "assemblyscript/asc";
 
 /** The WebAssembly of assembly/kernels.ts in a package folder. */
 export async function compileKernels(folder) {
-  const source = readFileSync(join(folder, "assembly/kernels.ts"), "utf8");
+  const sourceOf = (name) => join(folder, "assembly", name);
   let binary = null;
   const { error, stderr } = await asc.main(
     ["kernels.ts", "--outFile", "kernels.wasm", "-O3", "--runtime", "stub", "--enable", "simd", "--noAssert"],
     {
-      readFile: (name) => (name === "kernels.ts" ? source : null),
+      readFile: (name) => (existsSync(sourceOf(name)) ? readFileSync(sourceOf(name), "utf8") : null),
       writeFile: (name, contents) => {
         if (name === "kernels.wasm") binary = contents;
       },

@@ -3,6 +3,17 @@
 // Every sum is the integer sum of the TypeScript kernels, so the bytes are equal. The caller lays out the memory; 16 bytes behind
 // every row must be readable, 16 behind every output writable.
 
+export {
+  jpegBitsRead,
+  jpegFullRow,
+  jpegGrayRow,
+  jpegHalfRow,
+  jpegMcus,
+  jpegSegment,
+  jpegStop,
+  jpegUnstuff,
+} from "./jpeg";
+
 /** Bytes r0 g0 b0 r1 g1 b1 -> 16-bit r0 r1 g0 g1 b0 b1 0 0: two pixels side by side for a dot product of pairs. */
 const PAIRS: v128 = i8x16(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
 /** Bytes r g b x of four pixels -> 12 bytes without the x. */

@@ -18,6 +18,11 @@ function uninitialised(bytes: number): ArrayBuffer {
   return Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
 }
 
+/** uint8 values of any content, every one of which must be written. */
+export function uninitialisedBytes(length: number): Uint8Array {
+  return new Uint8Array(uninitialised(length));
+}
+
 /** float32 values of any content, every one of which must be written. */
 export function uninitialisedFloats(length: number): Float32Array {
   return new Float32Array(uninitialised(length * 4));

@@ -1,7 +1,11 @@
+import { readFile } from "node:fs/promises";
 import type { RgbImage } from "@seg/coco-dataset";
 import sharp, { type Metadata, type OutputInfo } from "sharp";
+import { uninitialisedBytes } from "./buffer-pool.js";
 import { PreprocessError } from "./errors.js";
 import type { Orientation } from "./geometry.js";
+import { decodeJpeg } from "./jpeg/decode-jpeg.js";
+import { parseJpeg } from "./jpeg/parse-jpeg.js";
 import { orientImage, swapsSides } from "./orientation.js";
 
 /** What a reader should know about a decoded picture although it decoded. */
@@ -111,9 +115,16 @@ function orientationDecision({
   return { apply: orientedFits, ambiguous: false };
 }
 
+/** The bytes of a file with a JPEG's name; null for other files, and where it cannot be read (libvips says why). */
+async function readIfJpeg(path: string): Promise<Uint8Array | null> {
+  if (!/\.jpe?g$/i.test(path)) return null;
+  return readFile(path).catch(() => null);
+}
+
 /**
  * Decodes a JPEG, PNG or other raster file to 8-bit RGB as Pillow's `convert("RGB")` does: ICC profile ignored, alpha dropped, gray and palette
- * expanded, 16 bits shifted to 8. sharp decodes only; nothing is resampled.
+ * expanded, 16 bits shifted to 8. Nothing is resampled. Baseline JPEGs are decoded in the calling thread by kernels of this package, everything
+ * else by libvips in a thread of its own; the bytes are the same.
  *
  * @param input - path, or the bytes of a file
  * @throws PreprocessError `decode_failed`, `unsupported_mode`, `too_large`, `size_mismatch`
@@ -121,7 +132,17 @@ function orientationDecision({
  * const image = await decodeImage("a.jpg", { expectedSize: { width: 640, height: 480 } });
  * image.data.length // 640 * 480 * 3
  */
-export async function decodeImage(
+export async function decodeImage(input: string | Uint8Array, options: DecodeOptions = {}): Promise<DecodedImage> {
+  return decodeInto(input, options, uninitialisedBytes);
+}
+
+/**
+ * {@link decodeImage} into memory of the caller.
+ *
+ * @param take - called at most once, for the RGB pixels as they are stored in the file; the result may lie elsewhere (turned upright, or decoded
+ * by libvips)
+ */
+export async function decodeInto(
   input: string | Uint8Array,
   {
     orientation: policy = "match-annotations",
@@ -131,7 +152,8 @@ export async function decodeImage(
     sixteenBit = "shift",
     allowTruncated = false,
     maxPixels = 2 ** 28,
-  }: DecodeOptions = {},
+  }: DecodeOptions,
+  take: (length: number) => Uint8Array,
 ): Promise<DecodedImage> {
   const source = typeof input === "string" ? input : "<bytes>";
   if (/^[a-z][a-z\d+.-]+:\/\//i.test(source)) {
@@ -155,11 +177,17 @@ export async function decodeImage(
     // Our own check below names the file; sharp's limit must not come first.
     limitInputPixels: false,
   } as const;
-  let metadata: Metadata;
-  try {
-    metadata = await sharp(input, options).metadata();
-  } catch (cause) {
-    throw failed(cause);
+  const bytes = typeof input === "string" ? await readIfJpeg(input) : input;
+  const file = bytes ?? input;
+  const jpeg = bytes === null ? null : parseJpeg(bytes);
+  let metadata: Pick<Metadata, "width" | "height" | "orientation" | "space" | "depth" | "pages" | "channels">;
+  if (jpeg !== null) metadata = { ...jpeg, space: "srgb", depth: "uchar", channels: 3 };
+  else {
+    try {
+      metadata = await sharp(file, options).metadata();
+    } catch (cause) {
+      throw failed(cause);
+    }
   }
   const { width: rawWidth, height: rawHeight } = metadata;
   if (rawWidth * rawHeight > maxPixels) {
@@ -200,26 +228,29 @@ export async function decodeImage(
   });
   if (ambiguous) warnings.push("exif_ambiguous");
 
-  // Pillow clips only what it opens as 16-bit gray; it shifts 16-bit RGB and gray with alpha as everybody does.
-  const clips = sixteenBit === "clip" && metadata.depth === "ushort" && metadata.channels === 1;
-  let decoded: { data: Buffer; info: OutputInfo };
-  try {
-    const pixels = sharp(input, options);
-    decoded = await (clips
-      ? pixels.toColourspace("grey16").raw({ depth: "ushort" })
-      : pixels.raw({ depth: "uchar" })
-    ).toBuffer({ resolveWithObject: true });
-  } catch (cause) {
-    throw failed(cause);
+  let rgb: RgbImage | null = null;
+  if (bytes !== null && jpeg !== null) {
+    const data = take(rawWidth * rawHeight * 3);
+    if (decodeJpeg(bytes, jpeg, data)) rgb = { width: rawWidth, height: rawHeight, data };
   }
-  if (allowTruncated && !(await isWhole(input))) warnings.push("truncated");
-  const { data, info } = decoded;
-  const bytes = clips ? clipWords(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
-  const rgb: RgbImage = {
-    width: info.width,
-    height: info.height,
-    data: toRgb(bytes, info.channels, info.width * info.height),
-  };
+  if (rgb === null) {
+    // Pillow clips only what it opens as 16-bit gray; it shifts 16-bit RGB and gray with alpha as everybody does.
+    const clips = sixteenBit === "clip" && metadata.depth === "ushort" && metadata.channels === 1;
+    let decoded: { data: Buffer; info: OutputInfo };
+    try {
+      const pixels = sharp(file, options);
+      decoded = await (clips
+        ? pixels.toColourspace("grey16").raw({ depth: "ushort" })
+        : pixels.raw({ depth: "uchar" })
+      ).toBuffer({ resolveWithObject: true });
+    } catch (cause) {
+      throw failed(cause);
+    }
+    if (allowTruncated && !(await isWhole(file))) warnings.push("truncated");
+    const { data, info } = decoded;
+    const values = clips ? clipWords(data) : new Uint8Array(data.buffer, data.byteOffset, data.length);
+    rgb = { width: info.width, height: info.height, data: toRgb(values, info.channels, info.width * info.height) };
+  }
   const upright = apply ? orientImage(rgb, orientation) : rgb;
   return { ...upright, rawWidth, rawHeight, orientation, orientationApplied: apply, warnings };
 }

@@ -62,6 +62,25 @@ export interface SimdKernels {
     width: number,
     table: number,
   ): void;
+  jpegUnstuff(src: number, end: number, dst: number, segments: number, limit: number): number;
+  jpegStop(): number;
+  jpegSegment(start: number): void;
+  jpegBitsRead(start: number): number;
+  jpegMcus(scan: number, from: number, mcus: number): number;
+  jpegGrayRow(luma: number, width: number, out: number): void;
+  jpegFullRow(luma: number, cb: number, cr: number, width: number, out: number): void;
+  jpegHalfRow(
+    luma: number,
+    near0: number,
+    far0: number,
+    near1: number,
+    far1: number,
+    width: number,
+    samples: number,
+    isTall: number,
+    sums: number,
+    out: number,
+  ): void;
 }
 
 let kernels: SimdKernels | null | undefined;
