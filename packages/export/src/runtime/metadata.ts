@@ -18,12 +18,18 @@ export interface ModelMetadata {
  * @throws ExportError `METADATA_MISSING` naming the key that is absent or unreadable
  */
 export function readMetadata(model: Model): ModelMetadata {
-  const raw: Record<string, string> = {};
-  for (const { key, value } of model.metadataProps) raw[key] = value;
+  return parseMetadata(Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])));
+}
+
+/**
+ * Reads `task`, `imgsz` and `names` from metadata entries, values as Python literals.
+ * @throws ExportError `METADATA_MISSING` naming the key that is absent or unreadable
+ */
+export function parseMetadata(raw: Readonly<Record<string, string>>): ModelMetadata {
   const missing = (key: string, cause?: unknown): never => {
     throw new ExportError({
       code: "METADATA_MISSING",
-      message: `metadata_props.${key} is ${raw[key] === undefined ? "absent" : `unreadable (${raw[key]})`}. Export the model with exportOnnx().`,
+      message: `Metadata ${key} is ${raw[key] === undefined ? "absent" : `unreadable (${raw[key]})`}. Export the model with exportOnnx().`,
       details: { key },
       cause,
     });

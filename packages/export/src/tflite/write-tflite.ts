@@ -8,6 +8,7 @@ import {
   type TfliteTensor,
 } from "./model.js";
 import { OPERATORS, type OperatorName, type OperatorSpec } from "./operators.js";
+import { assertSameScales } from "./same-scale.js";
 
 /** Version of the schema that the identifier `TFL3` stands for. */
 const SCHEMA_VERSION = 3;
@@ -23,9 +24,10 @@ const specOf = (op: string): OperatorSpec => OPERATORS[op as OperatorName];
  * Encodes a model: flatbuffer `TFL3`, then the metadata as a ZIP archive where there is some.
  * Every operator must be one of `OPERATORS`; models that were read with others can be looked at, not written.
  *
- * @throws RangeError above 2 GiB
+ * @throws ExportError `SAME_SCALE_VIOLATION` before anything is written; RangeError above 2 GiB
  */
 export function writeTflite(model: TfliteModel): Uint8Array {
+  assertSameScales(model);
   const dataBytes = model.subgraphs.reduce(
     (sum, { tensors }) => sum + tensors.reduce((bytes, { data }) => bytes + (data?.length ?? 0), 0),
     0,
