@@ -232,6 +232,13 @@ describe("compile", () => {
     expect(inner.stats().replays).toBe(0);
   });
 
+  test("the gradient of a repeated tensor is a graph of few nodes, however often it is repeated", () => {
+    const f = compile((x: tf.Tensor) => tf.grad((v: tf.Tensor) => tf.sum(tf.square(tf.tile(v, [500, 3]))))(x));
+    const dx = f(tf.tensor2d([[1, 2]]));
+    expect([...dx.dataSync()]).toEqual([3000, 6000]);
+    expect(f.toOnnx().graph.nodes.length).toBeLessThan(20);
+  });
+
   test("exports its graph with standard operators", () => {
     const w = tf.variable(tf.scalar(2));
     const f = compile((x: tf.Tensor) => tf.mul(x, w));

@@ -123,6 +123,18 @@ function einsumGradient(equation: string, tensors: readonly tf.Tensor[], at: num
   return tf.broadcastTo(tf.reshape(gradient, narrow), shape);
 }
 
+/** dy of a repeated tensor, summed over its repetitions axis by axis: as many nodes as repeated axes, whatever the number of repetitions. */
+function untile(dy: tf.Tensor, shape: readonly number[], reps: readonly number[]): tf.Tensor {
+  return shape.reduce((y, size, axis) => {
+    if (reps[axis] === 1) return y;
+    const before = y.shape.slice(0, axis);
+    const after = y.shape.slice(axis + 1);
+    const count = (dims: readonly number[]) => dims.reduce((a, b) => a * b, 1);
+    const sum = tf.sum(tf.reshape(y, [count(before), reps[axis]!, size * count(after)]), 1);
+    return tf.reshape(sum, [...before, size, ...after]);
+  }, dy);
+}
+
 /** Gradients of kernels that move elements, and of products along an axis. */
 export function registerStructureGradients(): void {
   addGradient({
@@ -130,6 +142,14 @@ export function registerStructureGradients(): void {
     inputsToSave: ["x"],
     gradFunc: (dy, saved, attrs) => ({
       x: () => unslice(dy as tf.Tensor, saved[0]!.shape, attrs as unknown as StridedAttrs),
+    }),
+  });
+  // tfjs adds one slice per repetition (a row repeated for 17,821 cells made 35,000 nodes, which the runtime had not loaded after 14 minutes) and ends at rank 4.
+  replaceGradient({
+    kernelName: "Tile",
+    inputsToSave: ["x"],
+    gradFunc: (dy, saved, attrs) => ({
+      x: () => untile(dy as tf.Tensor, saved[0]!.shape, (attrs as unknown as { reps: number[] }).reps),
     }),
   });
   // tfjs cuts the border off and forgets what it copies.

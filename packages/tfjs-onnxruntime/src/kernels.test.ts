@@ -721,6 +721,7 @@ const structure: Case[] = [
     shapes: [[4, 2, 3, 2]],
   },
   { name: "depthToSpace", fn: (x) => tf.depthToSpace(nhwc(x!), 2), shapes: [[2, 3, 2, 8]], numericOnly: true },
+  { name: "tile of rank 5", fn: (x) => tf.tile(x!, [2, 1, 3, 1, 2]), shapes: [[1, 2, 2, 2, 1]], numericOnly: true },
   ...(["reflect", "symmetric"] as const).map((mode) => ({
     name: `mirrorPad ${mode}`,
     fn: ((x: tf.Tensor) =>
