@@ -2,7 +2,29 @@
 
 export { HubCache } from "./cache/hub-cache.js";
 export { catalogue } from "./catalogue/catalogue.js";
-export { SamModelManager } from "./catalogue/sam-model-manager.js";
+export {
+  ensureRuntime,
+  type RuntimeOptions,
+  type RuntimePackage,
+  type RuntimeReport,
+} from "./catalogue/ensure-runtime.js";
+export {
+  type EnsuredModel,
+  type EnsureOptions,
+  type FailedStep,
+  type LoaderFormat,
+  type ManagerEvent,
+  type ManagerStatus,
+  type ModelStatus,
+  SamModelManager,
+} from "./catalogue/sam-model-manager.js";
+export {
+  type SimulateOptions,
+  type Simulation,
+  type SimulationEvent,
+  type SimulationStep,
+  simulateFineTune,
+} from "./catalogue/simulate-fine-tune.js";
 export type * from "./catalogue/types.js";
 export { DatasetStore } from "./datasets/dataset-store.js";
 export { segmentationSchema } from "./datasets/segmentation-schema.js";

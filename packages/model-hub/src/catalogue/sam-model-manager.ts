@@ -16,6 +16,8 @@ import type { ModelSource, Resolution, ResolvedFile } from "../sources/types.js"
 import type { ObjectStore } from "../stores/object-store.js";
 import { blobKey } from "../stores/object-store.js";
 import { catalogue } from "./catalogue.js";
+import { ensureRuntime, type RuntimeOptions, type RuntimeReport } from "./ensure-runtime.js";
+import { type SimulateOptions, type Simulation, simulateFineTune } from "./simulate-fine-tune.js";
 import type { CatalogueEntry, CatalogueFile, CatalogueRole } from "./types.js";
 
 /** Bytes of the native publication, or of the repository for transformers-style loaders: never the same. */
@@ -240,7 +242,7 @@ export class SamModelManager {
       });
       return this.ensure(entry.replacedBy, options);
     }
-    return this.#flights.run(`${id} ${options.prefer ?? "native"}`, () => this.#ensure(entry, options));
+    return this.#flights.run(`${entry.id} ${options.prefer ?? "native"}`, () => this.#ensure(entry, options));
   }
 
   async #ensure(entry: CatalogueEntry, options: EnsureOptions): Promise<EnsuredModel> {
@@ -552,10 +554,22 @@ export class SamModelManager {
     }
   }
 
+  /** Whether the packages that load the model can be imported; see {@link ensureRuntime}. */
+  ensureRuntime(id: string, options: RuntimeOptions = {}): Promise<RuntimeReport> {
+    return ensureRuntime(id, options);
+  }
+
+  /** The whole fine-tuning on a stand-in, without network and engine; see {@link simulateFineTune}. */
+  async simulate(id: string, options: SimulateOptions = {}): Promise<Simulation> {
+    const entry = catalogue.get(id);
+    const { state } = await this.#statusOf(entry, false);
+    return simulateFineTune({ entry, state }, options);
+  }
+
   /** Removes the files of a model, its link and its record; the licence ledger and a pin stay. */
   async remove(id: string): Promise<{ freedBytes: number }> {
     const entry = catalogue.get(id);
-    const record = await this.#readRecord(id);
+    const record = await this.#readRecord(entry.id);
     let freedBytes = 0;
     const folders =
       record?.format === "transformers" && entry.hf_id !== null
@@ -569,7 +583,7 @@ export class SamModelManager {
       const link = join(this.#modelsDir, name);
       if ((await lstat(link).catch(() => null))?.isSymbolicLink()) await rm(link, { force: true });
     }
-    await rm(this.#recordPath(id), { force: true });
+    await rm(this.#recordPath(entry.id), { force: true });
     return { freedBytes };
   }
 }

@@ -3,6 +3,7 @@ import type { CliCommand } from "../command.js";
 /** First word -> its commands, loaded when used: `seg-hub models list` must not load a database driver. */
 export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCommand[]>>> = {
   models: async () => (await import("./models.js")).modelCommands,
+  simulate: async () => (await import("./models.js")).simulateCommands,
   search: async () => (await import("./search.js")).searchCommands,
   download: async () => (await import("./search.js")).downloadCommands,
   layers: async () => (await import("./layers.js")).layerCommands,

@@ -131,6 +131,25 @@ export const modelCommands: readonly CliCommand[] = [
     },
   },
   {
+    name: "models runtime",
+    operands: "<id>",
+    help: "the packages that loading a model needs, and the command that installs the absent ones",
+    options: { install: { type: "boolean", help: "run that command in the working folder" } },
+    async run(call) {
+      const report = await managerOf(call).ensureRuntime(oneId(call), {
+        install: call.flag("install") ? "npm" : false,
+        signal: call.io.signal,
+      });
+      call.result(report, [
+        ...report.packages.map(
+          ({ name, installed, reason }) => `${(installed ?? "absent").padEnd(10)} ${name}  ${reason}`,
+        ),
+        ...(report.command === null ? [] : [report.command]),
+      ]);
+      return report.isReady ? 0 : 1;
+    },
+  },
+  {
     name: "models config",
     operands: "<id>",
     help: "Hugging Face repository and native family of a model",
@@ -140,6 +159,37 @@ export const modelCommands: readonly CliCommand[] = [
         config,
         Object.entries(config).map(([key, value]) => `${key}: ${value}`),
       );
+      return 0;
+    },
+  },
+];
+
+/** `seg-hub simulate`: fine-tuning as a demonstration. */
+export const simulateCommands: readonly CliCommand[] = [
+  {
+    name: "simulate",
+    operands: "<id>",
+    help: "walk through a fine-tuning on a stand-in: no network, no engine, under a second",
+    options: {
+      method: { type: "string", help: "lora or qlora [lora]" },
+      dataset: { type: "string", help: "name of the data set [simulated]" },
+      epochs: { type: "string", help: "1-10000 [8]" },
+      output: { type: "string", help: "folder for finetuned-<id>-<method>-<dataset> [.]" },
+    },
+    async run(call) {
+      const method = call.text("method") ?? "lora";
+      if (method !== "lora" && method !== "qlora") throw new CliUsageError("--method is lora or qlora.");
+      const epochs = call.integer("epochs", { min: 1, max: 10_000 });
+      const [dataset, output] = [call.text("dataset"), call.text("output")];
+      const simulation = await managerOf(call).simulate(oneId(call), {
+        method,
+        ...(dataset === undefined ? {} : { dataset }),
+        ...(epochs === undefined ? {} : { epochs }),
+        ...(output === undefined ? {} : { outputDirectory: output }),
+        signal: call.io.signal,
+        onStep: ({ step, message }) => call.io.err(`${step.padEnd(9)} ${message}\n`),
+      });
+      call.result(simulation, [simulation.path]);
       return 0;
     },
   },
