@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ClassMapping } from "@seg/coco-dataset";
 import type { StudentId } from "@seg/distill";
+import type { LayerWidths } from "@seg/nn";
 import { CommandError } from "./errors.js";
 
 /** What later commands need to know of a trained student: `student.json` in its run directory. Paths are relative to it. */
@@ -17,6 +18,8 @@ export interface StudentRecord {
   readonly teacher: { readonly id: string; readonly hash: string } | null;
   readonly train: { readonly data: string; readonly images: string };
   readonly val: { readonly data: string; readonly images: string } | null;
+  /** Layers that pruning made narrower; absent for a student of the architecture's own widths. */
+  readonly widths?: LayerWidths;
 }
 
 export const studentRecordFile = (directory: string): string => join(directory, "student.json");

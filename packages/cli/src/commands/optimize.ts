@@ -21,6 +21,7 @@ import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { imagesDirectory, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
+import { pruneRun } from "../optimize/prune-run.js";
 import type { Output } from "../output.js";
 import { readStudentRecord } from "../student-record.js";
 
@@ -37,6 +38,18 @@ export const optimizeOptions: OptionSpecs = {
     help: "how many images calibrate",
   },
   "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile or entropy" },
+  prune: {
+    type: "number",
+    range: { above: 0, below: 1 },
+    help: "share of the channels to remove before export [none]",
+  },
+  "prune-epochs": {
+    type: "number",
+    range: { integer: true, min: 0 },
+    fallback: 12,
+    help: "epochs of fine-tuning after each round of pruning",
+  },
+  "prune-rounds": { type: "number", range: { integer: true, min: 1 }, fallback: 1, help: "rounds of pruning" },
   license: { type: "string", fallback: "Apache-2.0", help: "licence of the weights" },
   author: { type: "string", fallback: "seg", help: "who made the model" },
   output: { type: "string", help: "folder of the artefacts [MODEL/optimized]", aliases: ["output-dir"] },
@@ -51,7 +64,7 @@ function spread<T>(items: readonly T[], count: number): T[] {
 
 /** Exports a student as ONNX fp32 and INT8, checks both against the traced model and certifies that they need no prompt. */
 export async function optimize(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
-  const directory = options["model"] as string;
+  let directory = options["model"] as string;
   const formats = (options["format"] as readonly string[] | undefined) ?? ["onnx"];
   const unknown = formats.filter((f) => !["onnx", "tensorrt", "tflite"].includes(f));
   if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx.`);
@@ -62,8 +75,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   if (!["minmax", "percentile", "entropy"].includes(method)) {
     throw new UsageError(`--calibration-method is minmax, percentile or entropy, got "${method}".`);
   }
-  const record = readStudentRecord(directory);
-  const folder = (options["output"] as string | undefined) ?? join(directory, "optimized");
+  let record = readStudentRecord(directory);
   const unavailable = formats.filter((f) => f !== "onnx");
   for (const format of unavailable)
     output.line(`${format.padEnd(11)} NOT AVAILABLE in this version; nothing was written for it`);
@@ -73,6 +85,21 @@ export async function optimize(options: OptionValues, output: Output, { signal }
       message: `${unavailable.join(", ")} export is not available in this version. Use --format onnx.`,
     });
   }
+  const ratio = options["prune"] as number | undefined;
+  if (ratio !== undefined) {
+    const threads = options["threads"] as number | undefined;
+    await startEngine({ threads });
+    ({ directory, record } = await pruneRun({
+      directory,
+      record,
+      ratio,
+      epochs: options["prune-epochs"] as number,
+      rounds: options["prune-rounds"] as number,
+      output,
+      signal,
+    }));
+  }
+  const folder = (options["output"] as string | undefined) ?? join(directory, "optimized");
   const weights = join(directory, "weights", "student.safetensors");
   if (!existsSync(weights)) {
     throw new CommandError({
@@ -123,12 +150,13 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     classes: record.classes.length,
     imgsz: record.imgsz,
     seed: record.seed,
+    ...(record.widths ? { widths: record.widths } : {}),
   });
   const classes = { classes: record.classes };
   const task = isMaskStudent(record.student) ? ("segment" as const) : ("detect" as const);
   let exported: Awaited<ReturnType<typeof exportOnnx>>;
   try {
-    loadWeights(student, weights);
+    loadWeights(student, weights, { strict: true });
     student.net.train(false);
     exported = await exportOnnx({
       trace: () => traceStudent({ model: student.net, deploy: student.deploy, imgsz: record.imgsz }),
