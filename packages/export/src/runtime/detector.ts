@@ -1,88 +1,54 @@
 import { readFile } from "node:fs/promises";
-import type { ClassMapping, RgbImage } from "@seg/coco-dataset";
-import { decodeModel } from "@seg/onnx";
+import type { ClassMapping } from "@seg/coco-dataset";
 import { prepareYolo } from "@seg/preprocess";
-import { ExportError } from "../errors.js";
-import { type DecodeOptions, type Detections, decodeOutputs, type RawTensor } from "./decode.js";
-import type { LetterboxGeometry } from "./geometry.js";
-import { type ModelMetadata, readMetadata } from "./metadata.js";
+import { isTflite } from "../tflite/is-tflite.js";
+import { assertSameClasses, type Detector, detectorFromSession } from "./detector-from-session.js";
+import { parseMetadata } from "./metadata.js";
+import { onnxMetadata } from "./onnx-metadata.js";
+import { createOrtSession, type OrtRuntime } from "./ort-session.js";
 import { createSession } from "./session.js";
 
-/** Detections of one image with the class names of the model. */
-export interface DetectionResult extends Detections {
-  /** Names of `classes`, [n]. */
-  names: string[];
-  /** Where the image lay in the network input. */
-  geometry: LetterboxGeometry;
-}
-
-/** An exported student, ready to run: image -> boxes, scores, classes, masks. */
-export interface Detector {
-  readonly metadata: ModelMetadata;
-  readonly numClasses: number;
-  /** Letterbox -> network -> decode. */
-  predict(image: RgbImage, options?: DecodeOptions): Promise<DetectionResult>;
-  /** The same for an already letterboxed tensor `[1, 3, H, W]` in 0..1. */
-  predictTensor(data: Float32Array, geometry: LetterboxGeometry, options?: DecodeOptions): Promise<DetectionResult>;
-  /** Raw network outputs for a tensor `[1, 3, H, W]` in 0..1. */
-  run(data: Float32Array): Promise<{ output0: RawTensor; output1?: RawTensor }>;
-  dispose(): Promise<void>;
-}
-
 export interface DetectorOptions {
-  /** Path or bytes of an ONNX model made by `exportOnnx` or with the same metadata. */
+  /** Path or bytes of an ONNX model made by `exportOnnx` or with the same metadata, or of a TFLite model made by `exportTflite`. */
   model: string | Uint8Array;
   /** @defaultValue 1 */
   threads?: number;
   /** The mapping of the experiment; checked against the model. @defaultValue the model's own names */
   classes?: ClassMapping;
+  /** Another onnxruntime, for example `onnxruntime-web`; `threads` is then up to `sessionOptions`. @defaultValue onnxruntime-node */
+  ort?: OrtRuntime;
+  /** Session options for `ort`. */
+  sessionOptions?: Readonly<Record<string, unknown>>;
 }
 
 /**
- * Opens an exported student. Image size, task and class names come from the model's metadata.
+ * Opens an exported student. Image size, task and class names come from the model's metadata. TFLite models run on LiteRT, where
+ * `@litertjs/core` is installed.
  *
- * @throws ExportError `METADATA_MISSING`; `CLASS_MAP_MISMATCH` when `classes` has another length or other names
+ * @throws ExportError `METADATA_MISSING`; `CLASS_MAP_MISMATCH` when `classes` has another length or other names; for TFLite `MALFORMED_TFLITE`,
+ * `RUNTIME_UNAVAILABLE`, `RUNTIME_FAILED`
  */
-export async function createDetector({ model, threads = 1, classes }: DetectorOptions): Promise<Detector> {
+export async function createDetector({
+  model,
+  threads = 1,
+  classes,
+  ort,
+  sessionOptions,
+}: DetectorOptions): Promise<Detector> {
   const bytes = typeof model === "string" ? await readFile(model) : model;
-  const metadata = readMetadata(decodeModel(bytes));
-  const { names } = metadata;
-  const numClasses = names.length;
-  const differs = classes?.classes.findIndex(({ name }, index) => name !== names[index]) ?? -1;
-  if (classes !== undefined && (classes.classes.length !== numClasses || differs >= 0)) {
-    const what =
-      differs >= 0
-        ? `class ${differs} is "${names[differs]}" in the model and "${classes.classes[differs]?.name}" in the mapping`
-        : `the model has ${numClasses} classes, the mapping ${classes.classes.length}`;
-    throw new ExportError({
-      code: "CLASS_MAP_MISMATCH",
-      message: `The class mapping does not belong to this model: ${what}. Use the mapping exported with the model.`,
-      details: { expected: classes.classes.length, actual: numClasses },
-    });
+  const letterbox: Parameters<typeof detectorFromSession>[0]["letterbox"] = (image, size) =>
+    prepareYolo(image, { size });
+  if (isTflite(bytes)) {
+    const { openTflite } = await import("../tflite/open-tflite.js");
+    const { metadata, open } = openTflite(bytes);
+    assertSameClasses(metadata, classes);
+    return detectorFromSession({ session: await open(), metadata, letterbox });
   }
-  const [height, width] = metadata.imgsz;
-  const session = await createSession({ model, threads });
-  const inputName = session.inputNames[0]!;
-
-  const run: Detector["run"] = async (data) => {
-    const outputs = await session.run({ [inputName]: { data, dims: [1, 3, height, width] } });
-    const output0 = outputs["output0"] ?? outputs[session.outputNames[0]!]!;
-    const output1 = outputs["output1"];
-    return { output0, ...(output1 === undefined ? {} : { output1 }) };
-  };
-  const predictTensor: Detector["predictTensor"] = async (data, geometry, options = {}) => {
-    const detections = decodeOutputs({ ...(await run(data)), numClasses, geometry, ...options });
-    return { ...detections, names: Array.from(detections.classes, (id) => names[id]!), geometry };
-  };
-  return {
-    metadata,
-    numClasses,
-    run,
-    predictTensor,
-    async predict(image, options) {
-      const { data, geometry } = prepareYolo(image, { size: { width, height } });
-      return predictTensor(data, geometry, options);
-    },
-    dispose: () => session.dispose(),
-  };
+  const metadata = parseMetadata(onnxMetadata(bytes));
+  assertSameClasses(metadata, classes);
+  const session =
+    ort === undefined
+      ? await createSession({ model, threads })
+      : await createOrtSession({ ort, model, ...(sessionOptions === undefined ? {} : { options: sessionOptions }) });
+  return detectorFromSession({ session, metadata, letterbox });
 }

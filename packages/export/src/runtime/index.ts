@@ -11,9 +11,12 @@ export {
   type RawTensor,
   validationSettings,
 } from "./decode.js";
-export { createDetector, type DetectionResult, type Detector, type DetectorOptions } from "./detector.js";
+export { createDetector, type DetectorOptions } from "./detector.js";
+export { type DetectionResult, type Detector, detectorFromSession, type Letterbox } from "./detector-from-session.js";
 export type { LetterboxGeometry } from "./geometry.js";
 export { assembleMask, type MaskInput, type MaskMode } from "./masks.js";
-export { type ModelMetadata, readMetadata } from "./metadata.js";
+export { type ModelMetadata, parseMetadata, readMetadata } from "./metadata.js";
 export { type NmsInput, nms, orderByScore } from "./nms.js";
-export { createSession, type Session, type SessionOptions } from "./session.js";
+export { createOrtSession, type OrtRuntime, type OrtSession, type OrtTensor, type Session } from "./ort-session.js";
+export { createSession, type SessionOptions } from "./session.js";
+export { adaptTfliteSession, type IntegerPorts } from "./tflite-session.js";

@@ -1,13 +1,6 @@
-import * as ort from "onnxruntime-node";
-import type { RawTensor } from "./decode.js";
+import { createOrtSession, type OrtRuntime, type Session } from "./ort-session.js";
 
-/** A loaded model that maps named float tensors to named float tensors. */
-export interface Session {
-  readonly inputNames: readonly string[];
-  readonly outputNames: readonly string[];
-  run(feeds: Readonly<Record<string, RawTensor>>): Promise<Record<string, RawTensor>>;
-  dispose(): Promise<void>;
-}
+export type { Session } from "./ort-session.js";
 
 export interface SessionOptions {
   /** A file (external data resolves beside it) or the bytes of a model. */
@@ -20,7 +13,8 @@ export interface SessionOptions {
 
 /** Opens a model on the CPU provider of onnxruntime-node. */
 export async function createSession({ model, threads = 1, optimization = "all" }: SessionOptions): Promise<Session> {
-  const options: ort.InferenceSession.SessionOptions = {
+  const ort = (await import("onnxruntime-node")) as unknown as OrtRuntime;
+  const options = {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     executionMode: "sequential",
@@ -28,24 +22,5 @@ export async function createSession({ model, threads = 1, optimization = "all" }
     logSeverityLevel: 3,
     executionProviders: ["cpu"],
   };
-  const session =
-    typeof model === "string"
-      ? await ort.InferenceSession.create(model, options)
-      : await ort.InferenceSession.create(model, options);
-  return {
-    inputNames: session.inputNames,
-    outputNames: session.outputNames,
-    async run(feeds) {
-      const tensors: Record<string, ort.Tensor> = {};
-      for (const [name, { data, dims }] of Object.entries(feeds)) tensors[name] = new ort.Tensor("float32", data, dims);
-      const results = await session.run(tensors);
-      const outputs: Record<string, RawTensor> = {};
-      for (const name of session.outputNames) {
-        const tensor = results[name]!;
-        outputs[name] = { data: tensor.data as Float32Array, dims: tensor.dims };
-      }
-      return outputs;
-    },
-    dispose: () => session.release(),
-  };
+  return createOrtSession({ ort, model, options });
 }

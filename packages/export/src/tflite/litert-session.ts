@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import vm from "node:vm";
 import { ExportError } from "../errors.js";
 import type { RawTensor } from "../runtime/decode.js";
-import type { Session } from "../runtime/session.js";
+import type { Session } from "../runtime/ort-session.js";
 
 const PACKAGE = "@litertjs/core";
 /** Plain SIMD build: Node 20 has no relaxed SIMD, and results do not depend on the processor. */

@@ -111,9 +111,11 @@ export function lowerToTflite(model: Model, { channelsLastOutputs = false }: Low
     for (const output of node.outputs) broken.add(output);
   }
   const outputs: LiteTensor[] = [];
+  const producers = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node.name] as const)));
   for (const { name } of graph.outputs) {
     if (broken.has(name)) continue;
-    attempt(edge("Output", name), () => {
+    // A final TRANSPOSE belongs to the node that makes the output: both stay float or neither.
+    attempt(edge("Output", producers.get(name) ?? name), () => {
       const value = context.value(name);
       const rank = value.layout.length;
       const isChannelsLast = rank === 4 || (rank === 3 && channelsLastOutputs);
