@@ -13,6 +13,7 @@ export {
   type SaveReport,
 } from "./checkpoint-manager.js";
 export type { JsonObject, JsonValue } from "./config.js";
+export { adam, dampedSgd, rmsprop } from "./coupled-optimizers.js";
 export type { WriteFileSystem } from "./durable-file.js";
 export { Ema } from "./ema.js";
 export {

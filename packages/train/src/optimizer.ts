@@ -31,7 +31,7 @@ export interface UpdateInput {
 
 /** An optimiser as two functions; all its memory is the state. Arithmetic is in fp64, stored as fp32. */
 export interface Optimizer {
-  readonly kind: "adamw" | "sgd";
+  readonly kind: "adam" | "adamw" | "rmsprop" | "sgd";
   /** Hyper-parameters under their names in configuration files. */
   readonly options: Readonly<Record<string, number | boolean | readonly number[]>>;
   /**
@@ -45,7 +45,8 @@ export interface Optimizer {
 
 const ordinary = (length: number): Float32Array => new Float32Array(length);
 
-function slot(
+/** The slot `<name>/<parameter>`, made if there is none. @throws RangeError when it has another length */
+export function slot(
   state: OptimizerState,
   name: string,
   parameter: string,
@@ -74,7 +75,11 @@ type Kernel = (input: {
 }) => void;
 
 /** Walks groups and parameters in order and checks the operands of every kernel call. */
-function forEachParameter({ params, grads, groups, lr, target }: UpdateInput, weightDecay: number, kernel: Kernel) {
+export function forEachParameter(
+  { params, grads, groups, lr, target }: UpdateInput,
+  weightDecay: number,
+  kernel: Kernel,
+) {
   const result = new Map<string, Float32Array>();
   for (const group of groups) {
     const rate = lr(group);

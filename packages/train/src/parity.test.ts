@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Module, Parameter, readSafetensors } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
+import { adam, dampedSgd, rmsprop } from "./coupled-optimizers.js";
 import { Ema } from "./ema.js";
 import { clipGradNorm } from "./grad-norm.js";
 import { adamw, type Optimizer, sgd } from "./optimizer.js";
@@ -34,6 +35,10 @@ describe.skipIf(!existsSync(fixtures))(`optimiser parity with ${fixtures}`, () =
     ["sgd", sgd(), 0.1],
     ["sgd_momentum", sgd({ momentum: 0.9, weightDecay: 5e-4 }), 0.01],
     ["sgd_nesterov", sgd({ momentum: 0.937, nesterov: true, weightDecay: 5e-4 }), 0.01],
+    ["adamw_amsgrad", adam({ weightDecay: 0.01, amsgrad: true, decay: "decoupled" }), 0.01],
+    ["adam_l2", adam({ weightDecay: 0.1 }), 0.01],
+    ["sgd_dampening", dampedSgd({ momentum: 0.9, dampening: 0.3 }), 0.01],
+    ["rmsprop", rmsprop({ alpha: 0.95, momentum: 0.5 }), 0.01],
   ];
 
   test.each(optimizers)("%s follows ten steps of the reference", (name, optimizer, lr) => {
@@ -124,6 +129,21 @@ describe.skipIf(!existsSync(fixtures))(`optimiser parity with ${fixtures}`, () =
     const warm = warmup({ ...base, warmupSteps: 5, warmupRatio: 0, byEpoch: false });
     // Beyond its last step the reference rises again; ours stays at the minimum.
     compare("hf_cosine_warmup", 41, (step) => 0.1 * factor(step) * warm(step));
+  });
+
+  test("polynomial descent after a warm-up; linear is its first power", () => {
+    const base = { epochs: 40, stepsPerEpoch: 1, baseLr: 0.1 };
+    const warm = warmup({ ...base, warmupSteps: 5, warmupRatio: 0, byEpoch: false });
+    const descent = { ...base, kind: "polynomial", warmupEpochs: 5, per: "step" } as const;
+    const poly = schedule({ ...descent, minLr: 1e-4, power: 0.9 });
+    const linear = schedule({ ...descent, minLr: 0 });
+    compare("hf_poly_warmup", 45, (step) => 0.1 * poly(step) * warm(step));
+    compare("hf_linear_warmup", 45, (step) => 0.1 * linear(step) * warm(step));
+  });
+
+  test("steps at milestones", () => {
+    const factor = schedule({ kind: "multistep", epochs: 14, stepsPerEpoch: 1, baseLr: 0.1, milestones: [4, 9] });
+    compare("torch_multistep", 14, (step) => 0.1 * factor(step));
   });
 
   test("linear warm-up from a tenth", () => {

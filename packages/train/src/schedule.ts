@@ -1,25 +1,32 @@
 /** Options of {@link schedule}. */
 export interface ScheduleOptions {
   /** @defaultValue "cosine" */
-  readonly kind?: "cosine" | "linear" | "constant";
+  readonly kind?: "cosine" | "linear" | "constant" | "polynomial" | "multistep";
   readonly epochs: number;
   /** Batches per epoch. */
   readonly stepsPerEpoch: number;
   /** Learning rate that factor 1 stands for; needed to turn `minLr` into a factor. */
   readonly baseLr: number;
-  /** Lowest learning rate of `cosine`. @defaultValue 1e-5 */
+  /** Lowest learning rate of `cosine` and `polynomial`. @defaultValue 1e-5 */
   readonly minLr?: number;
   /** Last factor of `linear`. @defaultValue 0.01 */
   readonly lrf?: number;
-  /** Epochs during which `cosine` stays at 1, so that its descent starts when the warm-up ends. @defaultValue 0 */
+  /** Epochs during which `cosine` and `polynomial` stay at 1, so that the descent starts when the warm-up ends. @defaultValue 0 */
   readonly warmupEpochs?: number;
+  /** Exponent of `polynomial`. @defaultValue 1 */
+  readonly power?: number;
+  /** Epochs from which `multistep` multiplies once more by `gamma`. @defaultValue [] */
+  readonly milestones?: readonly number[];
+  /** @defaultValue 0.1 */
+  readonly gamma?: number;
   /** Whether the factor moves once per epoch or with every batch. @defaultValue "epoch" */
   readonly per?: "epoch" | "step";
 }
 
 /**
  * Learning-rate factor over 0-based batch counts. With e the epoch (0-based; fractional `per` step), E the epochs, W the warm-up:
- * `cosine` [min + (base - min)(1 + cos(pi (e - W)/(E - W)))/2] / base, 1 before W; `linear` max(1 - e/E, 0)(1 - lrf) + lrf; `constant` 1.
+ * `cosine` [min + (base - min)(1 + cos(pi (e - W)/(E - W)))/2] / base, 1 before W; `linear` max(1 - e/E, 0)(1 - lrf) + lrf; `constant` 1;
+ * `polynomial` [min + (base - min)(1 - (e - W)/(E - W))^power] / base, 1 before W; `multistep` gamma^(number of milestones <= e).
  */
 export function schedule({
   kind = "cosine",
@@ -29,8 +36,17 @@ export function schedule({
   minLr = 1e-5,
   lrf = 0.01,
   warmupEpochs = 0,
+  power = 1,
+  milestones = [],
+  gamma = 0.1,
   per = "epoch",
 }: ScheduleOptions): (step: number) => number {
+  // A minimum above the base would make the rate rise.
+  const low = Math.min(minLr / baseLr, 1);
+  const progress = (epoch: number): number => {
+    const span = epochs - warmupEpochs;
+    return span <= 0 ? 0 : Math.min(Math.max((epoch - warmupEpochs) / span, 0), 1);
+  };
   return (step) => {
     const epoch = per === "epoch" ? Math.floor(step / stepsPerEpoch) : step / stepsPerEpoch;
     switch (kind) {
@@ -38,13 +54,12 @@ export function schedule({
         return 1;
       case "linear":
         return Math.max(1 - epoch / epochs, 0) * (1 - lrf) + lrf;
-      case "cosine": {
-        const span = epochs - warmupEpochs;
-        const progress = span <= 0 ? 0 : Math.min(Math.max((epoch - warmupEpochs) / span, 0), 1);
-        // A minimum above the base would make the rate rise.
-        const low = Math.min(minLr / baseLr, 1);
-        return low + ((1 - low) * (1 + Math.cos(Math.PI * progress))) / 2;
-      }
+      case "multistep":
+        return gamma ** milestones.filter((milestone) => milestone <= epoch).length;
+      case "polynomial":
+        return low + (1 - low) * (1 - progress(epoch)) ** power;
+      case "cosine":
+        return low + ((1 - low) * (1 + Math.cos(Math.PI * progress(epoch)))) / 2;
     }
   };
 }

@@ -12,15 +12,30 @@ interface Corners {
   readonly y2: tf.Tensor;
 }
 
+/** How the smaller and the larger of two values are taken. */
+interface Pick {
+  readonly low: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor;
+  readonly high: (a: tf.Tensor, b: tf.Tensor) => tf.Tensor;
+}
+
+/** For values alone: the gradient of a tie goes to the first operand. */
+const PLAIN: Pick = { low: (a, b) => tf.minimum(a, b), high: (a, b) => tf.maximum(a, b) };
+
+/** The same values, x / 2 + x / 2, with the gradient of a tie shared: a box that equals its target is not pulled anywhere. */
+const SHARED: Pick = {
+  low: (a, b) => tf.add(tf.mul(tf.minimum(a, b), 0.5), tf.mul(tf.minimum(b, a), 0.5)),
+  high: (a, b) => tf.add(tf.mul(tf.maximum(a, b), 0.5), tf.mul(tf.maximum(b, a), 0.5)),
+};
+
 /** The four coordinates of boxes `[..., 4]`, each `[..., 1]`. */
 function corners(boxes: tf.Tensor): Corners {
   const [x1, y1, x2, y2] = tf.split(boxes, 4, -1) as [tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor];
   return { x1, y1, x2, y2 };
 }
 
-function overlapOf(a: Corners, b: Corners): { iou: tf.Tensor; union: tf.Tensor } {
-  const width = tf.relu(tf.sub(tf.minimum(a.x2, b.x2), tf.maximum(a.x1, b.x1)));
-  const height = tf.relu(tf.sub(tf.minimum(a.y2, b.y2), tf.maximum(a.y1, b.y1)));
+function overlapOf(a: Corners, b: Corners, { low, high }: Pick): { iou: tf.Tensor; union: tf.Tensor } {
+  const width = tf.relu(tf.sub(low(a.x2, b.x2), high(a.x1, b.x1)));
+  const height = tf.relu(tf.sub(low(a.y2, b.y2), high(a.y1, b.y1)));
   const inter = tf.mul(width, height);
   const areaA = tf.mul(tf.sub(a.x2, a.x1), tf.sub(a.y2, a.y1));
   const areaB = tf.mul(tf.sub(b.x2, b.x1), tf.sub(b.y2, b.y1));
@@ -28,10 +43,10 @@ function overlapOf(a: Corners, b: Corners): { iou: tf.Tensor; union: tf.Tensor }
   return { iou: tf.div(inter, union), union };
 }
 
-function ciouOf(a: Corners, b: Corners): tf.Tensor {
-  const { iou } = overlapOf(a, b);
-  const hullWidth = tf.sub(tf.maximum(a.x2, b.x2), tf.minimum(a.x1, b.x1));
-  const hullHeight = tf.sub(tf.maximum(a.y2, b.y2), tf.minimum(a.y1, b.y1));
+function ciouOf(a: Corners, b: Corners, pick: Pick): tf.Tensor {
+  const { iou } = overlapOf(a, b, pick);
+  const hullWidth = tf.sub(pick.high(a.x2, b.x2), pick.low(a.x1, b.x1));
+  const hullHeight = tf.sub(pick.high(a.y2, b.y2), pick.low(a.y1, b.y1));
   const diagonal = tf.add(tf.add(tf.square(hullWidth), tf.square(hullHeight)), EPSILON);
   const dx = tf.sub(tf.add(a.x1, a.x2), tf.add(b.x1, b.x2));
   const dy = tf.sub(tf.add(a.y1, a.y2), tf.add(b.y1, b.y2));
@@ -52,7 +67,7 @@ function ciouOf(a: Corners, b: Corners): tf.Tensor {
  * @returns `[N]`
  */
 export function completeIou(a: tf.Tensor, b: tf.Tensor): tf.Tensor1D {
-  return tf.reshape(ciouOf(corners(a), corners(b)), [a.shape[0]!]) as tf.Tensor1D;
+  return tf.reshape(ciouOf(corners(a), corners(b), SHARED), [a.shape[0]!]) as tf.Tensor1D;
 }
 
 /**
@@ -65,9 +80,9 @@ export function completeIou(a: tf.Tensor, b: tf.Tensor): tf.Tensor1D {
 export function generalizedIou(a: tf.Tensor, b: tf.Tensor): tf.Tensor1D {
   const ca = corners(a);
   const cb = corners(b);
-  const { iou, union } = overlapOf(ca, cb);
-  const width = tf.sub(tf.maximum(ca.x2, cb.x2), tf.minimum(ca.x1, cb.x1));
-  const height = tf.sub(tf.maximum(ca.y2, cb.y2), tf.minimum(ca.y1, cb.y1));
+  const { iou, union } = overlapOf(ca, cb, SHARED);
+  const width = tf.sub(SHARED.high(ca.x2, cb.x2), SHARED.low(ca.x1, cb.x1));
+  const height = tf.sub(SHARED.high(ca.y2, cb.y2), SHARED.low(ca.y1, cb.y1));
   const hull = tf.add(tf.mul(width, height), EPSILON);
   return tf.reshape(tf.sub(iou, tf.div(tf.sub(hull, union), hull)), [a.shape[0]!]) as tf.Tensor1D;
 }
@@ -86,5 +101,5 @@ export function pairwiseCompleteIou(truths: tf.Tensor3D, predictions: tf.Tensor3
   // [B, A, 1] -> [B, 1, A]: the same numbers, another shape.
   const turn = (x: tf.Tensor) => tf.reshape(x, [x.shape[0]!, 1, x.shape[1]!]);
   const turned = { x1: turn(columns.x1), y1: turn(columns.y1), x2: turn(columns.x2), y2: turn(columns.y2) };
-  return ciouOf(rows, turned) as tf.Tensor3D;
+  return ciouOf(rows, turned, PLAIN) as tf.Tensor3D;
 }
