@@ -4,6 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { HubError } from "../src/errors.js";
 import { openDatabase } from "../src/sql/open-database.js";
 import { openRegistry } from "./open-registry.js";
+import { randomOf } from "./random-of.js";
 
 export interface ChildTask {
   readonly mode: "register" | "stress" | "register-files";
@@ -32,12 +33,7 @@ const task = JSON.parse(process.argv[2]!) as ChildTask;
 const sql = await openDatabase(task.address);
 const { registry, derivedErrors } = openRegistry({ sql, root: task.root });
 
-/** Multiplicative congruential generator (Park and Miller): the same actions for the same seed. */
-let state = task.seed + 1;
-const random = (n: number): number => {
-  state = (state * 48271) % 2147483647;
-  return state % n;
-};
+const random = randomOf(task.seed + 1);
 
 async function registerMany(count: number): Promise<string[]> {
   const names: string[] = [];

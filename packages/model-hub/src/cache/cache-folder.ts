@@ -77,15 +77,16 @@ export class CacheFolder {
 
   /**
    * A name for a file that is written before it is moved to its place. Not beside that place: Python's scan takes whatever lies in `refs`
-   * for a ref and in `snapshots` for a file, and what a killed writer left there would be damage to it. It does not look into `.locks`.
+   * for a ref, in `snapshots` for a file and in the root for a model, so that what a killed writer left there would be damage to it. It does
+   * not look into `.locks`.
    */
   async #temporary(): Promise<string> {
     await mkdir(this.locks, { recursive: true });
     return join(this.locks, `${randomBytes(8).toString("hex")}${TEMPORARY}`);
   }
 
-  async #write(path: string, content: string): Promise<void> {
-    await writeFileAtomic(path, content, { temporary: await this.#temporary() });
+  async #write(path: string, content: string, options: { ifAbsent?: boolean } = {}): Promise<void> {
+    await writeFileAtomic(path, content, { ...options, temporary: await this.#temporary() });
   }
 
   snapshotPath(revision: string): string {
@@ -98,11 +99,12 @@ export class CacheFolder {
 
   /** Makes the folders and the tag of the cache. Quiet where they exist, also in a read-only cache. */
   async prepare(): Promise<void> {
-    await mkdir(this.blobs, { recursive: true });
+    // First of all: a model's folder without it is damage to Python's scan.
     await mkdir(join(this.directory, "snapshots"), { recursive: true });
+    await mkdir(this.blobs, { recursive: true });
     await mkdir(join(this.directory, "refs"), { recursive: true });
     const tag = join(this.root, "CACHEDIR.TAG");
-    if (!(await isPresent(tag))) await writeFileAtomic(tag, CACHEDIR_TAG, { ifAbsent: true }).catch(() => {});
+    if (!(await isPresent(tag))) await this.#write(tag, CACHEDIR_TAG, { ifAbsent: true }).catch(() => {});
   }
 
   /** Commit that a branch or tag named when it was last seen, or null. */
