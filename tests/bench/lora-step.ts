@@ -40,18 +40,16 @@ const describe = ({ wallMs, spread, peakMB }: Standing): string =>
 
 /**
  * A LoRA training step on random full-size weights, one thread: CPU time and peak memory in turns with PyTorch and peft, and the memory of full fine-tuning of
- * the same network beside it (one image each, every process its own peak).
+ * the same network beside it (one image each, every process its own peak). Each row comes as soon as it is measured: full fine-tuning takes minutes.
  */
-export async function loraStep({ withPeer }: { withPeer: boolean }): Promise<BenchResult[]> {
-  const results: BenchResult[] = [];
+export async function* loraStep({ withPeer }: { withPeer: boolean }): AsyncGenerator<BenchResult> {
   for (const model of MODELS) {
-    results.push(...(await timed(model, withPeer)));
-    results.push(await memory(model));
+    yield await timed(model, withPeer);
+    yield await memory(model);
   }
-  return results;
 }
 
-async function timed({ name, python, title, images }: Model, withPeer: boolean): Promise<BenchResult[]> {
+async function timed({ name, python, title, images }: Model, withPeer: boolean): Promise<BenchResult> {
   const own = Contestant.node("lora-step-child.ts", name, "lora", String(images));
   const peer = withPeer ? await Contestant.python(`lora-step/${python}`, "lora", String(images)) : null;
   try {
@@ -64,20 +62,18 @@ async function timed({ name, python, title, images }: Model, withPeer: boolean):
     const note = `${describe(mine)}, ${mine.last["trainable"]} trainable, 1 thread`;
     if (peer === null) {
       const missing = withPeer ? "peer not available (Python with transformers and peft), " : "";
-      return [{ ...base, value: mine.cpuMs, unit: "CPU-ms", note: missing + note }];
+      return { ...base, value: mine.cpuMs, unit: "CPU-ms", note: missing + note };
     }
     const theirs = standings["peer"]!;
-    return [
-      {
-        ...base,
-        value: mine.cpuMs,
-        unit: "CPU-ms",
-        peer: "torch + peft",
-        peerValue: theirs.cpuMs,
-        ratio: mine.cpuMs / theirs.cpuMs,
-        note: `${note}; peer ${describe(theirs)}, ${theirs.last["trainable"]} trainable`,
-      },
-    ];
+    return {
+      ...base,
+      value: mine.cpuMs,
+      unit: "CPU-ms",
+      peer: "torch + peft",
+      peerValue: theirs.cpuMs,
+      ratio: mine.cpuMs / theirs.cpuMs,
+      note: `${note}; peer ${describe(theirs)}, ${theirs.last["trainable"]} trainable`,
+    };
   } finally {
     own.close();
     peer?.close();

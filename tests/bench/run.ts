@@ -2,7 +2,8 @@
 import process from "node:process";
 import type { BenchResult } from "./result.js";
 
-type Bench = (options: { withPeer: boolean }) => Promise<BenchResult[]>;
+/** All rows at once, or each as it is measured. */
+type Bench = (options: { withPeer: boolean }) => Promise<BenchResult[]> | AsyncIterable<BenchResult>;
 
 /** Loaded when asked for: one benchmark must not need what another one does. */
 const benches: Record<string, () => Promise<Bench>> = {
@@ -38,7 +39,7 @@ for (const name of wanted) {
     process.exit(2);
   }
   const bench = await load();
-  for (const result of await bench({ withPeer: words.includes("--peer") })) {
+  for await (const result of await bench({ withPeer: words.includes("--peer") })) {
     if (json) process.stdout.write(`${JSON.stringify(result)}\n`);
     else {
       const against =

@@ -143,6 +143,7 @@ export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
 export { TinyVitEncoder } from "./sam/tiny-vit.js";
 export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
 export type { SamImageEncoder, SamTrace } from "./sam/vision-encoder.js";
+export { defaultZoom, type SamZoom, SMALL_SAM_ZOOM, type ZoomWindow, zoomWindow } from "./sam/zoom.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";
 export { type Attributes, isHeldOutCombination } from "./synthetic/attributes.js";
 export { BAG_CLASSES, bagScene } from "./synthetic/bag-world.js";

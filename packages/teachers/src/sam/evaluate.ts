@@ -5,6 +5,7 @@ import { bitmapIou, trivialMask } from "./baselines.js";
 import { predictInstanceMasks } from "./predict.js";
 import type { Sam } from "./sam.js";
 import { promptBox } from "./targets.js";
+import type { SamZoom } from "./zoom.js";
 
 /** An image with its annotated objects. */
 export interface SamItem {
@@ -48,12 +49,15 @@ export async function evaluateSam({
   sam,
   items,
   multimask = false,
+  zoom = null,
   signal,
 }: {
   readonly sam: Sam;
   readonly items: readonly SamItem[];
   /** See {@link predictInstanceMasks}. @defaultValue false */
   readonly multimask?: boolean;
+  /** See {@link predictInstanceMasks}. @defaultValue null */
+  readonly zoom?: SamZoom | null;
   readonly signal?: AbortSignal;
 }): Promise<SamEvaluation> {
   const rows: Row[] = [];
@@ -62,7 +66,7 @@ export async function evaluateSam({
     const objects = instances.filter(({ mask }) => mask !== undefined && maskAlgebra.area(mask) > 0);
     if (objects.length === 0) continue;
     const boxes = objects.map(promptBox);
-    const predicted = await predictInstanceMasks({ sam, image, boxes, multimask });
+    const predicted = await predictInstanceMasks({ sam, image, boxes, multimask, zoom });
     for (const [i, { classId, mask }] of objects.entries()) {
       const box = boxes[i]!;
       const truth = maskAlgebra.decode(mask!);

@@ -14,6 +14,7 @@ import { PromptSampler } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
 import type { BoxJitter } from "./targets.js";
 import { SamTrainStep } from "./train-step.js";
+import { type SamZoom, zoomedItems } from "./zoom.js";
 
 /** Attention projections and MLPs of the mask decoder. */
 export const SAM_LORA_TARGETS = [
@@ -96,6 +97,11 @@ export interface SamFineTuneOptions {
   readonly checkpointEvery?: number;
   /** Goes on from the checkpoint in `outDir`, or begins when there is none; ends with the same bytes as an uninterrupted run. @defaultValue false */
   readonly resume?: boolean;
+  /**
+   * Trains on a window around each object, and evaluates so: predict with the same value. A step then takes `batch * prompts` windows with one box each.
+   * @defaultValue null: whole images
+   */
+  readonly zoom?: SamZoom | null;
   /** Keeps image embeddings between runs. @defaultValue memory only */
   readonly cacheDir?: string;
   /** Stored type of cached embeddings. @defaultValue "F32" */
@@ -137,14 +143,19 @@ export interface SamFineTuneResult {
  * signal, after a checkpoint has been written
  */
 export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineTuneResult> {
-  const { sam, items, batch: images = 4, prompts = 5, weightDecay = 0.01, clip = 1, seed = 0 } = options;
+  const { sam, weightDecay = 0.01, clip = 1, seed = 0, zoom = null } = options;
+  // A window shows one object: as many windows then as a step of whole images has prompts.
+  const items = zoom ? zoomedItems(options.items, zoom) : options.items;
+  const prompts = zoom ? 1 : (options.prompts ?? 5);
+  const images = (options.batch ?? 4) * (zoom ? (options.prompts ?? 5) : 1);
   const { loss: weights = SCRATCH_LOSS, multimask = false, maxTrainableRatio = 0.05, onEvent, signal } = options;
   const { validation, evaluateEvery, patience = 15, minDelta = 0.001, outDir, checkpointEvery = 200 } = options;
   const peak = options.lr ?? (sam.config.decoder.hiddenSize <= 128 ? 3e-3 : 5e-4);
-  const steps = options.steps ?? (options.epochs ?? 100) * Math.max(1, Math.ceil(items.length / images));
+  const steps =
+    options.steps ?? (options.epochs ?? 100) * Math.max(1, Math.ceil(options.items.length / (options.batch ?? 4)));
   const sampler = new PromptSampler(items, seed);
   if (sampler.usable === 0) {
-    throw new NoTrainableDataError({ images: items.length, instances: sampler.skipped, needed: "a mask" });
+    throw new NoTrainableDataError({ images: options.items.length, instances: sampler.skipped, needed: "a mask" });
   }
   const lora = { r: 8, loraAlpha: 16, targetModules: [...SAM_LORA_TARGETS], ...options.lora };
   const baseHash = weightsHash(sam);
@@ -155,9 +166,10 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     ...{ evaluateEvery: evaluateEvery ?? null, patience, minDelta, cacheDtype: options.cacheDtype ?? "F32" },
     cacheViews: options.cacheViews ?? null,
     jitter: options.jitter ?? null,
+    zoom,
   };
   const evaluate = async (when: "before" | "during" | "after"): Promise<SamEvaluation> => {
-    const evaluation = await evaluateSam({ sam, items: validation!, multimask, ...(signal && { signal }) });
+    const evaluation = await evaluateSam({ sam, items: validation!, multimask, zoom, ...(signal && { signal }) });
     onEvent?.({ type: "evaluation", when, evaluation });
     return evaluation;
   };
@@ -275,10 +287,27 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     saveAdapter(handle, outDir);
     const record = {
       base: { kind: "sam", sha256: baseHash },
-      data: { sha256: identity.items, images: items.length, instances: sampler.usable, skipped: sampler.skipped },
+      data: {
+        sha256: identity.items,
+        images: options.items.length,
+        instances: sampler.usable,
+        skipped: sampler.skipped,
+      },
       targets: handle.targets.length,
       skipped: handle.skipped,
-      ...{ seed, steps: progress.step, keptStep, stoppedEarly, lr: peak, batch: images, prompts, merge, before, after },
+      ...{
+        seed,
+        steps: progress.step,
+        keptStep,
+        stoppedEarly,
+        lr: peak,
+        batch: images,
+        prompts,
+        zoom,
+        merge,
+        before,
+        after,
+      },
     };
     writeFileAtomic(join(outDir, "seg_lora.json"), [new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`)]);
     removeFineTune(outDir);
