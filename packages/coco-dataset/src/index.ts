@@ -85,6 +85,7 @@ export { SharpMissingError } from "./load-sharp.js";
 export { mask } from "./mask/index.js";
 export { annotationPolygons, segmentationToRle } from "./segmentation.js";
 export { applySplit, extendSplit, type SplitVerification, verifySplit } from "./split/apply-split.js";
+export { datasetFingerprint } from "./split/fingerprint.js";
 export { hashFraction, hashSplit } from "./split/hash-split.js";
 export { type Fold, kFold } from "./split/k-fold.js";
 export { SplitRandom } from "./split/random.js";
@@ -97,12 +98,15 @@ export {
   splitDataset,
 } from "./split/split-dataset.js";
 export type { UnitOptions } from "./split/units.js";
+export { type AppearanceStatistics, appearanceStatistics } from "./statistics/appearance-statistics.js";
 export { type ChannelStatistics, channelStatistics } from "./statistics/channel-statistics.js";
 export {
   type ClassStatistics,
   computeStatistics,
   type DatasetStatistics,
   type Percentiles,
+  percentiles,
+  quantile,
 } from "./statistics/compute-statistics.js";
 export type { Box, BoxXywh, ClassMapping, Instance, RgbImage, Rle } from "./types.js";
 export { CHECK_CODES, type CheckCode } from "./validate/check-codes.js";

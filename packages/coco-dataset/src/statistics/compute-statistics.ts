@@ -128,15 +128,19 @@ function coOccurrence(numClasses: number, classesOf: ReadonlyMap<number, Readonl
   return matrix;
 }
 
+/** Quantile of ascending values by linear interpolation, as numpy's default; 0 for an empty list. */
+export function quantile(sorted: ArrayLike<number>, share: number): number {
+  if (sorted.length === 0) return 0;
+  const position = share * (sorted.length - 1);
+  const low = Math.floor(position);
+  const high = Math.min(sorted.length - 1, low + 1);
+  return sorted[low]! + (position - low) * (sorted[high]! - sorted[low]!);
+}
+
 /** @param values - any order, left alone */
 export function percentiles(values: readonly number[]): Percentiles {
   const sorted = Float64Array.from(values).sort();
-  const at = (share: number) => {
-    const position = share * (sorted.length - 1);
-    const low = Math.floor(position);
-    const high = Math.min(sorted.length - 1, low + 1);
-    return sorted.length === 0 ? 0 : sorted[low]! + (position - low) * (sorted[high]! - sorted[low]!);
-  };
+  const at = (share: number) => quantile(sorted, share);
   const mean = sorted.length === 0 ? 0 : sorted.reduce((sum, value) => sum + value, 0) / sorted.length;
   return {
     count: sorted.length,
