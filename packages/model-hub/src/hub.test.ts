@@ -45,13 +45,13 @@ const hub = ({ environment, ...config }: HubConfig = {}) =>
       hfCache: join(root, "hf"),
       segHome: join(root, "seg"),
       hfEndpoint: fake.url,
+      civitaiEndpoint: fake.url,
       hfToken: null,
       idleTimeoutMs: 500,
       ...environment,
     },
     clock: new ManualClock({ autoAdvance: true }),
     random: () => 0.5,
-    civitaiApi: fake.civitaiUrl,
     ...config,
   });
 const blobs = async () => (await listFiles(join(root, "hf"))).filter((path) => path.includes("/blobs/"));

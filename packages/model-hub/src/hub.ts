@@ -28,8 +28,6 @@ export interface HubConfig {
   readonly fetch?: Fetch;
   readonly clock?: HubClock;
   readonly random?: () => number;
-  /** Base of CivitAI's API. */
-  readonly civitaiApi?: string;
   readonly sources?: readonly ModelSource[];
   /** Folders that a search for local models looks through. */
   readonly localRoots?: readonly string[];
@@ -65,7 +63,6 @@ export function createHub({
   fetch = globalThis.fetch as Fetch,
   clock = systemClock,
   random = jitter,
-  civitaiApi,
   sources: givenSources,
   localRoots = [],
   ledger: givenLedger,
@@ -85,7 +82,7 @@ export function createHub({
     new CivitaiSource({
       http,
       token: environment.civitaiToken,
-      ...(civitaiApi === undefined ? {} : { api: civitaiApi }),
+      api: `${environment.civitaiEndpoint}/api/v1`,
     }),
     new UrlSource({ http }),
     new LocalSource({ roots: localRoots }),

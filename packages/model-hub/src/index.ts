@@ -29,6 +29,7 @@ export type * from "./catalogue/types.js";
 export { DatasetStore } from "./datasets/dataset-store.js";
 export { segmentationSchema } from "./datasets/segmentation-schema.js";
 export type * from "./datasets/types.js";
+export { type CivitaiHashes, civitaiHashes } from "./download/civitai-hashes.js";
 export { Downloader } from "./download/downloader.js";
 export type { Installed, InstallOptions } from "./download/install-model.js";
 export { HUB_ERROR_STATUS, HubError, type HubErrorCode } from "./errors.js";

@@ -12,6 +12,8 @@ export interface HubEnvironment {
   readonly segHome: string;
   /** `HF_ENDPOINT`, without trailing slash. */
   readonly hfEndpoint: string;
+  /** `CIVITAI_ENDPOINT`, without trailing slash. */
+  readonly civitaiEndpoint: string;
   readonly hfToken: string | null;
   readonly civitaiToken: string | null;
   /** `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`. */
@@ -49,6 +51,7 @@ export function readHubEnvironment({
     hfCache: expand(get("HF_HUB_CACHE") ?? get("HUGGINGFACE_HUB_CACHE") ?? join(hfHome, "hub"), home),
     segHome: expand(get("SEG_HUB_HOME") ?? join(cacheHome, "seg", "hub"), home),
     hfEndpoint: (get("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/+$/, ""),
+    civitaiEndpoint: (get("CIVITAI_ENDPOINT") ?? "https://civitai.com").replace(/\/+$/, ""),
     hfToken: get("HF_TOKEN") ?? readToken(expand(get("HF_TOKEN_PATH") ?? join(hfHome, "token"), home)),
     civitaiToken: get("CIVITAI_TOKEN") ?? null,
     isOffline: isTrue(get("HF_HUB_OFFLINE")) || isTrue(get("TRANSFORMERS_OFFLINE")),

@@ -248,6 +248,20 @@ export class CivitaiSource implements ModelSource {
     return found;
   }
 
+  /** The version that holds a file of this hash (SHA-256, AutoV1, AutoV2, AutoV3, BLAKE3 or CRC32, hex), or null. */
+  async findByHash(hash: string, { signal }: SourceOptions = {}): Promise<ModelInfo | null> {
+    if (!/^[0-9a-f]{8,64}$/i.test(hash)) {
+      throw new HubError({ code: "INVALID_REQUEST", message: `"${hash}" is no hash: 8 to 64 hexadecimal digits.` });
+    }
+    try {
+      const version = versionSchema.parse(await this.#get(`model-versions/by-hash/${hash}`, signal));
+      return { ...hitOf(modelOfVersion(version), version), revision: String(version.id), page: null };
+    } catch (error) {
+      if (HubError.isInstance(error) && error.code === "NOT_FOUND") return null;
+      throw error;
+    }
+  }
+
   async #find(ref: ModelRef, { signal }: SourceOptions): Promise<{ model: Model; version: Version }> {
     if (ref.source !== "civitai")
       throw new HubError({ code: "INVALID_REQUEST", message: `${ref.source} references are not CivitAI's.` });

@@ -139,8 +139,20 @@ export function serveCivitai({
       : send(404, { error: "No version" });
   }
   const sha256Of = (file: CivitaiFile) => createHash("sha256").update(file.bytes).digest("hex");
+  /** SHA-256 of the tensors of a safetensors file. */
+  const tensorsSha256Of = ({ bytes, name }: CivitaiFile) =>
+    name.endsWith(".safetensors") && bytes.length > 8
+      ? createHash("sha256")
+          .update(bytes.subarray(8 + Number(Buffer.from(bytes).readBigUInt64LE(0))))
+          .digest("hex")
+      : null;
   const withHash = (hash: string) =>
-    versions.find(({ version }) => version.files.some((file) => sha256Of(file).startsWith(hash.toLowerCase())));
+    versions.find(({ version }) =>
+      version.files.some(
+        (file) =>
+          sha256Of(file).startsWith(hash.toLowerCase()) || tensorsSha256Of(file)?.startsWith(hash.toLowerCase()),
+      ),
+    );
   const byHash = /^model-versions\/by-hash\/([0-9A-Fa-f]+)$/.exec(route);
   if (byHash !== null) {
     const found = withHash(byHash[1]!);

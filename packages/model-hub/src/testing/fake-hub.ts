@@ -35,10 +35,8 @@ export interface SeenRequest {
 }
 
 export interface FakeHub {
-  /** Base of Hugging Face's API and pages. */
+  /** Base of Hugging Face's API and pages, and of CivitAI's. */
   readonly url: string;
-  /** Base of CivitAI's API: `{url}/api/v1`. */
-  readonly civitaiUrl: string;
   /** Another origin: where bytes come from, and whatever is in `files`. */
   readonly cdnUrl: string;
   readonly requests: SeenRequest[];
@@ -334,7 +332,6 @@ export async function startFakeHub({
 
   return {
     url: hub.url,
-    civitaiUrl: `${hub.url}/api/v1`,
     cdnUrl: cdn.url,
     requests,
     fault: (fault) => faults.add(fault),

@@ -6,6 +6,7 @@ export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCo
   simulate: async () => (await import("./models.js")).simulateCommands,
   search: async () => (await import("./search.js")).searchCommands,
   download: async () => (await import("./search.js")).downloadCommands,
+  identify: async () => (await import("./identify.js")).identifyCommands,
   layers: async () => (await import("./layers.js")).layerCommands,
   registry: async () => (await import("./registry.js")).registryCommands,
   datasets: async () => (await import("./datasets.js")).datasetCommands,
