@@ -26,10 +26,30 @@ export {
   calibrate,
 } from "./quantize/calibrate.js";
 export { headNodes } from "./quantize/head.js";
+export { QUANT_PRESETS, type QuantPreset } from "./quantize/presets.js";
 export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization-plan.js";
-export { type QuantizeOptions, type QuantPreset, quantizeStatic } from "./quantize/quantize-static.js";
+export { type QuantizeOptions, quantizeStatic, type TensorOverride } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";
+export {
+  type ExportedTflite,
+  type ExportTfliteOptions,
+  exportTflite,
+  type TfliteFlavour,
+} from "./tflite/export-tflite.js";
+export { createLiteRtSession, hasLiteRt } from "./tflite/litert-session.js";
+export type {
+  TfliteModel,
+  TfliteOperator,
+  TfliteQuantization,
+  TfliteSignature,
+  TfliteSubgraph,
+  TfliteTensor,
+  TfliteType,
+} from "./tflite/model.js";
+export { certifyTflitePromptFree } from "./tflite/prompt-free-tflite.js";
+export { readTflite } from "./tflite/read-tflite.js";
+export { writeTflite } from "./tflite/write-tflite.js";
 export { type Deployable, traceStudent } from "./trace-student.js";
 export { assertParity, type ParityReport, type Precision, parity } from "./verify/parity.js";
 export { certifyPromptFree, type PromptFreeStructure } from "./verify/prompt-free.js";

@@ -4,7 +4,7 @@ import { ExportError } from "../errors.js";
 /** What the structural check found. */
 export interface PromptFreeStructure {
   promptFree: true;
-  inputs: { name: string; dataType: "float32" | "float16"; shape: (number | string | null)[] }[];
+  inputs: { name: string; dataType: "float32" | "float16" | "int8"; shape: (number | string | null)[] }[];
   outputs: { name: string; shape: (number | string | null)[] }[];
   /** Nodes per operator, by name. */
   operators: Record<string, number>;

@@ -8,6 +8,9 @@ import { ExportError } from "../errors.js";
 import { type Detections, decodeOutputs, type RawTensor } from "../runtime/decode.js";
 import type { LetterboxGeometry } from "../runtime/geometry.js";
 import { createSession, type Session } from "../runtime/session.js";
+import { isTflite } from "../tflite/is-tflite.js";
+import { openTflite } from "../tflite/open-tflite.js";
+import { certifyTflitePromptFree } from "../tflite/prompt-free-tflite.js";
 import { writeJson } from "../write-text.js";
 import { assertParity, type ParityReport, type Precision, parity } from "./parity.js";
 import { certifyPromptFree, type PromptFreeStructure } from "./prompt-free.js";
@@ -27,7 +30,7 @@ export interface Certificate extends PromptFreeStructure {
   bytes: number;
   /** SHA-256 of the file. */
   fileSha256: string;
-  /** Canonical hash of the graph. */
+  /** Canonical hash of the graph; of a TFLite model, which has one form only, that of the file. */
   modelSha256: string;
   precision: Precision;
   numClasses: number;
@@ -93,8 +96,7 @@ async function check(
   { classes, images = [], precision = "fp32", reference, seed = 0 }: VerifySpec,
 ): Promise<Certificate> {
   const bytes = await readFile(path);
-  const model = decodeModel(bytes);
-  const structure = certifyPromptFree(model);
+  const { structure, hash, dims, open } = inspect(path, bytes);
   const companions = (await readdir(dirname(path))).filter((name) => PROMPT_FILES.test(name));
   if (companions.length > 0) {
     throw new ExportError({
@@ -103,7 +105,6 @@ async function check(
       details: { inputs: ["images"], reason: companions.join(", ") },
     });
   }
-  const dims = (structure.inputs[0]!.shape as number[]).map(Number);
   const size = dims.reduce((product, side) => product * side, 1);
   const random = new CounterRandom({ seed, path: "verify-export/noise" });
   const inputs: [string, Float32Array][] = [
@@ -114,10 +115,19 @@ async function check(
   const numClasses = classes.classes.length;
   const behaviour: BehaviourRecord[] = [];
   const pairs: { source: RawTensor; candidate: RawTensor }[] = [];
-  const session = await createSession({ model: path });
-  const source = reference === undefined ? null : await createSession({ model: reference });
+  const warnings: string[] = [];
+  const session = await open().catch((error: unknown) => {
+    if (!ExportError.is(error, "RUNTIME_UNAVAILABLE")) throw error;
+    warnings.push(`Behaviour and parity were not measured: ${error.message}`);
+    return null;
+  });
+  const source = reference === undefined || session === null ? null : await createSession({ model: reference });
+  if (session !== null && images.length < LEAST_IMAGES) {
+    warnings.push(`${images.length} data set images were checked, ${LEAST_IMAGES} are recommended.`);
+  }
   try {
     for (const [name, data] of inputs) {
+      if (session === null) break;
       const feeds = { images: { data, dims } };
       const { outputs, sha256 } = await runTwice(session, feeds, name);
       const detections = decodeChecked({ outputs, numClasses, dims, name });
@@ -127,7 +137,7 @@ async function check(
       }
     }
   } finally {
-    await session.dispose();
+    await session?.dispose();
     await source?.dispose();
   }
   // Noise and zeros lie outside the calibrated domain, so images decide where there are any.
@@ -139,17 +149,32 @@ async function check(
     file: basename(path),
     bytes: bytes.length,
     fileSha256: createHash("sha256").update(bytes).digest("hex"),
-    modelSha256: modelHash(model),
+    modelSha256: hash,
     precision,
     numClasses,
     classNames: classes.classes.map(({ name }) => name),
     behaviour,
     ...(report === null ? {} : { parity: report }),
-    warnings:
-      images.length < LEAST_IMAGES
-        ? [`${images.length} data set images were checked, ${LEAST_IMAGES} are recommended.`]
-        : [],
+    warnings,
   };
+}
+
+/** Structure of a model file, the shape of its input in the ONNX contract, and how to run it. */
+function inspect(
+  path: string,
+  bytes: Uint8Array,
+): { structure: PromptFreeStructure; hash: string; dims: number[]; open: () => Promise<Session> } {
+  if (!isTflite(bytes)) {
+    const model = decodeModel(bytes);
+    const structure = certifyPromptFree(model);
+    const dims = structure.inputs[0]!.shape.map(Number);
+    return { structure, hash: modelHash(model), dims, open: () => createSession({ model: path }) };
+  }
+  const { model, open } = openTflite(bytes);
+  const structure = certifyTflitePromptFree(model);
+  const [batch = 1, height = 0, width = 0, channels = 0] = structure.inputs[0]!.shape.map(Number);
+  const hash = createHash("sha256").update(bytes).digest("hex");
+  return { structure, hash, dims: [batch, channels, height, width], open };
 }
 
 function notDecodable(reason: string): ExportError {
