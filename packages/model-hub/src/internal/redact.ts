@@ -7,7 +7,7 @@ export function redact(text: string, secrets: readonly (string | null | undefine
   }
   return clean
     .replace(/\b(Bearer|Basic)\s+[^\s"',]+/gi, "$1 ***")
-    .replace(/(https?:\/\/)[^/\s@]+@/gi, "$1***@")
+    .replace(/\b([a-z][a-z0-9+.-]*:\/\/)[^/\s@]+@/gi, "$1***@")
     .replace(
       /([?&](?:token|access_token|api_key|key|sig|signature|X-Amz-[A-Za-z-]+|Policy|Key-Pair-Id)=)[^&\s"']+/gi,
       "$1***",
