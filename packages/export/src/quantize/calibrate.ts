@@ -3,12 +3,18 @@ import { encodeModel, type Model, modelHash } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { createSession, type Session } from "../runtime/session.js";
 import { headNodes } from "./head.js";
-import { addToHistogram, entropyRange, type Histogram, percentileRange } from "./histogram.js";
+import { addToHistogram, entropyRange, type Histogram, percentileRange, squaredErrorRange } from "./histogram.js";
 import { extremeNames, withExtremes, withOutputs } from "./observe.js";
 import { planQuantization } from "./plan.js";
 import { assertFinite } from "./weights.js";
 
-export type CalibrationMethod = "minmax" | "percentile" | "entropy";
+export type CalibrationMethod = "minmax" | "percentile" | "entropy" | "mse";
+
+/** Range of a histogram by method. */
+function histogramRange(histogram: Histogram, method: CalibrationMethod, percentile: number): [number, number] {
+  if (method === "entropy") return entropyRange(histogram);
+  return method === "mse" ? squaredErrorRange(histogram) : percentileRange(histogram, { percentile });
+}
 
 /** Ranges of activations and where they come from; plain data, ready for `calibration.json`. */
 export interface CalibrationTable {
@@ -31,7 +37,7 @@ export interface CalibrateOptions {
   method?: CalibrationMethod;
   /** Percent of the values that `percentile` keeps. @defaultValue 99.999 */
   percentile?: number;
-  /** Histogram bins of `percentile` and `entropy`. @defaultValue 2048 */
+  /** Histogram bins of all methods but `minmax`. @defaultValue 2048 */
   bins?: number;
   /** Ranges for the decode head as well, as `quantizeStatic({ exclude: "none" })` needs them. @defaultValue false */
   includeHead?: boolean;
@@ -123,7 +129,7 @@ export async function calibrate(
   }
   for (const [name, histogram] of histograms) {
     if (histogram === null) ranges.set(name, [0, 0]);
-    else ranges.set(name, method === "entropy" ? entropyRange(histogram) : percentileRange(histogram, { percentile }));
+    else ranges.set(name, histogramRange(histogram, method, percentile));
   }
   for (const [tensor, [low, high]] of ranges) {
     if (!Number.isFinite(low) || !Number.isFinite(high)) throw notFinite(tensor);

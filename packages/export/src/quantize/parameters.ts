@@ -12,6 +12,7 @@ export const INTEGER_RANGES = {
   uint8: { low: 0, high: 255 },
   int8: { low: -128, high: 127 },
   "int8-symmetric": { low: -127, high: 127 },
+  "int8-reduced": { low: -64, high: 64 },
 } as const satisfies Record<string, IntegerRange>;
 
 /** real = (quantised - zeroPoint) * scale. */

@@ -1,18 +1,23 @@
-import type { Attribute, Graph, Model, Node, Tensor } from "@seg/onnx";
+import type { Graph, Model, Tensor } from "@seg/onnx";
 import { ExportError } from "../errors.js";
-import { floatTensor, floatValues, integerTensor, makeNode } from "../graph-index.js";
+import { floatValues, indexGraph } from "../graph-index.js";
+import { toPythonLiteral } from "../runtime/python-literal.js";
 import type { CalibrationTable } from "./calibrate.js";
-import { headNodes } from "./head.js";
-import { INTEGER_RANGES, type QuantParameters, quantizeValue, quantParameters } from "./parameters.js";
+import { type QuantParameters, quantizeValue, quantParameters } from "./parameters.js";
+import { type Placement, placePairs } from "./placement.js";
 import { planQuantization, type QuantPlan } from "./plan.js";
-import { assertFresh } from "./quantization-plan.js";
+import { type PresetFormat, QUANT_PRESETS, type QuantPreset } from "./presets.js";
+import { QdqWriter } from "./qdq-writer.js";
+import { type QuantizationPlan, quantizationPlan } from "./quantization-plan.js";
 import { assertFinite, biasScaleFloor, quantizeBias, quantizeWeight } from "./weights.js";
 
-/**
- * Number formats per target. `x64`: activations uint8 asymmetric, weights int8 per channel, bias int32 (AVX-512 VNNI or AVX-VNNI).
- * `arm64`: activations int8 asymmetric.
- */
-export type QuantPreset = "x64" | "arm64";
+/** Replaces what calibration found for one tensor: a range, or scale and zero point themselves. */
+export interface TensorOverride {
+  readonly rmin?: number;
+  readonly rmax?: number;
+  readonly scale?: number;
+  readonly zeroPoint?: number;
+}
 
 export interface QuantizeOptions {
   /** @defaultValue "x64" */
@@ -21,265 +26,196 @@ export interface QuantizeOptions {
   exclude?: "head" | "none";
   /** Further nodes to keep float, by name. @defaultValue [] */
   excludeNodes?: readonly string[];
+  /** By tensor name; the tensor must be quantised. @defaultValue {} */
+  overrides?: Readonly<Record<string, TensorOverride>>;
 }
 
-const ACTIVATIONS = { x64: "uint8", arm64: "int8" } as const satisfies Record<QuantPreset, "uint8" | "int8">;
 /** Int8 quantisation in float32 models needs no newer opset; opset 21 changes the operators. */
 const LAST_OPSET = 20;
 
-/** Collects the new parts of the graph. */
-class Rewriter {
-  /** Nodes that start the graph (constants) and nodes that follow a value. */
-  readonly constantNodes: Node[] = [];
-  readonly after = new Map<string, Node[]>();
-  readonly initializers: Tensor[] = [];
-  /** old value name -> dequantised name that consumers read. */
-  readonly renamed = new Map<string, string>();
-  readonly #activation: "uint8" | "int8";
+/** Key of the entry that says how a model was quantised. */
+const METADATA_KEY = "quantization";
 
-  constructor(activation: "uint8" | "int8") {
-    this.#activation = activation;
-  }
-
-  #zero(value: number): Uint8Array | Int8Array {
-    return this.#activation === "uint8" ? Uint8Array.of(value) : Int8Array.of(value);
-  }
-
-  /** Adds scale and zero point constants named after `owner` once; returns their names. */
-  parameters(owner: string, { scale, zeroPoint }: QuantParameters): [string, string] {
-    const names: [string, string] = [`${owner}_scale`, `${owner}_zero_point`];
-    if (!this.initializers.some((tensor) => tensor.name === names[0])) {
-      this.initializers.push(floatTensor(names[0], Float32Array.of(scale), []));
-      this.initializers.push(integerTensor(names[1], this.#zero(zeroPoint), []));
-    }
-    return names;
-  }
-
-  /** Q -> DQ after an activation. `isOutput`: the producer writes another name, so that the graph output keeps its own. */
-  activation({ tensor, names, isOutput }: { tensor: string; names: [string, string]; isOutput: boolean }): void {
-    const source = isOutput ? `${tensor}_QuantizeLinear_Input` : tensor;
-    const target = isOutput ? tensor : `${tensor}_DequantizeLinear_Output`;
-    const quantized = `${tensor}_QuantizeLinear_Output`;
-    this.after.set(tensor, [
-      makeNode("QuantizeLinear", `${tensor}_QuantizeLinear`, [source, ...names], [quantized]),
-      makeNode("DequantizeLinear", `${tensor}_DequantizeLinear`, [quantized, ...names], [target]),
-    ]);
-    this.renamed.set(tensor, target);
-  }
-
-  /** Integer constant -> DQ at the start of the graph. */
-  constant({
-    name,
-    values,
-    dims,
-    scale,
-    zeroPoint,
-    axis,
-  }: {
-    name: string;
-    values: Int8Array | Uint8Array | Int32Array;
-    dims: readonly number[];
-    scale: Float32Array;
-    zeroPoint: Int8Array | Uint8Array | Int32Array;
-    axis?: number;
-  }): string {
-    const output = `${name}_DequantizeLinear_Output`;
-    const shape = axis === undefined ? [] : [scale.length];
-    const integers = `${name}_quantized`;
-    const attributes: Attribute[] = axis === undefined ? [] : [{ name: "axis", type: "INT", value: axis }];
-    const names = values instanceof Int32Array ? `${integers}` : name;
-    this.initializers.push(integerTensor(integers, values, dims));
-    this.initializers.push(floatTensor(`${names}_scale`, scale, shape));
-    this.initializers.push(integerTensor(`${names}_zero_point`, zeroPoint, shape));
-    const inputs = [integers, `${names}_scale`, `${names}_zero_point`];
-    this.constantNodes.push(makeNode("DequantizeLinear", `${name}_DequantizeLinear`, inputs, [output], attributes));
-    return output;
-  }
-}
-
-function assertOptions(model: Model, table: CalibrationTable): void {
+function assertOpset(model: Model): void {
   const opset = model.opsetImport.find(({ domain }) => domain === "")?.version ?? 0;
-  if (opset > LAST_OPSET || opset < 13) {
-    throw new ExportError({
-      code: "QUANT_CONFIG",
-      message: `The model uses opset ${opset}; INT8 export needs 13 to ${LAST_OPSET}. Export the float model with opset 17.`,
-      details: { option: "opset" },
-    });
-  }
-  assertFresh(model, table);
+  if (opset <= LAST_OPSET && opset >= 13) return;
+  throw new ExportError({
+    code: "QUANT_CONFIG",
+    message: `The model uses opset ${opset}; INT8 export needs 13 to ${LAST_OPSET}. Export the float model with opset 17.`,
+    details: { option: "opset" },
+  });
 }
 
-/** Parameters of every quantised activation, shared ones included. */
-function activationParameters({
+/** Smallest and largest value of a constant, with 0. */
+function constantRange(tensor: Tensor): [number, number] {
+  assertFinite(tensor);
+  let [low, high] = [0, 0];
+  for (const value of floatValues(tensor)) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+/** Parameters of every owner: calibrated ranges of all its members together, unless an override says otherwise. */
+function ownerParameters({
   graph,
+  ranges,
   plan,
-  table,
-  activation,
+  placement,
+  format,
+  overrides,
 }: {
   graph: Graph;
+  ranges: QuantizationPlan["ranges"];
   plan: QuantPlan;
-  table: CalibrationTable;
-  activation: "uint8" | "int8";
+  placement: Placement;
+  format: PresetFormat;
+  overrides: Readonly<Record<string, TensorOverride>>;
 }): Map<string, QuantParameters> {
-  const softmax = new Set(graph.nodes.filter((node) => node.opType === "Softmax").flatMap((node) => node.outputs));
+  const { initializers, producers } = indexGraph(graph);
+  const tensors = [...plan.activations, ...plan.shared.keys(), ...plan.constants];
+  const unknown = Object.keys(overrides).find((name) => !tensors.includes(name));
+  if (unknown !== undefined) {
+    throw new ExportError({
+      code: "QUANT_CONFIG",
+      message: `An override names ${unknown}, which is not quantised. Name an activation outside the decode head.`,
+      details: { tensor: unknown, option: "overrides" },
+    });
+  }
   const parameters = new Map<string, QuantParameters>();
-  for (const tensor of plan.activations) {
-    const observed = table.ranges[tensor];
-    if (observed === undefined) {
-      throw new ExportError({
-        code: "QUANT_CONFIG",
-        message: `The calibration table has no range for ${tensor}. Calibrate with the same exclusion (includeHead for exclude: "none").`,
-        details: { tensor },
-      });
+  for (const owner of new Set(tensors.map(placement.ownerOf))) {
+    const members = placement.membersOf(owner);
+    let [low, high] = [0, 0];
+    let fixed: QuantParameters | null = null;
+    for (const name of members) {
+      const constant = initializers.get(name);
+      const [rmin, rmax] = constant === undefined ? (ranges[name] ?? [0, 0]) : constantRange(constant);
+      const override = overrides[name] ?? {};
+      low = Math.min(low, override.rmin ?? rmin);
+      high = Math.max(high, override.rmax ?? rmax);
+      if (override.scale !== undefined)
+        fixed = { scale: Math.fround(override.scale), zeroPoint: override.zeroPoint ?? 0 };
     }
-    const [rmin, rmax] = softmax.has(tensor) ? [0, 1] : observed;
-    parameters.set(tensor, quantParameters({ rmin, rmax, range: INTEGER_RANGES[activation], tensor }));
+    if (format.fixedSigmoid && producers.get(owner)?.opType === "Sigmoid") fixed = { scale: 1 / 256, zeroPoint: -128 };
+    const { activationRange: range, symmetric } = format;
+    parameters.set(owner, fixed ?? quantParameters({ rmin: low, rmax: high, range, symmetric, tensor: owner }));
   }
   return parameters;
 }
 
 /**
- * Static INT8 quantisation in QDQ form: a quantise / dequantise pair per activation, int8 weights per output channel (axis 1 for transposed
- * convolutions), int32 biases at scale s_in * s_w. Operators that only move values share the parameters of their input. The decode
- * head stays float (see {@link headNodes}).
+ * Static INT8 quantisation in QDQ form: quantise / dequantise pairs on activations, int8 weights per output channel (axis 1 for transposed
+ * convolutions), int32 biases at scale s_in * s_w (float for TensorRT). Operators that only move values share the parameters of their input.
+ * The decode head stays float (see {@link headNodes}). Preset, method and calibration hash go into the model's metadata.
  *
- * @throws ExportError `CALIBRATION_STALE`; `QUANT_CONFIG` for an opset, a range or a weight (named) that cannot be quantised
+ * @throws ExportError `CALIBRATION_STALE`; `QUANT_CONFIG` for an opset, a range, an override or a weight (named) that cannot be quantised
  */
 export function quantizeStatic(
   model: Model,
   table: CalibrationTable,
-  { preset = "x64", exclude = "head", excludeNodes = [] }: QuantizeOptions = {},
+  { preset = "x64", exclude = "head", excludeNodes = [], overrides = {} }: QuantizeOptions = {},
 ): Model {
-  assertOptions(model, table);
+  assertOpset(model);
+  const { ranges, floatNodes, calibration } = quantizationPlan(model, table, { exclude, excludeNodes });
   const { graph } = model;
-  const head = exclude === "head" ? [...headNodes(graph).values()].flat() : [];
-  const plan = planQuantization(graph, new Set([...head, ...excludeNodes]));
-  const activation = ACTIVATIONS[preset];
-  const range = INTEGER_RANGES[activation];
-  const parameters = activationParameters({ graph, plan, table, activation });
+  const excluded = new Set(floatNodes);
+  const plan = planQuantization(graph, excluded);
+  const format = QUANT_PRESETS[preset];
+  const placement = placePairs({ graph, plan, format, excluded });
+  const parameters = ownerParameters({ graph, ranges, plan, placement, format, overrides });
+  const parametersOf = (tensor: string): QuantParameters => parameters.get(placement.ownerOf(tensor))!;
   const constants = new Map(graph.initializers.map((tensor) => [tensor.name, tensor]));
-  const outputs = new Set(graph.outputs.map((output) => output.name));
-  const rewriter = new Rewriter(activation);
-
-  for (const name of plan.constants) {
-    const tensor = constants.get(name)!;
-    assertFinite(tensor);
-    const values = floatValues(tensor);
-    let rmin = 0;
-    let rmax = 0;
-    for (let i = 0; i < values.length; i++) {
-      rmin = Math.min(rmin, values[i]!);
-      rmax = Math.max(rmax, values[i]!);
-    }
-    const own = quantParameters({ rmin, rmax, range, tensor: name });
-    parameters.set(name, own);
-    const make = (numbers: ArrayLike<number>) =>
-      activation === "uint8" ? Uint8Array.from(numbers) : Int8Array.from(numbers);
-    const quantized = make(Array.from(values, (value) => quantizeValue({ value, ...own, range })));
-    const target = rewriter.constant({
-      name,
-      values: quantized,
-      dims: tensor.dims,
-      scale: Float32Array.of(own.scale),
-      zeroPoint: make([own.zeroPoint]),
-    });
-    rewriter.renamed.set(name, target);
+  const writer = new QdqWriter(model, format.activation);
+  if (format.placement === "tensor") {
+    for (const name of plan.constants)
+      writeConstant({ tensor: constants.get(name)!, writer, format, ...parametersOf(name) });
   }
-  for (const tensor of [...plan.activations, ...plan.shared.keys()]) {
-    const owner = plan.shared.get(tensor) ?? tensor;
-    const names = rewriter.parameters(owner, parameters.get(owner)!);
-    rewriter.activation({ tensor, names, isOutput: outputs.has(tensor) });
+  for (const tensor of placement.tensors) writer.tensorPair(tensor, placement.ownerOf(tensor), parametersOf(tensor));
+  for (const edge of placement.edges) {
+    writer.edgePair(edge, placement.ownerOf(edge.parametersOf), parametersOf(edge.parametersOf));
   }
-  const ownInputs = quantizeConvolutions({ plan, constants, parameters, rewriter });
-  return assemble({ model, rewriter, ownInputs });
+  writeWeights({ plan, constants, parametersOf, format, writer });
+  const quantized = writer.build();
+  const { method, images, imagesSha256 } = calibration;
+  const record = new Map<string, string | number>([
+    ["preset", preset],
+    ["method", method],
+    ["images", images],
+    ["calibration_sha256", imagesSha256],
+  ]);
+  const others = model.metadataProps.filter(({ key }) => key !== METADATA_KEY);
+  return { ...quantized, metadataProps: [...others, { key: METADATA_KEY, value: toPythonLiteral(record) }] };
 }
 
-/** Quantises weights and biases; returns, per node name, the new names of inputs 1 and 2. */
-function quantizeConvolutions({
+/** A constant operand of an elementwise operator, in the type of activations. */
+function writeConstant({
+  tensor,
+  writer,
+  format,
+  scale,
+  zeroPoint,
+}: QuantParameters & { tensor: Tensor; writer: QdqWriter; format: PresetFormat }): void {
+  const { activation, activationRange: range } = format;
+  const make = (numbers: ArrayLike<number>) =>
+    activation === "uint8" ? Uint8Array.from(numbers) : Int8Array.from(numbers);
+  const { name, dims } = tensor;
+  const values = Array.from(floatValues(tensor), (value) => quantizeValue({ value, scale, zeroPoint, range }));
+  const constant = { name, values: make(values), dims, scale: Float32Array.of(scale), zeroPoint: make([zeroPoint]) };
+  writer.rename(name, writer.constant(constant));
+}
+
+/** Quantises weights and, where the preset wants it, biases. */
+function writeWeights({
   plan,
   constants,
-  parameters,
-  rewriter,
+  parametersOf,
+  format,
+  writer,
 }: {
   plan: QuantPlan;
   constants: ReadonlyMap<string, Tensor>;
-  parameters: ReadonlyMap<string, QuantParameters>;
-  rewriter: Rewriter;
-}): Map<string, (string | undefined)[]> {
-  const scaleOf = (tensor: string): number => parameters.get(plan.shared.get(tensor) ?? tensor)!.scale;
-  const byWeight = groupBy(plan.weighted);
-  const renamed = new Map<string, (string | undefined)[]>();
+  parametersOf: (tensor: string) => QuantParameters;
+  format: PresetFormat;
+  writer: QdqWriter;
+}): void {
+  const inputScale = (user: QuantPlan["weighted"][number]): number => parametersOf(user.node.inputs[0]!).scale;
   const biasNames = new Set<string>();
-  for (const [weight, users] of byWeight) {
+  for (const [weight, users] of byWeight(plan.weighted)) {
     const tensor = constants.get(weight)!;
     const { axis } = users[0]!;
+    const withBias = users.flatMap((user) => {
+      const bias = format.bias === "int32" && user.bias !== undefined ? constants.get(user.bias) : undefined;
+      return bias === undefined ? [] : [{ user, bias }];
+    });
     const minimumScales = new Float64Array(tensor.dims[axis]!);
-    for (const { node, bias } of users) {
-      const biasTensor = bias === undefined ? undefined : constants.get(bias);
-      if (biasTensor === undefined) continue;
-      assertFinite(biasTensor);
-      const floor = biasScaleFloor({ bias: biasTensor, inputScale: scaleOf(node.inputs[0]!) });
+    for (const { user, bias } of withBias) {
+      assertFinite(bias);
+      const floor = biasScaleFloor({ bias, inputScale: inputScale(user) });
       for (let c = 0; c < minimumScales.length; c++) minimumScales[c] = Math.max(minimumScales[c]!, floor[c]!);
     }
-    const { values, scales } = quantizeWeight({ tensor, axis, minimumScales });
+    const { values, scales } = quantizeWeight({ tensor, axis, minimumScales, range: format.weightRange });
     const zeroPoint = new Int8Array(scales.length);
-    const weightName = rewriter.constant({ name: weight, values, dims: tensor.dims, scale: scales, zeroPoint, axis });
-    for (const { node, bias } of users) {
-      let biasName: string | undefined;
-      const biasTensor = bias === undefined ? undefined : constants.get(bias);
-      if (bias !== undefined && biasTensor !== undefined) {
-        // A bias shared by two nodes has two scales: the second use gets its own copy.
-        const name = biasNames.has(bias) ? `${bias}_${node.name}` : bias;
-        biasNames.add(bias);
-        const inputScale = scaleOf(node.inputs[0]!);
-        const quantized = quantizeBias({ bias: biasTensor, inputScale, weightScales: scales });
-        biasName = rewriter.constant({
-          name,
-          values: quantized.values,
-          dims: biasTensor.dims,
-          scale: quantized.scales,
-          zeroPoint: new Int32Array(quantized.scales.length),
-          axis: 0,
-        });
-      }
-      renamed.set(node.name, [undefined, weightName, biasName]);
+    const name = writer.constant({ name: weight, values, dims: tensor.dims, scale: scales, zeroPoint, axis });
+    for (const { node } of users) writer.setInput(node, 1, name);
+    for (const { user, bias } of withBias) {
+      // A bias shared by two nodes has two scales: the second use gets its own copy.
+      const own = biasNames.has(bias.name) ? `${bias.name}_${user.node.name}` : bias.name;
+      biasNames.add(bias.name);
+      const quantized = quantizeBias({ bias, inputScale: inputScale(user), weightScales: scales });
+      const integers = {
+        values: quantized.values,
+        dims: bias.dims,
+        scale: quantized.scales,
+        zeroPoint: new Int32Array(quantized.scales.length),
+      };
+      writer.setInput(user.node, 2, writer.constant({ name: own, ...integers, axis: 0 }));
     }
   }
-  return renamed;
 }
 
-function groupBy(weighted: QuantPlan["weighted"]): Map<string, QuantPlan["weighted"]> {
+function byWeight(weighted: QuantPlan["weighted"]): Map<string, QuantPlan["weighted"]> {
   const groups = new Map<string, QuantPlan["weighted"]>();
   for (const entry of weighted) groups.set(entry.weight, [...(groups.get(entry.weight) ?? []), entry]);
   return groups;
-}
-
-/** The new graph: constants first, each pair right after the node that makes its tensor; unread constants dropped. */
-function assemble({
-  model,
-  rewriter,
-  ownInputs,
-}: {
-  model: Model;
-  rewriter: Rewriter;
-  ownInputs: ReadonlyMap<string, (string | undefined)[]>;
-}): Model {
-  const { graph } = model;
-  const outputs = new Set(graph.outputs.map((output) => output.name));
-  const nodes: Node[] = [...rewriter.constantNodes];
-  for (const input of graph.inputs) nodes.push(...(rewriter.after.get(input.name) ?? []));
-  for (const node of graph.nodes) {
-    const own = ownInputs.get(node.name);
-    nodes.push({
-      ...node,
-      inputs: node.inputs.map((name, position) => own?.[position] ?? rewriter.renamed.get(name) ?? name),
-      outputs: node.outputs.map((name) =>
-        outputs.has(name) && rewriter.after.has(name) ? `${name}_QuantizeLinear_Input` : name,
-      ),
-    });
-    for (const output of node.outputs) nodes.push(...(rewriter.after.get(output) ?? []));
-  }
-  const read = new Set(nodes.flatMap((node) => node.inputs));
-  const initializers = [...graph.initializers, ...rewriter.initializers].filter((tensor) => read.has(tensor.name));
-  return { ...model, graph: { ...graph, nodes, initializers } };
 }

@@ -2,7 +2,7 @@ import type { Tensor } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { floatValues } from "../graph-index.js";
 import { roundHalfEven } from "../runtime/geometry.js";
-import { INTEGER_RANGES, quantParameters } from "./parameters.js";
+import { INTEGER_RANGES, type IntegerRange, quantParameters } from "./parameters.js";
 
 /** Int8 weights, one symmetric scale per slice of `axis`. */
 export interface QuantizedWeight {
@@ -28,8 +28,9 @@ export function assertFinite(tensor: Tensor): void {
 }
 
 /**
- * Quantises weights per channel, symmetric -127..127.
+ * Quantises weights per channel, symmetric.
  *
+ * @param range - integers that the largest weight of a channel maps to. @defaultValue -127..127
  * @param minimumScales - [channels] lower bounds of the scales, from {@link biasScaleFloor}
  * @throws ExportError `QUANT_CONFIG` naming the tensor when a value is NaN or infinite
  */
@@ -37,10 +38,12 @@ export function quantizeWeight({
   tensor,
   axis,
   minimumScales,
+  range = INTEGER_RANGES["int8-symmetric"],
 }: {
   tensor: Tensor;
   axis: number;
   minimumScales?: Float64Array;
+  range?: IntegerRange;
 }): QuantizedWeight {
   assertFinite(tensor);
   const values = floatValues(tensor);
@@ -58,7 +61,7 @@ export function quantizeWeight({
     const { scale } = quantParameters({
       rmin: -largest,
       rmax: largest,
-      range: INTEGER_RANGES["int8-symmetric"],
+      range,
       symmetric: true,
       tensor: tensor.name,
     });
