@@ -5,7 +5,8 @@ import { HubClient } from "@seg/model-hub/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parseArguments } from "../src/args.js";
 import { serve, serveOptions } from "../src/commands/serve.js";
-import { accuracyOf, hubMetrics, mergeDatasets } from "../src/hub/student-trainer.js";
+import { accuracyOf, hubMetrics } from "../src/hub/hub-metrics.js";
+import { mergeDatasets } from "../src/hub/merge-datasets.js";
 import type { Output } from "../src/output.js";
 
 let directory: string;
@@ -44,14 +45,18 @@ async function start(root: string) {
 }
 
 describe("seg serve", () => {
-  test("prints an administrator's token at the first start only and offers seg's own student", async () => {
+  test("prints an administrator's token at the first start only and offers seg's own trainers", async () => {
     const root = join(directory, "hub");
     const first = await start(root);
     expect(first.token).toMatch(/^segh_[\w-]{43}$/);
     expect(first.lines).toContain(`dashboard   ${first.url}/dashboard`);
     const client = new HubClient({ baseUrl: first.url, token: first.token });
     expect(await client.whoAmI()).toEqual({ name: "first start", role: "admin" });
-    expect((await client.listTrainers()).trainers).toMatchObject([{ id: "student", dataset_schema: "coco" }]);
+    expect((await client.listTrainers()).trainers).toMatchObject([
+      { id: "student", dataset_schema: "coco" },
+      { id: "teacher", dataset_schema: "coco" },
+    ]);
+    expect((await client.listLayers()).layers.map(({ layer }) => layer)).toEqual(["layer-1", "layer-2"]);
     await client.createToken({ name: "line 1", role: "user" });
     await first.close();
     const second = await start(root);

@@ -22,7 +22,7 @@ export const serveOptions: OptionSpecs = {
     help: "folder or s3+https://host/bucket of the models' bytes [SEG_HUB_STORE, else <root>/objects]",
   },
   redis: { type: "string", help: "redis:// address of the job queue [SEG_HUB_REDIS, else the database]" },
-  trainer: { type: "list", help: "modules of other trainers; the first is the default [seg's student]" },
+  trainer: { type: "list", help: "modules of other trainers; the first is the default [seg's student and teacher]" },
   "jwt-issuer": { type: "string", help: "accept JWTs of this issuer, with --jwt-audience and --jwt-jwks" },
   "jwt-audience": { type: "string", help: "audience that JWTs must name" },
   "jwt-jwks": { type: "string", help: "address of the issuer's key set" },
@@ -41,13 +41,11 @@ export const serveOptions: OptionSpecs = {
   },
 };
 
-/** seg's own trainer, beside this file whether built or not. */
-const studentTrainer = (): TrainerModule => ({
-  module: new URL(
-    import.meta.url.endsWith(".ts") ? "../hub/student-trainer.ts" : "./student-trainer.js",
-    import.meta.url,
-  ).href,
-});
+/** seg's own trainers, beside this file whether built or not. */
+const ownTrainers = (): readonly TrainerModule[] =>
+  ["student-trainer", "teacher-trainer"].map((name) => ({
+    module: new URL(import.meta.url.endsWith(".ts") ? `../hub/${name}.ts` : `./${name}.js`, import.meta.url).href,
+  }));
 
 /** A path or a package; paths become file URLs, because the training process has another working directory. */
 const trainerModule = (name: string): TrainerModule => ({
@@ -84,7 +82,7 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     store: objectBlobs(opened.store),
     port: options["port"] as number,
     host: text("host")!,
-    trainers: trainers?.map(trainerModule) ?? [studentTrainer()],
+    trainers: trainers?.map(trainerModule) ?? ownTrainers(),
     adminToken: env["SEG_HUB_ADMIN_TOKEN"] ?? null,
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(redisUrl === undefined ? {} : { redisUrl }),

@@ -10,10 +10,11 @@ import { loadSplit } from "../data.js";
 import { startEngine } from "../engine.js";
 import { UsageError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
+import { listAdaptable, resolveTeacherBase, showManagerStatus, teacherManager } from "../hub/teacher-base.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
-import { EMBEDDED_GROUNDING_DINO, groundingDinoDirectory } from "../teacher/detector-teacher.js";
-import { EMBEDDED_SAM, samDirectory } from "../teacher/mask-teacher.js";
+import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
+import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
 import { type TeacherData, teacherItems } from "../teacher/teacher-data.js";
 import { trainGroundingDino } from "../teacher/train-grounding-dino.js";
 import { trainSam } from "../teacher/train-sam.js";
@@ -42,10 +43,10 @@ const perTeacher = (prefix: string): OptionSpecs => ({
 
 export const trainTeacherOptions: OptionSpecs = {
   config: { type: "string", help: "YAML file of these options, such as an earlier teacher_config.yaml" },
-  data: { type: "string", required: true, help: "training split (COCO .json)" },
+  data: { type: "string", help: "training split (COCO .json), required to train", aliases: ["dataset"] },
   val: { type: "string", help: "validation split, measured before and after" },
-  images: { type: "string", help: "folder of the images of both splits" },
-  output: { type: "string", required: true, help: "experiment folder", aliases: ["output-dir"] },
+  images: { type: "string", help: "folder of the images of both splits", aliases: ["dataset-root"] },
+  output: { type: "string", help: "experiment folder, required to train", aliases: ["output-dir"] },
   method: {
     type: "string",
     fallback: "lora",
@@ -54,13 +55,25 @@ export const trainTeacherOptions: OptionSpecs = {
   teacher: {
     type: "string",
     fallback: EMBEDDED_GROUNDING_DINO,
-    help: "Grounding DINO: a folder in Hugging Face layout, or the embedded small one",
+    help: "Grounding DINO: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
     aliases: ["grounding_dino"],
   },
   sam: {
     type: "string",
     fallback: EMBEDDED_SAM,
-    help: "SAM: a folder in Hugging Face layout, or the embedded small one",
+    help: "SAM: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
+    aliases: ["model"],
+  },
+  "accept-licence": { type: "boolean", fallback: false, help: "agree to unknown or non-commercial terms of a model" },
+  "list-models": {
+    type: "boolean",
+    fallback: false,
+    help: "models that can be adapted, * = on this machine; trains nothing",
+  },
+  "show-manager-status": {
+    type: "boolean",
+    fallback: false,
+    help: "state of those models, cache and disk; trains nothing",
   },
   "with-detection": {
     type: "boolean",
@@ -104,6 +117,9 @@ export const trainTeacherOptions: OptionSpecs = {
 
 /** @throws {@link UsageError} */
 function checkWords(options: OptionValues): void {
+  for (const name of ["data", "output"]) {
+    if (options[name] === undefined) throw new UsageError(`--${name} is required: ${trainTeacherOptions[name]!.help}.`);
+  }
   const method = options["method"] as string;
   if (!(METHODS as readonly string[]).includes(method)) {
     throw new UsageError(`--method is ${METHODS.join(" or ")}, got "${method}".`);
@@ -116,11 +132,16 @@ function checkWords(options: OptionValues): void {
   }
 }
 
+/** Options that say how a command is run, not what it trains. */
+const NOT_KEPT: ReadonlySet<string> = new Set([
+  ...["json", "quiet", "help", "config", "resume", "output", "list-models", "show-manager-status", "accept-licence"],
+]);
+
 /** Options as nested YAML, so that the file can be given back as --config. */
 function configYaml(options: OptionValues, extra: JsonObject): string {
   const tree: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || ["json", "quiet", "help", "config", "resume", "output"].includes(name)) continue;
+    if (value === undefined || NOT_KEPT.has(name)) continue;
     const [group, ...rest] = name.split(".");
     // `sam` names a model and prefixes settings: there the dotted key stays whole.
     if (rest.length === 0 || group === "sam" || group === "grounding_dino") tree[name] = value;
@@ -134,6 +155,8 @@ const sha256 = (path: string): string => createHash("sha256").update(readFileSyn
 
 /** Adapts the teachers that the annotations call for: Grounding DINO to boxes, SAM to masks. */
 export async function trainTeacher(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  if (options["list-models"] === true) return listAdaptable(teacherManager(), output);
+  if (options["show-manager-status"] === true) return showManagerStatus(teacherManager(), output);
   checkWords(options);
   const directory = options["output"] as string;
   const images = options["images"] as string | undefined;
@@ -141,9 +164,14 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
   const val = options["val"] === undefined ? null : await loadSplit(options["val"] as string, images);
   const decision = selectTeachers(train.inspection, { withDetection: options["with-detection"] as boolean });
   const wanted = (teacher: "grounding_dino" | "sam") => decision.fineTune.includes(teacher);
+  const baseOf = async (teacher: "grounding_dino" | "sam", name: string): Promise<string | null> => {
+    if (!wanted(teacher)) return null;
+    const acceptLicence = options["accept-licence"] as boolean;
+    return (await resolveTeacherBase({ teacher, name, output, acceptLicence, signal })).folder;
+  };
   const bases = {
-    grounding_dino: wanted("grounding_dino") ? groundingDinoDirectory(options["teacher"] as string) : null,
-    sam: wanted("sam") ? samDirectory(options["sam"] as string) : null,
+    grounding_dino: await baseOf("grounding_dino", options["teacher"] as string),
+    sam: await baseOf("sam", options["sam"] as string),
   };
   for (const { teacher, wanted: what, reason } of decision.decisions)
     output.line(`teacher     ${teacher}: ${what}; ${reason}`);

@@ -1,14 +1,13 @@
-import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, readFile } from "node:fs/promises";
-import { dirname, join, relative, resolve } from "node:path";
-import { type CocoDataset, splitDataset } from "@seg/coco-dataset";
-import { HubError, type OpenDataset, type Trainer, type TrainerProgress, type TrainingResult } from "@seg/model-hub";
+import { copyFile, mkdir } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Trainer } from "@seg/model-hub";
 import { z } from "zod";
 import { parseArguments } from "../args.js";
 import { trainStudentCommand, trainStudentOptions } from "../commands/train-student.js";
-import { writeJson } from "../files.js";
-import type { Output } from "../output.js";
+import { hubMetrics } from "./hub-metrics.js";
+import { prepareSplits } from "./prepare-splits.js";
+import { finite, jobOutput, TrainerReports } from "./trainer-reports.js";
 
 const params = z.strictObject({
   /** Input side in pixels. */
@@ -28,77 +27,6 @@ const NANO_WIDTH = 16;
 const KEPT = ["student.json", "class_mapping.json", "results.csv", "weights/student.safetensors"];
 
 /**
- * One COCO document of several data sets: categories by name, ids renumbered, file names relative to `root`.
- * @throws HubError NO_ANNOTATIONS when a data set came without images
- */
-export async function mergeDatasets(datasets: readonly OpenDataset[], root: string): Promise<CocoDataset> {
-  const categories: { id: number; name: string }[] = [];
-  const images: Record<string, unknown>[] = [];
-  const annotations: Record<string, unknown>[] = [];
-  for (const { record, directory, annotations: file, images: folder } of datasets) {
-    if (file === null || folder === null) {
-      throw new HubError({
-        code: "NO_ANNOTATIONS",
-        message: `Data set ${record.name} has no images. Upload a .zip that holds the images beside the COCO file.`,
-        details: { dataset: record.name },
-      });
-    }
-    const coco = JSON.parse(await readFile(resolve(directory, file), "utf8")) as CocoDataset;
-    const categoryIds = new Map<number, number>();
-    for (const { id, name } of coco.categories) {
-      let known = categories.find((category) => category.name === name);
-      if (known === undefined) {
-        known = { id: categories.length + 1, name };
-        categories.push(known);
-      }
-      categoryIds.set(id, known.id);
-    }
-    const imageIds = new Map<number, number>();
-    for (const image of coco.images) {
-      imageIds.set(image.id, images.length + 1);
-      images.push({
-        ...image,
-        id: images.length + 1,
-        file_name: relative(root, resolve(directory, folder, image.file_name)).replaceAll("\\", "/"),
-      });
-    }
-    for (const annotation of coco.annotations) {
-      annotations.push({
-        ...annotation,
-        id: annotations.length + 1,
-        image_id: imageIds.get(annotation.image_id),
-        category_id: categoryIds.get(annotation.category_id),
-      });
-    }
-  }
-  return { images, annotations, categories } as unknown as CocoDataset;
-}
-
-/** TP / (TP + FP + FN) from precision and recall: 1 / (1/P + 1/R - 1). */
-export const accuracyOf = (precision: number, recall: number): number =>
-  precision === 0 || recall === 0 ? 0 : 1 / (1 / precision + 1 / recall - 1);
-
-/** The registry's names of what the student was measured by: masks where it draws them, else boxes. */
-export function hubMetrics(measured: Readonly<Record<string, number>>): TrainingResult["metrics"] {
-  const prefix = measured["mask_mAP50"] === undefined ? "" : "mask_";
-  const rate = (name: string): number | null => {
-    const value = measured[prefix + name];
-    return value === undefined || !Number.isFinite(value) ? null : Math.min(1, Math.max(0, value));
-  };
-  const [precision, recall] = [rate("precision"), rate("recall")];
-  const loss = measured["loss"];
-  return {
-    accuracy: precision === null || recall === null ? null : accuracyOf(precision, recall),
-    precision,
-    recall,
-    map50: rate("mAP50"),
-    map50_95: rate("mAP50-95"),
-    mask_iou: prefix === "" ? null : rate("IoU"),
-    loss: loss === undefined || !Number.isFinite(loss) ? null : loss,
-  };
-}
-
-/**
  * `seg train-student` as a trainer of the hub: the prompt-free student of the data's kind, distilled from labels. Runs in the hub's training
  * process; its run directory survives cancelling, so a resumed job goes on from the newest checkpoint of the run.
  */
@@ -108,24 +36,16 @@ export const trainer: Trainer = {
   paramsSchema: params as unknown as Trainer["paramsSchema"],
   datasetSchema: "coco",
   defaults: { epochs: 100, batch_size: 16, learning_rate: 0.002, hidden_size: NANO_WIDTH },
-  async *train({ config, datasets, outputDirectory, signal, checkpoint, saveCheckpoint, log }) {
+  async *train({ config, datasets, baseDirectory, outputDirectory, signal, checkpoint, saveCheckpoint, log }) {
     const own = params.parse(config.params);
     yield { phase: "preparing" };
     const work = join(dirname(outputDirectory), "student");
-    await mkdir(work, { recursive: true });
-    // Every data set lies in a folder of its own below one root.
-    const root = dirname(datasets[0]!.directory);
-    const merged = await mergeDatasets(datasets, root);
-    const { splits } = splitDataset(merged, {
-      ratios: { train: 1 - own.val_share, val: own.val_share },
+    const { root, train, splitHash } = await prepareSplits({
+      datasets,
+      work,
+      valShare: own.val_share,
       seed: config.seed,
     });
-    const { train, val } = splits as { train: CocoDataset; val: CocoDataset };
-    writeJson(join(work, "train.json"), train);
-    writeJson(join(work, "val.json"), val);
-    const splitHash = createHash("sha256")
-      .update(JSON.stringify(val.images.map((image) => image.file_name).sort()))
-      .digest("hex");
     const run = join(work, "run");
     const isResumed = checkpoint !== null && existsSync(run);
     if (isResumed) log("resumed from the newest checkpoint of the run");
@@ -140,19 +60,17 @@ export const trainer: Trainer = {
         ...["--imgsz", String(own.imgsz), "--edge", String(config.hidden_size <= NANO_WIDTH)],
         ...(own.student === undefined ? [] : ["--student", own.student]),
         ...(own.threads === undefined ? [] : ["--threads", String(own.threads)]),
+        ...(baseDirectory === null ? [] : ["--weights", join(baseDirectory, "weights", "student.safetensors")]),
         ...(isResumed ? ["--resume"] : []),
       ],
       trainStudentOptions,
     );
-    const reports = new Reports();
+    const reports = new TrainerReports();
     let measured: Record<string, number> = {};
     const lossOf = new Map<number, number>();
     let last: { epoch: number; step: number } = { epoch: 0, step: 0 };
-    const output: Output = {
-      json: true,
-      line: log,
-      progress() {},
-      settle() {},
+    const output = jobOutput({
+      log,
       event(event) {
         const { type, epoch, step, losses, metrics } = event as {
           type: string;
@@ -184,17 +102,8 @@ export const trainer: Trainer = {
         const loss = lossOf.get(best?.epoch ?? Number(result["epoch"]));
         if (loss !== undefined) measured["loss"] = loss;
       },
-    };
-    const training = trainStudentCommand(values, output, { positional: [], signal }).then(
-      () => reports.end(null),
-      (error: unknown) => reports.end(error),
-    );
-    for await (const { report, saved } of reports) {
-      // The run keeps its own state; the hub only needs to know that there is some.
-      if (saved !== null) await saveCheckpoint(Buffer.from(JSON.stringify(saved)), saved);
-      yield report;
-    }
-    await training;
+    });
+    yield* reports.follow(() => trainStudentCommand(values, output, { positional: [], signal }), saveCheckpoint);
     if (signal.aborted) return { metrics: {}, metric_definition_id: null, split_hash: null };
     yield { phase: "saving" };
     await mkdir(join(outputDirectory, "weights"), { recursive: true });
@@ -213,44 +122,3 @@ export const trainer: Trainer = {
 /** The parts are weighted already: the loss that was minimised is their sum. */
 const totalLoss = (losses: Readonly<Record<string, number>>): number =>
   Object.values(losses).reduce((sum, part) => sum + part, 0);
-
-const finite = (losses: Readonly<Record<string, number>> | undefined): Record<string, number | null> =>
-  Object.fromEntries(
-    Object.entries(losses ?? {}).map(([name, value]) => [name, Number.isFinite(value) ? value : null]),
-  );
-
-interface Entry {
-  readonly report: TrainerProgress;
-  /** A checkpoint that the report follows. */
-  readonly saved: { readonly epoch: number; readonly step: number } | null;
-}
-
-/** Callbacks in, an async iterable out. */
-class Reports implements AsyncIterable<Entry> {
-  readonly #entries: Entry[] = [];
-  #wake: () => void = () => {};
-  #end: { readonly error: unknown } | null = null;
-
-  push(report: TrainerProgress, saved: Entry["saved"] = null): void {
-    this.#entries.push({ report, saved });
-    this.#wake();
-  }
-  end(error: unknown): void {
-    this.#end = { error };
-    this.#wake();
-  }
-  async *[Symbol.asyncIterator](): AsyncGenerator<Entry> {
-    for (;;) {
-      const entry = this.#entries.shift();
-      if (entry !== undefined) yield entry;
-      else if (this.#end !== null) {
-        if (this.#end.error !== null) throw this.#end.error;
-        return;
-      } else {
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    }
-  }
-}

@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { type FakeHub, startFakeHub } from "@seg/model-hub/testing";
+import { pretrainedSamDirectory } from "@seg/teachers";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { runSeg, type SegRun } from "./run-seg.js";
+import { writeTinyDataset } from "./tiny-dataset.js";
+
+/** The small SAM under the repository's name of the large one: the same layout, a few MB. */
+const repository = (id: string, licence: string) => {
+  const folder = pretrainedSamDirectory();
+  const files = Object.fromEntries(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  return { id, licence, files };
+};
+
+let root: string;
+let data: string;
+let fake: FakeHub;
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), "seg-teacher-base-"));
+  fake = await startFakeHub({
+    repos: [repository("facebook/sam-vit-base", "apache-2.0"), repository("wanglab/medsam-vit-base", "")],
+  });
+  // Masks alone: SAM alone is adapted.
+  const masksOnly = (document: { annotations: Record<string, unknown>[] }) => {
+    for (const annotation of document.annotations) delete annotation["bbox"];
+  };
+  data = (await writeTinyDataset(join(root, "dataset"), { count: 2, edit: masksOnly })).annotations;
+});
+beforeEach(() => {
+  vi.stubEnv("HF_ENDPOINT", fake.url);
+  vi.stubEnv("HF_HOME", join(root, "hf"));
+  vi.stubEnv("SEG_HUB_HOME", join(root, "seg"));
+  vi.stubEnv("HF_TOKEN", "");
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  fake.clearFaults();
+});
+afterAll(async () => {
+  await fake.close();
+  await rm(root, { recursive: true, force: true });
+});
+const train = (name: string, ...more: string[]) =>
+  runSeg(
+    ...["train-teacher", "--data", data, "--output", join(root, name), "--threads", "1", "--json"],
+    ...["--steps", "1", "--batch", "1", "--lora.r", "2", ...more],
+  );
+const last = ({ stdout }: SegRun) => JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
+const models = ({ stdout }: SegRun) => last({ stdout } as SegRun).models as Record<string, unknown>[];
+
+test("--list-models and --show-manager-status answer without data, network or training", async () => {
+  const listed = await runSeg("train-teacher", "--list-models", "--json");
+  expect(listed.code).toBe(0);
+  const ids = models(listed).map(({ id }) => id);
+  expect(ids).toEqual(expect.arrayContaining(["sam-tiny-synthetic", "sam_vit_b", "medsam", "grounding_dino_t"]));
+  // What is found elsewhere in the catalogue but cannot be adapted is not offered.
+  for (const id of ["sam2_tiny", "slimsam_77", "grounding_dino_t_onnx"]) expect(ids).not.toContain(id);
+  const status = await runSeg("train-teacher", "--show-manager-status", "--json");
+  expect(models(status).map(({ state }) => state)).toEqual(expect.arrayContaining(["absent"]));
+  expect(last(status)).toMatchObject({ cacheBytes: 0, diskFree: expect.any(Number) });
+  expect(fake.requests).toEqual([]);
+  expect((await runSeg("train-teacher", "--output", join(root, "none"))).stderr).toContain("--data is required");
+});
+
+test("a model of the catalogue is fetched once, verified, adapted and found again", async () => {
+  const first = await train("first", "--model", "sam-vit-base");
+  expect(first.code, first.stderr).toBe(0);
+  expect(first.stderr).toContain("sam_vit_b: trying hf facebook/sam-vit-base");
+  const folder = join(root, "first", "teachers");
+  const record = JSON.parse(readFileSync(join(folder, "sam.json"), "utf8"));
+  expect(resolve(folder, record.base)).toContain(join("hf", "hub", "models--facebook--sam-vit-base", "snapshots"));
+  expect(JSON.parse(readFileSync(join(root, "first", "metadata.json"), "utf8")).bases.sam.sha256).toMatch(
+    /^[0-9a-f]{64}$/,
+  );
+  const before = fake.requests.length;
+  expect((await train("second", "--sam", "facebook/sam-vit-base")).stderr).toContain("sam_vit_b: in the cache");
+  expect(fake.requests.length).toBe(before);
+  const status = await runSeg("train-teacher", "--show-manager-status", "--json");
+  expect(models(status)).toEqual(
+    expect.arrayContaining([expect.objectContaining({ id: "sam_vit_b", state: "installed" })]),
+  );
+}, 120_000);
+
+test("says what cannot be adapted, what needs consent and why nothing came; writes nothing", async () => {
+  const refusal = async (...more: string[]) => {
+    const run = await train("refused", ...more);
+    expect(run.code).toBe(1);
+    return run.stderr;
+  };
+  expect(await refusal("--sam", "sam2_tiny")).toMatch(/sam2_tiny is no SAM that can be adapted. Choose sam_vit_b/);
+  expect(await refusal("--sam", "medsam")).toContain("--accept-licence");
+  expect(await refusal("--sam", "nothing-like-it")).toContain("No SAM in");
+  vi.stubEnv("HF_HUB_OFFLINE", "1");
+  expect(await refusal("--sam", "sam_vit_l")).toContain("sam_vit_l could not be installed from any source");
+  expect(readdirSync(root)).not.toContain("refused");
+});
