@@ -125,12 +125,12 @@ export { EmbeddingCache, mirrorImage } from "./sam/embedding-cache.js";
 export { evaluateSam, formatSamEvaluation, type MaskScores, type SamEvaluation, type SamItem } from "./sam/evaluate.js";
 export {
   fineTuneSam,
-  SAM_LORA_TARGETS,
   type SamFineTuneEvent,
   type SamFineTuneOptions,
   type SamFineTuneResult,
 } from "./sam/fine-tune.js";
 export { loadOriginalSam } from "./sam/load-original.js";
+export { SAM_PRESETS, type SamPreset, samTargets } from "./sam/lora-presets.js";
 export { PAPER_LOSS, type SamLossValue, type SamLossWeights, SCRATCH_LOSS, samLoss } from "./sam/loss.js";
 export { checkMerge, type MergeCheck } from "./sam/merge-check.js";
 export { samOriginalKeys } from "./sam/original-keys.js";
@@ -142,6 +142,7 @@ export { type BoxJitter, jitterBox, maskTarget, mirrorBox, promptBox, validCells
 export { type SamVariant, tinySamConfig } from "./sam/tiny-config.js";
 export { TinyVitEncoder } from "./sam/tiny-vit.js";
 export { type SamBatch, type SamStepResult, SamTrainStep } from "./sam/train-step.js";
+export type { TrainingMethod } from "./sam/trainable.js";
 export type { SamImageEncoder, SamTrace } from "./sam/vision-encoder.js";
 export { defaultZoom, type SamZoom, SMALL_SAM_ZOOM, type ZoomWindow, zoomWindow } from "./sam/zoom.js";
 export { selectTeachers, type TeacherDecision, type TeacherFacts, type TeacherSelection } from "./select-teachers.js";

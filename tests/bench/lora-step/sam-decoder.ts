@@ -1,5 +1,5 @@
 import { injectLora } from "@seg/lora";
-import { PAPER_LOSS, parseSamConfig, SAM_LORA_TARGETS, Sam, type SamBatch, SamTrainStep } from "@seg/teachers";
+import { PAPER_LOSS, parseSamConfig, Sam, type SamBatch, SamTrainStep, samTargets } from "@seg/teachers";
 import { adamw, clipCoefficient, gradStats } from "@seg/train";
 import type { StepCase, StepMode } from "./step-case.js";
 
@@ -17,7 +17,7 @@ export function samDecoder(mode: StepMode, images: number): StepCase {
     mode === "lora"
       ? injectLora(
           sam,
-          { r: 8, loraAlpha: 16, targetModules: [...SAM_LORA_TARGETS] },
+          { r: 8, loraAlpha: 16, targetModules: samTargets("decoder-attn-mlp") },
           { seed: 0 },
         ).trainableParameters()
       : sam.namedParameters();

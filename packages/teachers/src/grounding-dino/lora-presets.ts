@@ -1,3 +1,5 @@
+import { expandBraces } from "../expand-braces.js";
+
 /** Named sets of adapted layers, smallest first; the names are those of the specification. */
 export const GROUNDING_DINO_PRESETS = {
   /** Self attention of the decoder. */
@@ -41,10 +43,4 @@ export type GroundingDinoPreset = keyof typeof GROUNDING_DINO_PRESETS;
  */
 export function groundingDinoTargets(preset: GroundingDinoPreset): string[] {
   return GROUNDING_DINO_PRESETS[preset].flatMap(expandBraces);
-}
-
-function expandBraces(pattern: string): string[] {
-  const found = /\{([^}]*)\}/.exec(pattern);
-  if (!found) return [pattern];
-  return found[1]!.split(",").flatMap((name) => expandBraces(pattern.replace(found[0], name)));
 }

@@ -1,8 +1,8 @@
 import { CounterRandom } from "@seg/augment";
-import { type Box, mask as maskAlgebra } from "@seg/coco-dataset";
+import { type Box, mask as maskAlgebra, type RgbImage } from "@seg/coco-dataset";
 import { type Geometry, mapBoxToModel } from "@seg/preprocess";
 import { embeddingSide } from "./config.js";
-import type { EmbeddingCache } from "./embedding-cache.js";
+import { type EmbeddingCache, mirrorImage } from "./embedding-cache.js";
 import type { SamItem } from "./evaluate.js";
 import { encodeImageOnce, samPixels } from "./predict.js";
 import type { PromptSampler, SampledImage } from "./prompt-sampler.js";
@@ -20,6 +20,8 @@ export interface BatchSourceOptions {
   readonly sampler: PromptSampler;
   readonly cache: EmbeddingCache;
   readonly seed: number;
+  /** Batches then hold pixels instead of embeddings. @defaultValue false */
+  readonly encoderTrains?: boolean;
   /** @defaultValue {@link defaultJitter} */
   readonly jitter?: BoxJitter;
   /** @defaultValue images as they are, and mirrored */
@@ -48,12 +50,14 @@ export class BatchSource {
   readonly #jitter: BoxJitter;
   readonly #augment: SamAugmentation | null;
   readonly #views: number | null;
+  readonly #encoderTrains: boolean;
   readonly #geometry = new Map<string, Geometry>();
   readonly #targets = new Map<string, Uint8Array>();
   readonly #viewed = new Map<string, SamItem>();
   readonly #hasPadding: boolean;
 
-  constructor({ sam, items, sampler, cache, seed, jitter, augment, cacheViews }: BatchSourceOptions) {
+  constructor(options: BatchSourceOptions) {
+    const { sam, items, sampler, cache, seed, encoderTrains = false, jitter, augment, cacheViews } = options;
     this.#sam = sam;
     this.#items = items;
     this.#sampler = sampler;
@@ -61,13 +65,14 @@ export class BatchSource {
     this.#seed = seed;
     this.#jitter = jitter ?? defaultJitter(sam);
     this.#augment = augment ?? null;
+    this.#encoderTrains = encoderTrains;
     this.#views = augment ? (cacheViews ?? null) : 1;
     this.#hasPadding = items.some(({ image }) => image.width !== image.height) || augment !== undefined;
   }
 
   /** Whether embeddings are computed once: the encoder is frozen, and so are the views. */
   get isCached(): boolean {
-    return this.#views !== null;
+    return this.#views !== null && !this.#encoderTrains;
   }
 
   /** Computes every embedding once; nothing to do when each draw is a new view. */
@@ -75,7 +80,7 @@ export class BatchSource {
     onEmbedding: (progress: { done: number; total: number; computed: boolean }) => void,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    if (this.#views === null) return;
+    if (this.#views === null || this.#encoderTrains) return;
     const total = 2 * this.#items.length * this.#views;
     let done = 0;
     for (let item = 0; item < this.#items.length; item++) {
@@ -91,10 +96,11 @@ export class BatchSource {
   }
 
   async batch(step: number, images: number, prompts: number): Promise<SamBatch> {
+    const { imageSize, outputChannels } = this.#sam.config.vision;
     const grid = embeddingSide(this.#sam.config);
-    const size = grid * grid * this.#sam.config.vision.outputChannels;
+    const size = this.#encoderTrains ? imageSize * imageSize * 3 : grid * grid * outputChannels;
     const fine = 4 * grid;
-    const embeddings = new Float32Array(images * size);
+    const pictures = new Float32Array(images * size);
     const boxes = new Float32Array(images * prompts * 4);
     const targets = new Float32Array(images * prompts * fine * fine);
     const valid = this.#hasPadding ? new Float32Array(images * fine * fine) : null;
@@ -104,19 +110,30 @@ export class BatchSource {
       const view = this.#views === null ? draw : Math.floor(draw / this.#items.length) % this.#views;
       const { image } = this.#item(sampled.item, view);
       const geometry = this.#geometryOf(sampled.item, view);
-      const embedding = this.isCached
-        ? (await this.#cache.get(image, sampled.mirrored)).embedding
-        : await encodeImageOnce(this.#sam, image);
-      embeddings.set(embedding, i * size);
+      pictures.set(await this.#picture(image, this.#isMirrored(sampled)), i * size);
       valid?.set(validCells(geometry, fine), i * fine * fine);
       this.#prompts(sampled, view, geometry, {
         boxes: boxes.subarray(i * prompts * 4, (i + 1) * prompts * 4),
         targets: targets.subarray(i * prompts * fine * fine, (i + 1) * prompts * fine * fine),
         fine,
       });
-      if (!this.isCached) this.#forget(sampled.item, view);
+      if (this.#views === null) this.#forget(sampled.item, view);
     }
-    return { images, prompts, embeddings, boxes, targets, ...(valid && { valid }) };
+    const input = this.#encoderTrains ? { pixels: pictures } : { embeddings: pictures };
+    return { images, prompts, ...input, boxes, targets, ...(valid && { valid }) };
+  }
+
+  /** What the network reads of an image: pixels where the encoder trains, else its embedding. */
+  async #picture(image: RgbImage, mirrored: boolean): Promise<Float32Array> {
+    const { imageSize } = this.#sam.config.vision;
+    if (this.#encoderTrains) return samPixels(mirrored ? mirrorImage(image) : image, imageSize).pixels;
+    if (this.isCached) return (await this.#cache.get(image, mirrored)).embedding;
+    return encodeImageOnce(this.#sam, image);
+  }
+
+  /** A fresh view is as good as its mirror image; only fixed ones come in both. */
+  #isMirrored({ mirrored }: SampledImage): boolean {
+    return mirrored && this.#views !== null;
   }
 
   /** Jittered boxes and soft masks of one image of the batch. */
@@ -127,8 +144,7 @@ export class BatchSource {
     { boxes, targets, fine }: { boxes: Float32Array; targets: Float32Array; fine: number },
   ): void {
     const { item, instances, random } = sampled;
-    // A fresh view is as good as its mirror image; only cached ones come in both.
-    const mirrored = sampled.mirrored && this.isCached;
+    const mirrored = this.#isMirrored(sampled);
     const { image, instances: objects } = this.#item(item, view);
     const bounds = { width: geometry.contentW, height: geometry.contentH };
     for (const [p, index] of instances.entries()) {

@@ -58,9 +58,9 @@ describe("fineTuneSam", () => {
     const outDir = join(scratch, "teachers", "sam_lora");
     const result = await fineTuneSam({ ...options, sam, validation: items, outDir, onEvent: (e) => events.push(e) });
 
-    expect(result.handle.targets).toHaveLength(32);
+    expect(result.handle!.targets).toHaveLength(32);
     expect(mean(result.losses.slice(-3))).toBeLessThan(mean(result.losses.slice(0, 3)));
-    expect(result.merge.adapterVsBase).toBeGreaterThan(1e-3);
+    expect(result.merge!.adapterVsBase).toBeGreaterThan(1e-3);
     expect(events.map(({ type }) => type)).toEqual([
       "evaluation",
       ...new Array(4).fill("embedding"),

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
-import { injectLora, type LoraConfigInput, type LoraHandle, saveAdapter, verifyFreezing } from "@seg/lora";
+import type { LoraConfigInput, LoraHandle } from "@seg/lora";
 import { weightsHash, writeFileAtomic } from "@seg/nn";
 import { adamw, clipCoefficient, gradStats, type OptimizerState } from "@seg/train";
 import { NonFiniteTeacherLossError, NoTrainableDataError } from "../errors.js";
@@ -8,23 +8,15 @@ import { BatchSource, type SamAugmentation } from "./batch-source.js";
 import { EmbeddingCache } from "./embedding-cache.js";
 import { evaluateSam, type SamEvaluation, type SamItem } from "./evaluate.js";
 import { type FineTuneProgress, loadFineTune, removeFineTune, saveFineTune } from "./fine-tune-checkpoint.js";
+import { type SamPreset, samTargets } from "./lora-presets.js";
 import { type SamLossWeights, SCRATCH_LOSS } from "./loss.js";
 import { checkMerge, type MergeCheck } from "./merge-check.js";
 import { PromptSampler } from "./prompt-sampler.js";
 import type { Sam } from "./sam.js";
 import type { BoxJitter } from "./targets.js";
 import { SamTrainStep } from "./train-step.js";
+import { prepareTraining, type TrainingMethod } from "./trainable.js";
 import { type SamZoom, zoomedItems } from "./zoom.js";
-
-/** Attention projections and MLPs of the mask decoder. */
-export const SAM_LORA_TARGETS = [
-  "mask_decoder.transformer.**.q_proj",
-  "mask_decoder.transformer.**.k_proj",
-  "mask_decoder.transformer.**.v_proj",
-  "mask_decoder.transformer.**.out_proj",
-  "mask_decoder.transformer.layers.*.mlp.lin1",
-  "mask_decoder.transformer.layers.*.mlp.lin2",
-] as const;
 
 /** What happens during {@link fineTuneSam}. */
 export type SamFineTuneEvent =
@@ -55,10 +47,14 @@ export type SamFineTuneEvent =
 
 /** Settings of {@link fineTuneSam}. */
 export interface SamFineTuneOptions {
-  /** Receives the adapters; its base weights stay as they are. */
+  /** Receives the adapters; its base weights stay as they are unless `method` is `full`. */
   readonly sam: Sam;
   readonly items: readonly SamItem[];
-  /** @defaultValue r 8, alpha 16 on {@link SAM_LORA_TARGETS} */
+  /** @defaultValue "lora" */
+  readonly method?: TrainingMethod;
+  /** Adapted layers; `lora.targetModules` wins. @defaultValue "decoder-self"; "decoder-attn-mlp" for decoders up to 128 wide */
+  readonly preset?: SamPreset;
+  /** @defaultValue r 8, alpha 16 */
   readonly lora?: Partial<LoraConfigInput>;
   /** Rounds over the images; `steps` wins. @defaultValue 100 */
   readonly epochs?: number;
@@ -67,7 +63,7 @@ export interface SamFineTuneOptions {
   readonly batch?: number;
   /** Box prompts per image. @defaultValue 5 */
   readonly prompts?: number;
-  /** @defaultValue 3e-3 for decoders up to 128 wide (measured on the small SAM), else 5e-4 */
+  /** @defaultValue 3e-3 for decoders up to 128 wide (measured on the small SAM), else 5e-4; a tenth of it for every weight */
   readonly lr?: number;
   /** @defaultValue 0.01 */
   readonly weightDecay?: number;
@@ -121,8 +117,8 @@ export interface SamFineTuneOptions {
 
 /** Result of {@link fineTuneSam}. */
 export interface SamFineTuneResult {
-  /** The model with adapters, not merged. */
-  readonly handle: LoraHandle;
+  /** The model with adapters, not merged; null after full fine-tuning. */
+  readonly handle: LoraHandle | null;
   /** Steps done; fewer than planned after an early stop. */
   readonly steps: number;
   readonly stoppedEarly: boolean;
@@ -131,11 +127,12 @@ export interface SamFineTuneResult {
   readonly losses: readonly number[];
   readonly before: SamEvaluation | null;
   readonly after: SamEvaluation | null;
-  readonly merge: MergeCheck;
+  /** Null where nothing can be merged: after full fine-tuning, and on a base in 4 bits (the adapter merges into the original one). */
+  readonly merge: MergeCheck | null;
 }
 
 /**
- * LoRA fine-tuning of the mask decoder on box prompts (2.14 of the teacher specification). The frozen encoder runs once per image and mirrored image; steps
+ * Fine-tuning on box prompts, by default LoRA on the mask decoder (2.14 of the teacher specification). A frozen encoder runs once per image and mirrored image, in full precision; steps
  * then cost the decoder alone. Boxes are the annotated ones with jitter, since detector boxes err in both directions; classes are prompted
  * evenly. Deterministic for a seed and backend.
  *
@@ -143,25 +140,28 @@ export interface SamFineTuneResult {
  * signal, after a checkpoint has been written
  */
 export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineTuneResult> {
-  const { sam, weightDecay = 0.01, clip = 1, seed = 0, zoom = null } = options;
+  const { sam, method = "lora", weightDecay = 0.01, clip = 1, seed = 0, zoom = null } = options;
   // A window shows one object: as many windows then as a step of whole images has prompts.
   const items = zoom ? zoomedItems(options.items, zoom) : options.items;
   const prompts = zoom ? 1 : (options.prompts ?? 5);
   const images = (options.batch ?? 4) * (zoom ? (options.prompts ?? 5) : 1);
   const { loss: weights = SCRATCH_LOSS, multimask = false, maxTrainableRatio = 0.05, onEvent, signal } = options;
   const { validation, evaluateEvery, patience = 15, minDelta = 0.001, outDir, checkpointEvery = 200 } = options;
-  const peak = options.lr ?? (sam.config.decoder.hiddenSize <= 128 ? 3e-3 : 5e-4);
+  const isSmall = sam.config.decoder.hiddenSize <= 128;
+  const peak = options.lr ?? (isSmall ? 3e-3 : 5e-4) * (method === "full" ? 0.1 : 1);
   const steps =
     options.steps ?? (options.epochs ?? 100) * Math.max(1, Math.ceil(options.items.length / (options.batch ?? 4)));
   const sampler = new PromptSampler(items, seed);
   if (sampler.usable === 0) {
     throw new NoTrainableDataError({ images: options.items.length, instances: sampler.skipped, needed: "a mask" });
   }
-  const lora = { r: 8, loraAlpha: 16, targetModules: [...SAM_LORA_TARGETS], ...options.lora };
+  const targets = samTargets(options.preset ?? (isSmall ? "decoder-attn-mlp" : "decoder-self"));
+  const lora = { r: 8, loraAlpha: 16, targetModules: targets, ...options.lora };
   const baseHash = weightsHash(sam);
   const identity = {
     base: baseHash,
     items: itemsHash(items),
+    method,
     ...{ seed, steps, batch: images, prompts, lr: peak, weightDecay, clip, weights, multimask, lora },
     ...{ evaluateEvery: evaluateEvery ?? null, patience, minDelta, cacheDtype: options.cacheDtype ?? "F32" },
     cacheViews: options.cacheViews ?? null,
@@ -180,36 +180,35 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     ...{ step: 0, losses: [], stale: 0, best: null },
     before: validation ? await evaluate("before") : null,
   };
+  // Keyed by the encoder's weights, so before they are quantised.
   const cache = new EmbeddingCache({
     sam,
     directory: options.cacheDir ?? null,
     ...(options.cacheDtype && { dtype: options.cacheDtype }),
   });
+  const encoderTrains = method === "full" || [lora.targetModules].flat().some((name) => /vision_encoder/.test(name));
   const source = new BatchSource({
-    ...{ sam, items, sampler, cache, seed },
+    ...{ sam, items, sampler, cache, seed, encoderTrains },
     ...(options.jitter && { jitter: options.jitter }),
     ...(options.augment && { augment: options.augment }),
     ...(options.cacheViews !== undefined && { cacheViews: options.cacheViews }),
   });
   if (!source.isCached) {
-    const message = "Every draw is a new view, so image embeddings are not cached; cacheViews fixes their number.";
+    const message = encoderTrains
+      ? "The encoder trains, so image embeddings are not cached."
+      : "Every draw is a new view, so image embeddings are not cached; cacheViews fixes their number.";
     onEvent?.({ type: "notice", message });
   }
   await source.warm((done) => onEvent?.({ type: "embedding", ...done }), signal);
 
-  const handle = injectLora(sam, lora, { seed });
-  const parameters = handle.trainableParameters();
-  const counts = verifyFreezing(sam, {
-    maxRatio: maxTrainableRatio,
-    allow: handle.allow,
-    optimised: parameters.values(),
-  });
+  const trainable = prepareTraining(sam, { method, lora, seed, maxTrainableRatio });
+  const { parameters, groups } = trainable;
+  if (trainable.quantization !== null) onEvent?.({ type: "notice", message: trainable.quantization });
   onEvent?.({
     type: "start",
     steps,
     done: progress.step,
-    trainable: counts.trainable,
-    frozen: counts.frozen,
+    ...trainable.counts,
     instances: sampler.usable,
     skippedInstances: sampler.skipped,
   });
@@ -223,7 +222,6 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
   };
   for (const [name, parameter] of parameters) values.set(name, { data: Float32Array.from(parameter.data()) });
   if (found) assign(found.values);
-  const groups = [{ name: "lora", parameters, decay: true }];
   const optimizer = adamw({ betas: [0.9, 0.999], weightDecay });
   const state = optimizer.init(values);
   for (const [name, slot] of slots) state.get(name)!.set(slot);
@@ -265,10 +263,10 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
         if (gain > 0) {
           best = new Map([...current()].map(([name, data]) => [name, Float32Array.from(data)]));
           progress = { ...progress, best: { step: progress.step, evaluation } };
-          if (outDir !== undefined) saveAdapter(handle, join(outDir, "best"));
+          if (outDir !== undefined) trainable.save(join(outDir, "best"));
         }
         progress = { ...progress, stale: gain > minDelta ? 0 : progress.stale + 1 };
-        if (outDir !== undefined) saveAdapter(handle, join(outDir, "last"));
+        if (outDir !== undefined) trainable.save(join(outDir, "last"));
       }
       if (progress.step % checkpointEvery === 0 && progress.step < steps) save();
     }
@@ -276,7 +274,7 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     trainStep.dispose();
   }
   if (best) assign(best);
-  const merge = await checkMerge(sam, items.find(({ instances }) => instances.length > 0)!);
+  const merge = method === "lora" ? await checkMerge(sam, items.find(({ instances }) => instances.length > 0)!) : null;
   const { before } = progress;
   // The kept adapter has been evaluated already where there were evaluations.
   const after = progress.best?.evaluation ?? (validation ? await evaluate("after") : null);
@@ -284,7 +282,7 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
   const keptStep = progress.best?.step ?? progress.step;
   const stoppedEarly = progress.step < steps;
   if (outDir !== undefined) {
-    saveAdapter(handle, outDir);
+    trainable.save(outDir);
     const record = {
       base: { kind: "sam", sha256: baseHash },
       data: {
@@ -293,8 +291,9 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
         instances: sampler.usable,
         skipped: sampler.skipped,
       },
-      targets: handle.targets.length,
-      skipped: handle.skipped,
+      method,
+      targets: trainable.handle?.targets.length ?? 0,
+      skipped: trainable.handle?.skipped ?? [],
       ...{
         seed,
         steps: progress.step,
@@ -312,7 +311,7 @@ export async function fineTuneSam(options: SamFineTuneOptions): Promise<SamFineT
     writeFileAtomic(join(outDir, "seg_lora.json"), [new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`)]);
     removeFineTune(outDir);
   }
-  return { handle, steps: progress.step, stoppedEarly, keptStep, losses, before, after, merge };
+  return { handle: trainable.handle, steps: progress.step, stoppedEarly, keptStep, losses, before, after, merge };
 }
 
 /** SHA-256 of pictures, boxes, classes and masks in order. */
