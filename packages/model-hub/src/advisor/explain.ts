@@ -1,0 +1,186 @@
+import type { Counterfactual } from "./counterfactuals.js";
+import type { TraceEntry } from "./decide.js";
+import type { Fact } from "./facts.js";
+import type { Plan } from "./plan.js";
+
+/** How much an explanation says; each level holds what the one before it says. */
+export type ExplainLevel = "minimal" | "standard" | "detailed" | "technical";
+
+/** What users would use without a plan: the values that the tools start with. */
+const DEFAULTS: Readonly<Record<string, string>> = {
+  image_size: "640",
+  lora_rank: "8",
+  batch: "16",
+  augmentation: "medium",
+  export: "int8",
+};
+
+/** Names of facts that are not words. */
+const FACT_WORDS: Readonly<Record<string, string>> = {
+  has_bbox: "boxes annotated",
+  has_segmentation: "masks annotated",
+  looks_known: "images at hand",
+  permissive_only: "permissive licences only",
+  free_bytes: "free memory",
+  median_objects: "objects on an image of the middle",
+  overlap_share: "share of overlapping objects",
+  brightness_spread: "spread of the brightness",
+  size_spread: "width of large over small objects",
+};
+
+/** Outputs by topic, in the order in which a person would ask. */
+const TOPICS: readonly (readonly [title: string, outputs: readonly string[]])[] = [
+  ["Models", ["detector_teacher", "mask_teacher", "student", "student_weights"]],
+  ["Images", ["image_size", "augmentation", "lighting", "camera", "characteristics"]],
+  [
+    "Training",
+    [
+      "lora_rank",
+      "lora_alpha",
+      "lora_epochs",
+      "student_epochs",
+      "batch",
+      "learning_rate",
+      "warmup_epochs",
+      "optimizer",
+      "schedule",
+      "ema",
+    ],
+  ],
+  ["Use", ["box_threshold", "text_threshold", "export"]],
+];
+
+/**
+ * A plan in words, plain text of at most 100 columns.
+ *
+ * | level | says |
+ * |---|---|
+ * | minimal | one line: what is trained and how |
+ * | standard | every choice with its reason, against the defaults, what it costs, warnings |
+ * | detailed | what the data is like, the alternatives, what would change a choice, tips |
+ * | technical | rule ids, inputs, thresholds, the plan as JSON |
+ */
+export function explainPlan(plan: Plan, level: ExplainLevel = "standard"): string {
+  const sections = [minimal(plan)];
+  if (level !== "minimal") sections.push(...standard(plan));
+  if (level === "detailed" || level === "technical") sections.push(...detailed(plan));
+  if (level === "technical") sections.push(...technical(plan));
+  return `${sections.join("\n\n")}\n`;
+}
+
+function minimal({ choices }: Plan): string {
+  const teachers = [choices["detector_teacher"], choices["mask_teacher"]].filter((teacher) => teacher !== null);
+  const from = teachers.length === 0 ? "" : ` taught by ${teachers.join(" and ")}`;
+  return `${choices["student"]} at ${choices["image_size"]} px${from}, ${choices["student_epochs"]} epochs, batch ${choices["batch"]}, exported as ${choices["export"]}.`;
+}
+
+function standard(plan: Plan): string[] {
+  const byOutput = new Map(plan.trace.map((entry) => [entry.output, entry]));
+  const named = new Set(TOPICS.flatMap(([, outputs]) => outputs));
+  const topics = [
+    ...TOPICS,
+    ["Other", plan.trace.map(({ output }) => output).filter((output) => !named.has(output))] as const,
+  ];
+  const sections = topics.flatMap(([title, outputs]) => {
+    const lines = outputs.flatMap((output) => {
+      const entry = byOutput.get(output);
+      return entry === undefined ? [] : [choiceLine(entry)];
+    });
+    return lines.length === 0 ? [] : [`${title}\n${lines.join("\n")}`];
+  });
+  const { estimates } = plan;
+  const costs = [
+    `  ${estimates.steps} training steps${estimates.training_seconds === null ? "; the time is unknown until a step was measured" : `, about ${duration(estimates.training_seconds)}`}`,
+    `  memory of a student's step: ${bytes(estimates.student_training_bytes)}; of a teacher's: ${bytes(estimates.teacher_training_bytes)}`,
+    `  size on the device: ${bytes(estimates.export_bytes)}${estimates.gflops === null ? "" : `, ${estimates.gflops.toPrecision(3)} GFLOPs an image`}${estimates.latency_ms === null ? "" : `, ${estimates.latency_ms.toPrecision(2)} ms`}`,
+  ];
+  sections.push(`What it costs\n${costs.join("\n")}`);
+  if (plan.warnings.length > 0) sections.push(`Look out\n${plan.warnings.map((line) => `  ${line}`).join("\n")}`);
+  return sections;
+}
+
+function choiceLine(entry: TraceEntry): string {
+  const { output, reason, exceeded } = entry;
+  const value = shown(entry.value);
+  const normal = DEFAULTS[output];
+  const against = normal === undefined || normal === value ? "" : ` (instead of ${normal})`;
+  const refused = exceeded.map(
+    ({ model, limit, needed, available }) =>
+      `; ${model} would need ${limit === "latency" ? `${needed.toPrecision(2)} ms of ${available.toPrecision(2)}` : `${bytes(needed)} of ${bytes(available)}`}`,
+  );
+  return `  ${words(output).padEnd(17)} ${value}${against} - ${reason}${refused.join("")}`;
+}
+
+function detailed(plan: Plan): string[] {
+  const { facts, complexity, trace, options, counterfactuals } = plan;
+  const share = (name: string) => `${Math.round(Number(facts[name]) * 100)} %`;
+  const data = [
+    `  ${facts["images"]} images, ${facts["objects"]} objects of ${facts["classes"]} class${facts["classes"] === 1 ? "" : "es"}, ${Number(facts["median_objects"])} on an image of the middle`,
+    `  ${share("small_share")} of the objects are below 1 % of their image; nine of ten have a short side above ${(Number(facts["short_side_p10"]) * 100).toPrecision(2)} % of its long side`,
+    `  ${share("overlap_share")} overlap another one; the most frequent class has ${Number(facts["imbalance"]).toPrecision(2)} times the objects of the rarest`,
+    ...(facts["looks_known"] === true
+      ? [
+          `  brightness ${gray(facts["brightness"])}, contrast ${gray(facts["contrast"])}, sharpness ${Number(facts["sharpness"]).toPrecision(2)} (medians; gray 0 to 255)`,
+        ]
+      : []),
+    `  taken together ${complexity.level} (${complexity.value.toFixed(2)}): ${Object.entries(complexity.terms)
+      .map(([name, value]) => `${name} ${value.toFixed(2)}`)
+      .join(", ")}`,
+  ];
+  const others = trace.flatMap(({ output, value, alternatives }) =>
+    alternatives.length === 0
+      ? []
+      : [`  ${words(output).padEnd(17)} ${shown(value)}; could be ${alternatives.map(shown).join(", ")}`],
+  );
+  const table = options.map(
+    ({ student, quality, gflops, training_bytes, objective, is_pareto }) =>
+      `  ${student.padEnd(12)} COCO mAP ${quality ?? "-"}, ${gflops?.toPrecision(3) ?? "-"} GFLOPs, training ${bytes(training_bytes)}${objective === null ? "" : `, objective ${objective.toFixed(2)}`}${is_pareto ? "" : " (another one is better in everything)"}`,
+  );
+  const flips = counterfactuals.map((flip) => `  ${counterfactualLine(flip)}`);
+  return [
+    `The data\n${data.join("\n")}`,
+    `Students of this kind\n${table.join("\n")}`,
+    `Alternatives\n${others.join("\n")}`,
+    `What would change a choice\n${flips.length === 0 ? "  nothing that was tried" : flips.join("\n")}`,
+  ];
+}
+
+function technical(plan: Plan): string[] {
+  const chain = plan.trace.map(({ output, rule_id, kind, inputs, thresholds, value }) => {
+    const given = Object.entries(inputs).map(
+      ([name, fact]) => `${name}=${typeof fact === "number" ? Number(fact.toPrecision(6)) : fact}`,
+    );
+    const compared = Object.keys(thresholds).length === 0 ? "" : ` when ${JSON.stringify(thresholds)}`;
+    return `  ${output} = ${shown(value)}  [${rule_id || "none"}, ${kind}]${compared}${given.length === 0 ? "" : `; ${given.join(", ")}`}`;
+  });
+  return [`Rules\n${chain.join("\n")}`, JSON.stringify(plan, null, 2)];
+}
+
+/** One flip as a sentence: "student: yolov8s-seg if images >= 500 (now 364)". */
+export function counterfactualLine({ output, to, fact, now, movedTo }: Counterfactual): string {
+  const name = FACT_WORDS[fact] ?? words(fact);
+  const say = (value: Fact) => (fact.endsWith("_bytes") ? bytes(value as number) : shown(value));
+  const isNumber = typeof movedTo === "number" && typeof now === "number";
+  const at = isNumber ? `${name} ${movedTo > now ? ">=" : "<="} ${say(movedTo)}` : `${name}: ${say(movedTo)}`;
+  return `${words(output)}: ${shown(to)} if ${at} (now ${say(now)})`;
+}
+
+const words = (name: string): string => name.replaceAll("_", " ");
+const gray = (fact: unknown): string => String(Math.round(Number(fact)));
+
+function shown(value: TraceEntry["value"] | undefined): string {
+  if (value === null || value === undefined) return "none";
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(", ");
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(3))) : String(value);
+}
+
+function bytes(value: number | null): string {
+  if (value === null) return "not measured";
+  return value >= 1e9 ? `${(value / 1e9).toPrecision(2)} GB` : `${(value / 1e6).toPrecision(2)} MB`;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  return seconds < 5400 ? `${Math.ceil(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
+}
