@@ -31,6 +31,9 @@ export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization
 export { type QuantizeOptions, quantizeStatic, type TensorOverride } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";
+export { type BuildTensorRtOptions, buildTensorRt, type TensorRtEngine } from "./tensorrt/build-tensorrt.js";
+export { findTrtexec, type TrtexecSearch } from "./tensorrt/find-trtexec.js";
+export type { TrtBuildOptions, TrtPrecision } from "./tensorrt/trtexec-arguments.js";
 export {
   type ExportedTflite,
   type ExportTfliteOptions,
