@@ -36,6 +36,14 @@ export const commands: Readonly<Record<string, Command>> = {
       return { options: validateOptions, run: validate };
     },
   },
+  advise: {
+    summary: "say what to train on a dataset, and why",
+    isStoppable: true,
+    load: async () => {
+      const { advise, adviseOptions } = await import("./commands/advise.js");
+      return { options: adviseOptions, run: advise };
+    },
+  },
   "augment-preview": {
     summary: "show what augmentation does to a dataset",
     isStoppable: true,

@@ -4,7 +4,14 @@ export { type Complexity, complexityOf } from "./advisor/complexity.js";
 export type { Counterfactual } from "./advisor/counterfactuals.js";
 export type { Exceeded, TraceEntry } from "./advisor/decide.js";
 export { type ExplainLevel, explainPlan } from "./advisor/explain.js";
-export type { Constraints, Fact, Facts, PlanRequest, Priority } from "./advisor/facts.js";
+export {
+  type Constraints,
+  DOMAIN_DISTANCE,
+  type Fact,
+  type Facts,
+  type PlanRequest,
+  type Priority,
+} from "./advisor/facts.js";
 export { type DatasetFingerprint, fingerprintDataset, fingerprintSha256 } from "./advisor/fingerprint.js";
 export { makePlan, type Plan, type PlanEstimates, type StudentOption } from "./advisor/plan.js";
 export { type AdvisorRules, defaultRules, parseRules } from "./advisor/rules.js";

@@ -136,7 +136,7 @@ function resultOf({
   const unit = limit === "latency" ? "ms" : "bytes";
   throw new HubError({
     code: "NO_FEASIBLE_PLAN",
-    message: `Nothing for ${output.replaceAll("_", " ")} is within the ${limit} limit: the smallest candidate, ${model}, needs ${Math.ceil(needed)} ${unit} of ${Math.floor(available)}.`,
+    message: `Nothing for ${output.replaceAll("_", " ")} is within the ${limit} limit: the smallest candidate, ${model}, needs ${Math.ceil(needed)} ${unit} of ${Math.floor(available)}. Raise the limit, or decide "${output}" yourself.`,
     details: { output, exceeded },
   });
 }

@@ -1,0 +1,131 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { inspectDataset, loadDataset } from "@seg/coco-dataset";
+import {
+  type Constraints,
+  DOMAIN_DISTANCE,
+  defaultRules,
+  type ExplainLevel,
+  explainPlan,
+  type Fact,
+  fingerprintDataset,
+  makePlan,
+  type Priority,
+  parseRules,
+  readMemory,
+} from "@seg/model-hub";
+import type { OptionSpecs, OptionValues } from "../args.js";
+import { nearest } from "../args.js";
+import { emptyData } from "../data.js";
+import { UsageError } from "../errors.js";
+import { imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
+import type { CommandContext } from "../main.js";
+import type { Output } from "../output.js";
+
+const LEVELS = ["minimal", "standard", "detailed", "technical"] as const;
+const PRIORITIES = ["quality", "balanced", "speed", "memory"] as const;
+const DEVICES = ["cpu", "accelerator"] as const;
+const DOMAINS = Object.keys(DOMAIN_DISTANCE);
+const positive = { above: 0 } as const;
+
+export const adviseOptions: OptionSpecs = {
+  data: { type: "string", required: true, help: "COCO file" },
+  images: { type: "string", help: "folder of the images (default: beside the COCO file)" },
+  explain: { type: "string", fallback: "standard", help: `how much is said: ${LEVELS.join(", ")}` },
+  priority: { type: "string", fallback: "balanced", help: `what matters most: ${PRIORITIES.join(", ")}` },
+  domain: { type: "string", fallback: "photographic", help: `kind of pictures: ${DOMAINS.join(", ")}` },
+  precision: {
+    type: "number",
+    range: { min: 0, max: 1 },
+    fallback: 0.5,
+    help: "0: teachers find as much as possible, 1: they are right",
+  },
+  device: { type: "string", fallback: "cpu", help: `where training runs: ${DEVICES.join(", ")}` },
+  "memory-gb": { type: "number", range: positive, help: "memory that training may find (default: what is free now)" },
+  "max-latency-ms": {
+    type: "number",
+    range: positive,
+    help: "time for one image on the device; needs --device-gflops",
+  },
+  "device-gflops": { type: "number", range: positive, help: "what the device computes in a second, measured" },
+  "max-model-mb": { type: "number", range: positive, help: "largest exported model" },
+  permissive: { type: "boolean", fallback: false, help: "no weights under AGPL or other restrictive licences" },
+  set: { type: "list", help: "decide something yourself: --set student=yolov8m image_size=512" },
+  rules: { type: "string", help: "YAML file with other rules" },
+  output: { type: "string", help: "folder for plan.json and plan.txt" },
+};
+
+function oneOf<Value extends string>(options: OptionValues, name: string, known: readonly Value[]): Value {
+  const given = options[name] as string;
+  const found = known.find((value) => value === given);
+  if (found !== undefined) return found;
+  const hint = nearest(given, known);
+  const meant = hint === null ? "" : ` Did you mean ${hint}?`;
+  throw new UsageError(`--${name} knows no "${given}".${meant} It is one of ${known.join(", ")}.`);
+}
+
+/** `name=value` pairs; numbers, true, false and none are what they say. */
+function overridesOf(pairs: readonly string[], known: readonly string[]): Record<string, Fact> {
+  const result: Record<string, Fact> = {};
+  for (const pair of pairs) {
+    const [name, value] = pair.split("=", 2) as [string, string | undefined];
+    if (value === undefined || value === "") throw new UsageError(`--set takes name=value; got "${pair}".`);
+    if (!known.includes(name)) {
+      const hint = nearest(name, known);
+      throw new UsageError(
+        `--set knows no "${name}".${hint === null ? "" : ` Did you mean ${hint}?`} Known: ${known.join(", ")}.`,
+      );
+    }
+    const words: Readonly<Record<string, Fact>> = { true: true, false: false, none: null };
+    const number = Number(value);
+    result[name] = Object.hasOwn(words, value) ? words[value]! : Number.isNaN(number) ? value : number;
+  }
+  return result;
+}
+
+/** Says what to train on a dataset, and why, in words. */
+export async function advise(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+  const level: ExplainLevel = oneOf(options, "explain", LEVELS);
+  const priority: Priority = oneOf(options, "priority", PRIORITIES);
+  const device = oneOf(options, "device", DEVICES);
+  const path = options["data"] as string;
+  const rulesPath = options["rules"] as string | undefined;
+  const rules = rulesPath === undefined ? defaultRules() : parseRules(readFileSync(rulesPath, "utf8"), rulesPath);
+  const overrides = overridesOf((options["set"] as string[] | undefined) ?? [], Object.keys(rules.outputs));
+  const dataset = await loadDataset(path);
+  if (dataset.images.length === 0) throw emptyData(path);
+  const imagesDir = await imagesDirectory({ dataset, path, option: options["images"] as string | undefined });
+  output.event({ type: "dataset", ...inspectDataset(dataset).counts });
+  const fingerprint = await fingerprintDataset(dataset, { imagesDir, signal });
+  const memory = options["memory-gb"] as number | undefined;
+  const freeBytes = memory === undefined ? (await readMemory()).availableBytes : memory * 1e9;
+  const number = (name: string) => options[name] as number | undefined;
+  const constraints: Constraints = {
+    device,
+    freeBytes,
+    permissiveOnly: options["permissive"] as boolean,
+    ...(number("max-latency-ms") === undefined ? {} : { maxLatencyMs: number("max-latency-ms")! }),
+    ...(number("device-gflops") === undefined ? {} : { gflopsPerSecond: number("device-gflops")! }),
+    ...(number("max-model-mb") === undefined ? {} : { maxModelBytes: number("max-model-mb")! * 1e6 }),
+  };
+  const plan = makePlan(
+    {
+      fingerprint,
+      priority,
+      constraints,
+      domain: oneOf(options, "domain", DOMAINS),
+      precision: options["precision"] as number,
+      overrides,
+    },
+    { rules },
+  );
+  const text = explainPlan(plan, level);
+  output.line(text.trimEnd());
+  const directory = options["output"] as string | undefined;
+  if (directory !== undefined) {
+    writeJson(join(directory, "plan.json"), { plan, fingerprint });
+    writeFileAtomic(join(directory, "plan.txt"), text);
+    output.line(`\nWritten to ${join(directory, "plan.json")} and plan.txt.`);
+  }
+  output.result({ command: "advise", plan });
+}
