@@ -28,8 +28,10 @@ export {
 export { headNodes } from "./quantize/head.js";
 export { QUANT_PRESETS, type QuantPreset } from "./quantize/presets.js";
 export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization-plan.js";
+export { quantizeDynamic } from "./quantize/quantize-dynamic.js";
 export { type QuantizeOptions, quantizeStatic, type TensorOverride } from "./quantize/quantize-static.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
+export { type Float16Options, toFloat16 } from "./quantize/to-float16.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";
 export { type BuildTensorRtOptions, buildTensorRt, type TensorRtEngine } from "./tensorrt/build-tensorrt.js";
 export { findTrtexec, type TrtexecSearch } from "./tensorrt/find-trtexec.js";
