@@ -3,6 +3,7 @@
 export { type Complexity, complexityOf } from "./advisor/complexity.js";
 export type { Counterfactual } from "./advisor/counterfactuals.js";
 export type { Exceeded, TraceEntry } from "./advisor/decide.js";
+export { type Embedder, hashedEmbedder } from "./advisor/embedder.js";
 export { type ExplainLevel, explainPlan } from "./advisor/explain.js";
 export {
   type Constraints,
@@ -14,6 +15,15 @@ export {
 } from "./advisor/facts.js";
 export { type DatasetFingerprint, fingerprintDataset, fingerprintSha256 } from "./advisor/fingerprint.js";
 export { makePlan, type Plan, type PlanEstimates, type StudentOption } from "./advisor/plan.js";
+export {
+  type AdapterAdvice,
+  type AdapterCandidate,
+  type AdapterHistory,
+  type AdapterRequest,
+  type RecommendedAdapter,
+  recommendAdapters,
+  type ScoreWeights,
+} from "./advisor/recommend-adapters.js";
 export { type AdvisorRules, defaultRules, parseRules } from "./advisor/rules.js";
 export { HubCache } from "./cache/hub-cache.js";
 export { catalogue } from "./catalogue/catalogue.js";
