@@ -187,7 +187,7 @@ describe("hits", () => {
   });
 
   test("sorts over all sources by downloads, likes and time", async () => {
-    const query = { text: "sam", sources: ["hf", "civitai"] } as const;
+    const query: SearchQueryInput = { text: "sam", sources: ["hf", "civitai"] };
     expect((await ids({ ...query, sort: "downloads" })).slice(0, 2)).toEqual(["civitai:2@21", "hf:acme/sam"]);
     expect((await ids({ ...query, sort: "likes" })).slice(0, 2)).toEqual(["hf:acme/sam-lora", "hf:acme/sam"]);
     expect((await ids({ ...query, sort: "updated" }))[0]).toBe("hf:acme/sam");
