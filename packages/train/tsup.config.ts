@@ -1,3 +1,3 @@
 import { preset } from "../../tsup.preset.js";
 
-export default preset({ entry: { index: "src/index.ts" } });
+export default preset({ entry: { index: "src/index.ts", charts: "src/charts/index.ts" } });

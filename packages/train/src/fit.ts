@@ -1,6 +1,7 @@
 import { loadStateDict, type StateDict } from "@seg/nn";
 import { CheckpointCorruptError, NonFiniteGradientError, NonFiniteLossError } from "./errors.js";
 import { addGradNorm, addToSums, emptySums, FitSession, meansOf } from "./fit-session.js";
+import { writeNanCapture } from "./nan-capture.js";
 import type { ResultTerms } from "./results-csv.js";
 import type { CallbackName, FitResult, TrainEvent } from "./train-events.js";
 import { checkFitConfig, type FitConfig, type FitOptions, type TrainTask } from "./train-task.js";
@@ -150,17 +151,14 @@ async function* trainEpoch(session: FitSession, signal: AbortSignal | undefined)
       result = await training.step(batch.loss, batch.inputs);
     } catch (error) {
       if (error instanceof NonFiniteLossError || error instanceof NonFiniteGradientError) {
-        run.writeJson(`nan_capture/step_${String(training.batches).padStart(8, "0")}.json`, {
+        await writeNanCapture(run, {
           epoch,
           step: training.batches,
-          batch_ids: batch.ids ?? [],
-          message: error.message,
-          // JSON has no NaN; words keep it apart from a missing value.
-          losses: Object.fromEntries(
-            Object.entries(error instanceof NonFiniteLossError ? error.parts : {}).map(([k, v]) => [k, String(v)]),
-          ),
+          ids: batch.ids ?? [],
+          error,
           rng: task.state?.()["rng"] ?? null,
-          last_checkpoint: checkpoints.config.lastName,
+          lastCheckpoint: checkpoints.config.lastName,
+          ...(batch.inputs ? { inputs: batch.inputs } : {}),
         });
       }
       throw error;

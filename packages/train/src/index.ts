@@ -29,6 +29,7 @@ export { freezeBatchNorm } from "./freeze-batch-norm.js";
 export { type ClipOptions, clipCoefficient, clipGradNorm, type GradStats, gradStats } from "./grad-norm.js";
 export { type ResidentKernels, residentKernels, type VectorKernels } from "./kernels/kernels.js";
 export { LossScaler, type LossScalerState } from "./loss-scaler.js";
+export { readNanCapture } from "./nan-capture.js";
 export {
   adamw,
   type Optimizer,

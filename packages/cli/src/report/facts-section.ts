@@ -1,6 +1,4 @@
-import { barChart } from "./bar-chart.js";
-import { formatCount } from "./format.js";
-import { html, type SafeHtml } from "./html.js";
+import { barChart, formatCount, html, type SafeHtml } from "@seg/train/charts";
 import type { ReportData } from "./report-data.js";
 import { isCertified } from "./verdict.js";
 

@@ -1,5 +1,5 @@
-import { barChart } from "./bar-chart.js";
 import {
+  barChart,
   formatBytes,
   formatDelta,
   formatMilliseconds,
@@ -7,13 +7,14 @@ import {
   formatRate,
   formatScore,
   formatSpeed,
+  html,
   known,
   knownScore,
   NOT_MEASURED,
-} from "./format.js";
-import { html, type SafeHtml } from "./html.js";
+  type SafeHtml,
+  scatterChart,
+} from "@seg/train/charts";
 import type { ModelRow, ReportData } from "./report-data.js";
-import { scatterChart } from "./scatter-chart.js";
 import { baselinesFor, fp32Of, isPrompted, ratio } from "./verdict.js";
 
 /** A cell with its column name, which a phone shows in front of the value. */

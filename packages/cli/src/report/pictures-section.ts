@@ -1,5 +1,4 @@
-import { formatCount } from "./format.js";
-import { html, type SafeHtml } from "./html.js";
+import { formatCount, html, type SafeHtml } from "@seg/train/charts";
 import type { ReportData } from "./report-data.js";
 
 type Overlay = ReportData["overlays"][number];

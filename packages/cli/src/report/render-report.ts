@@ -1,15 +1,17 @@
-import { certificateSection, datasetSection, decisionsSection, keyValueTable } from "./facts-section.js";
 import {
   formatBytes,
   formatCount,
   formatMilliseconds,
   formatRate,
   formatScore,
+  html,
   known,
   knownScore,
   NOT_MEASURED,
-} from "./format.js";
-import { html, raw, type SafeHtml } from "./html.js";
+  raw,
+  type SafeHtml,
+} from "@seg/train/charts";
+import { certificateSection, datasetSection, decisionsSection, keyValueTable } from "./facts-section.js";
 import { maskIouChart, modelsTable, perClassSection, tradeOffChart } from "./models-section.js";
 import { picturesSection } from "./pictures-section.js";
 import type { ModelRow, ReportData } from "./report-data.js";

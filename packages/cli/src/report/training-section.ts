@@ -1,7 +1,16 @@
-import { barChart } from "./bar-chart.js";
-import { formatCount, formatDelta, formatDuration, formatPercent, formatScore, known } from "./format.js";
-import { html, type SafeHtml } from "./html.js";
-import { type LineSeries, lineChart } from "./line-chart.js";
+import {
+  barChart,
+  formatCount,
+  formatDelta,
+  formatDuration,
+  formatPercent,
+  formatScore,
+  html,
+  known,
+  type LineSeries,
+  lineChart,
+  type SafeHtml,
+} from "@seg/train/charts";
 import type { ReportData } from "./report-data.js";
 
 /** `metrics/mAP50(B)` -> "box mAP50", `train/seg_loss` -> "seg". */

@@ -1,4 +1,4 @@
-import { formatPercent, formatScore, formatSpeed, known, knownScore } from "./format.js";
+import { formatPercent, formatScore, formatSpeed, known, knownScore } from "@seg/train/charts";
 import type { MaskBaselines, ModelRow, ReportData } from "./report-data.js";
 
 /** The result in words, computed from the measured values alone. */

@@ -76,13 +76,16 @@ export function legend(entries: readonly LegendEntry[], top: number): { svg: Saf
 export function chartFrame({
   title,
   description,
+  width = CHART_WIDTH,
   height,
   children,
 }: {
   title: string;
   description: string;
+  /** @defaultValue {@link CHART_WIDTH} */
+  width?: number;
   height: number;
   children: HtmlValue;
 }): SafeHtml {
-  return html`<svg class="chart" xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 ${CHART_WIDTH} ${px(height)}" font-family="system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif" font-size="${FONT_SIZE}"><title>${title}</title><desc>${description}</desc>${children}</svg>`;
+  return html`<svg class="chart" xmlns="http://www.w3.org/2000/svg" role="img" viewBox="0 0 ${px(width)} ${px(height)}" font-family="system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif" font-size="${FONT_SIZE}"><title>${title}</title><desc>${description}</desc>${children}</svg>`;
 }
