@@ -4,6 +4,13 @@
 
 const STRIDE: usize = 32;
 
+/** Zero bytes where the index is out of range: bytes of two neighbouring pixels as pairs r r g g b b of 16 bits. */
+const NEIGHBOURS: v128 = i8x16(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1);
+/** The lowest bytes of three 32-bit values. */
+const LOWEST: v128 = i8x16(0, 4, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+/** Per weight w of 0..127: 128 - w and w as 16 bits; filled by {@link warp3}. */
+const WEIGHTS: usize = memory.data(512, 16);
+
 /** Bilinear along spans, three channels; see warp.ts. Border: the nearest tap; with isConstant pixels outside of the clip stay. */
 export function warp3(
   src: usize,
@@ -20,8 +27,10 @@ export function warp3(
   isConstant: i32,
 ): void {
   const stride = <usize>(width * 3);
-  const zero = i64x2.splat(0);
   const half = i32x4.splat(8192);
+  if (load<u32>(WEIGHTS) == 0) {
+    for (let w = 0; w < 128; w++) store<u32>(WEIGHTS + (<usize>w << 2), (128 - w) | (w << 16));
+  }
   const lastX = width - 1;
   const lastY = height - 1;
   for (let k = 0; k < count; k++) {
@@ -41,22 +50,16 @@ export function warp3(
       }
       for (let i = 0; i < n; i++) {
         const p = src + <usize>(v >> 16) * stride + <usize>((u >> 16) * 3);
-        const wx = (u >> 9) & 127;
-        const wy = (v >> 9) & 127;
-        const across = i32x4.splat((128 - wx) | (wx << 16));
-        const down = i32x4.splat((128 - wy) | (wy << 16));
+        // Bits 9 to 15 of the fraction, times four bytes.
+        const across = v128.load32_splat(WEIGHTS + <usize>((u >> 7) & 508));
+        const down = v128.load32_splat(WEIGHTS + <usize>((v >> 7) & 508));
         // (left, right) pairs of R, G, B as 16 bits.
-        const top = i32x4.dot_i16x8_s(
-          i8x16.shuffle(v128.load64_zero(p), zero, 0, 16, 3, 16, 1, 16, 4, 16, 2, 16, 5, 16, 16, 16, 16, 16),
-          across,
-        );
-        const bottom = i32x4.dot_i16x8_s(
-          i8x16.shuffle(v128.load64_zero(p + stride), zero, 0, 16, 3, 16, 1, 16, 4, 16, 2, 16, 5, 16, 16, 16, 16, 16),
-          across,
-        );
-        const pairs = i8x16.shuffle(top, bottom, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+        const top = i32x4.dot_i16x8_s(i8x16.swizzle(v128.load64_zero(p), NEIGHBOURS), across);
+        const bottom = i32x4.dot_i16x8_s(i8x16.swizzle(v128.load64_zero(p + stride), NEIGHBOURS), across);
+        // Both are below 2^15: (top, bottom) pairs of 16 bits.
+        const pairs = v128.or(top, i32x4.shl(bottom, 16));
         const sum = i32x4.shr_s(i32x4.add(i32x4.dot_i16x8_s(pairs, down), half), 14);
-        const bytes = i8x16.shuffle(sum, zero, 0, 4, 8, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16);
+        const bytes = i8x16.swizzle(sum, LOWEST);
         if (i < n - 1) {
           // The fourth byte is overwritten by the next pixel.
           v128.store32_lane(o, bytes, 0);
@@ -402,6 +405,39 @@ function storeRgb(p: usize, r: v128, g: v128, b: v128): void {
   const middle = i8x16.shuffle(low, high, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26);
   v128.store(p + 16, i8x16.shuffle(middle, b, 0, 21, 1, 2, 22, 3, 4, 23, 5, 6, 24, 7, 8, 25, 9, 10));
   v128.store(p + 32, i8x16.shuffle(high, b, 26, 6, 7, 27, 8, 9, 28, 10, 11, 29, 12, 13, 30, 14, 15, 31));
+}
+
+/** Sums of R, G, B over whole blocks of 16 pixels at an address, uint32; returns how many pixels were done. At most 2^24 pixels. */
+export function channelSums(data: usize, pixels: i32, sums: usize): i32 {
+  let r = i32x4.splat(0);
+  let g = r;
+  let b = r;
+  let i = 0;
+  for (; i + 16 <= pixels; i += 16) {
+    const p = data + <usize>(3 * i);
+    const x = v128.load(p);
+    const y = v128.load(p, 16);
+    const z = v128.load(p, 32);
+    r = i32x4.add(r, fourSums(redOf(x, y, z)));
+    g = i32x4.add(g, fourSums(greenOf(x, y, z)));
+    b = i32x4.add(b, fourSums(blueOf(x, y, z)));
+  }
+  store<u32>(sums, total(r));
+  store<u32>(sums, total(g), 4);
+  store<u32>(sums, total(b), 8);
+  return i;
+}
+
+// @ts-expect-error: decorator
+@inline
+function fourSums(bytes: v128): v128 {
+  return i32x4.extadd_pairwise_i16x8_u(i16x8.extadd_pairwise_i8x16_u(bytes));
+}
+
+function total(sums: v128): i32 {
+  return (
+    i32x4.extract_lane(sums, 0) + i32x4.extract_lane(sums, 1) + i32x4.extract_lane(sums, 2) + i32x4.extract_lane(sums, 3)
+  );
 }
 
 // @ts-expect-error: decorator

@@ -66,6 +66,31 @@ describe("WASM kernels equal the TypeScript kernels to the byte", () => {
   test("boxBlur", () => {
     for (const k of [1, 3, 5, 7, 15, 21]) compare([1, 3, 5], 0, (kernels, image) => kernels.boxBlur(image, k));
   });
+  test("channelSums: the sums of every third byte, at every alignment", () => {
+    for (const [width, height] of [...SIZES, [640, 17]] as const) {
+      const data = picture(width, height, 3);
+      const sums = [0, 1, 2].map((c) => data.reduce((sum, v, i) => (i % 3 === c ? sum + v : sum), 0));
+      for (let offset = 0; offset < 4; offset++) {
+        const shifted = new Uint8Array(data.length + 4).subarray(offset, offset + data.length);
+        shifted.set(data);
+        const image = { width, height, channels: 3, data: shifted };
+        expect(typescriptKernels.channelSums(image)).toEqual(sums);
+        expect(wasm.channelSums(image)).toEqual(sums);
+      }
+    }
+  });
+  test("lut: pictures large and small, odd lengths and addresses, give table[x]", () => {
+    const table = Uint8Array.from({ length: 256 }, (_, x) => (x * 7 + 3) & 255);
+    for (const [width, height] of [...SIZES, [641, 131], [301, 277]] as const) {
+      for (let offset = 0; offset < 2; offset++) {
+        const data = new Uint8Array(width * height * 3 + 1).subarray(offset, offset + width * height * 3);
+        data.set(picture(width, height, 3));
+        const expected = Buffer.from(data.map((x) => table[x]!));
+        typescriptKernels.lut({ width, height, channels: 3, data }, table);
+        expect(Buffer.compare(expected, data)).toBe(0);
+      }
+    }
+  });
   test("lineBlur", () => {
     for (const [k, angle] of [
       [3, 0],

@@ -45,6 +45,8 @@ export interface Kernels {
    * @param rowOffsets - start in the table of each row
    */
   noise(image: WorkImage, rowOffsets: Uint32Array, scale: number, shift: number, isShared: boolean): void;
+  /** Sums of R, G, B over all pixels. Needs 3 channels. */
+  channelSums(image: SourceImage): readonly [r: number, g: number, b: number];
   /** RGB' = matrix * RGB + offset, 12-bit fixed point: m00 m01 m02 o0, m10 ... (12 values), clipped. Needs 3 channels. */
   colorMatrix(image: WorkImage, matrix: Int32Array): void;
   /**

@@ -16,6 +16,7 @@ export const noPixels: Kernels = {
   lineBlur: nothing,
   sharpen: nothing,
   noise: nothing,
+  channelSums: () => [0, 0, 0],
   colorMatrix: nothing,
   hsvShift: nothing,
   veil: nothing,

@@ -1,4 +1,5 @@
 import { boxBlur, lineBlur, separable, sharpen } from "./blur.js";
+import { channelSums } from "./channel-sums.js";
 import { clahe } from "./clahe.js";
 import { hsvShift } from "./hsv-shift.js";
 import type { Kernels } from "./kernels.js";
@@ -12,7 +13,7 @@ export const typescriptKernels: Kernels = {
     width,
     height,
     channels,
-    data: new Uint8Array(width * height * channels),
+    data: new Uint8Array(Buffer.allocUnsafeSlow(width * height * channels).buffer as ArrayBuffer),
   }),
   detach: ({ data }) => data,
   release: () => {},
@@ -23,6 +24,7 @@ export const typescriptKernels: Kernels = {
   lineBlur,
   sharpen,
   noise,
+  channelSums,
   colorMatrix,
   hsvShift,
   veil,

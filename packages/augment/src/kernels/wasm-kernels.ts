@@ -20,6 +20,7 @@ interface Exports {
   readonly separable: Call;
   readonly noise: Call;
   readonly mix: Call;
+  readonly channelSums: Call;
   readonly colorMatrix: Call;
   readonly hsvShift: Call;
   readonly veil3: Call;
@@ -136,7 +137,9 @@ export function createWasmKernels(): (Kernels & { readonly memory: WasmMemory })
     memory,
     createImage: (width, height, channels) => new WasmImage(width, height, channels),
     detach(image) {
-      const copy = image.data.slice();
+      // Memory of its own (so that it can be moved to another thread), not cleared first.
+      const copy = new Uint8Array(Buffer.allocUnsafeSlow(image.data.length).buffer as ArrayBuffer);
+      copy.set(image.data);
       kernels.release(image);
       return copy;
     },
@@ -244,6 +247,16 @@ export function createWasmKernels(): (Kernels & { readonly memory: WasmMemory })
           wasm.noise(data, rowBytes, image.height, offsets, NOISE_MASK, table, scale, shift);
         }),
       );
+    },
+    channelSums(image) {
+      const pixels = image.width * image.height;
+      if (pixels > 2 ** 24) return fallback.channelSums(image);
+      return scratch(32, (at) => {
+        const done = borrow(image.data, (data) => wasm.channelSums(data, pixels, at));
+        const [r, g, b] = new Uint32Array(memory.buffer, at, 3) as unknown as [number, number, number];
+        const rest = fallback.channelSums(restOf(image, done));
+        return [r + rest[0], g + rest[1], b + rest[2]] as const;
+      });
     },
     colorMatrix(image, matrix) {
       if (matrix.some((value, i) => i % 4 !== 3 && !fits16(value))) {
@@ -353,7 +366,7 @@ export function createWasmKernels(): (Kernels & { readonly memory: WasmMemory })
 }
 
 /** The pixels after the first `done`, as a row. */
-function restOf(image: WorkImage, done: number): WorkImage {
+function restOf(image: SourceImage, done: number): WorkImage {
   const { channels } = image;
   return {
     width: image.width * image.height - done,

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { type Range, range } from "../core/schemas.js";
 import { draw, type ImageTransform } from "../core/transform.js";
+import type { Kernels } from "../kernels/kernels.js";
+import type { WorkImage } from "../kernels/work-image.js";
 
 /** ITU-R BT.601 luma. */
 const LUMA = [0.299, 0.587, 0.114] as const;
@@ -104,7 +106,7 @@ export const ColorJitter: ImageTransform<JitterParams, JitterSampled> = {
     for (const which of order) {
       if (which === 0 && brightness !== 1) map = after(map, gain(brightness));
       else if (which === 1 && contrast !== 1) {
-        means ??= channelMeans(image.data);
+        means ??= channelMeans(image, kernels);
         let gray = 0;
         for (let c = 0; c < 3; c++) {
           const value =
@@ -123,16 +125,9 @@ export const ColorJitter: ImageTransform<JitterParams, JitterSampled> = {
   },
 };
 
-function channelMeans(data: Uint8Array): readonly [number, number, number] {
-  let r = 0;
-  let g = 0;
-  let b = 0;
-  for (let i = 0; i + 2 < data.length; i += 3) {
-    r += data[i]!;
-    g += data[i + 1]!;
-    b += data[i + 2]!;
-  }
-  const n = data.length / 3;
+function channelMeans(image: WorkImage, kernels: Kernels): readonly [number, number, number] {
+  const n = image.width * image.height;
+  const [r, g, b] = kernels.channelSums(image);
   return [r / n, g / n, b / n];
 }
 

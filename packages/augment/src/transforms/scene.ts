@@ -17,25 +17,27 @@ type Roi = readonly [number, number, number, number];
 /** Rounded means of (2 r + 1) x (2 r + 1) cells; the border repeats. In place. */
 export function blurPlane(plane: Float32Array, width: number, height: number, radius: number): void {
   if (radius < 1) return;
-  const line = new Float64Array(Math.max(width, height));
-  const pass = (start: number, step: number, n: number) => {
-    for (let i = 0; i < n; i++) line[i] = plane[start + i * step]!;
-    const at = (i: number) => line[i < 0 ? 0 : i >= n ? n - 1 : i]!;
+  const scale = 1 / (2 * radius + 1);
+  // A row with its ends repeated radius + 1 times.
+  const line = new Float64Array(width + 2 * radius + 2);
+  const first = radius + 1;
+  for (let y = 0; y < height; y++) {
+    const start = y * width;
+    line.fill(plane[start]!, 0, first);
+    line.set(plane.subarray(start, start + width), first);
+    line.fill(plane[start + width - 1]!, first + width);
     let sum = 0;
-    for (let i = -radius; i <= radius; i++) sum += at(i);
-    const scale = 1 / (2 * radius + 1);
-    for (let i = 0; i < n; i++) {
-      plane[start + i * step] = sum * scale;
-      sum += at(i + radius + 1) - at(i - radius);
+    for (let i = 1; i <= 2 * radius + 1; i++) sum += line[i]!;
+    for (let i = 0, add = 2 * radius + 2, drop = 1; i < width; i++, add++, drop++) {
+      plane[start + i] = sum * scale;
+      sum += line[add]! - line[drop]!;
     }
-  };
-  for (let y = 0; y < height; y++) pass(y * width, 1, width);
+  }
   // Columns in row order would be a cache miss each; a running sum per column walks rows instead.
   const sums = new Float64Array(width);
   const copy = plane.slice();
   const row = (y: number) => (y < 0 ? 0 : y >= height ? height - 1 : y) * width;
   for (let y = -radius; y <= radius; y++) for (let x = 0, p = row(y); x < width; x++, p++) sums[x]! += copy[p]!;
-  const scale = 1 / (2 * radius + 1);
   for (let y = 0; y < height; y++) {
     const add = row(y + radius + 1);
     const drop = row(y - radius);
@@ -51,6 +53,12 @@ const levels = (color: FillColor, channels: number): number[] =>
   Array.from({ length: channels }, (_, c) => Math.round(typeof color === "number" ? color : (color[c] ?? color[0]!)));
 
 const RINGS = 40;
+/** What each ring lets through, 1 - alpha_i^3. */
+const RING_THROUGH = Float64Array.from({ length: RINGS }, (_, i) => 1 - (1 - i / (RINGS - 1)) ** 3);
+/** T where the rings from i on lie around a point: RING_THROUGH_FROM[i]. */
+const RING_THROUGH_FROM = Float64Array.from({ length: RINGS + 1 }, (_, i) =>
+  RING_THROUGH.subarray(i).reduce((product, through) => product * through, 1),
+);
 
 interface FlareParams {
   roi: Roi;
@@ -102,14 +110,11 @@ export const RandomSunFlare: ImageTransform<FlareParams, FlareSampled> = {
     // T as a function of the squared distance: no root per pixel. Half-resolution cell (i, j) has its centre at (2 i + 1, 2 j + 1).
     const entries = 1024;
     const table = new Uint16Array(entries + 1).fill(CLEAR);
-    for (let k = 0; k < entries; k++) {
+    // Radii ascend where R > 1, and so do the distances: the first ring around a point moves on with it.
+    for (let k = 0, ring = 0; k < entries && radius > 1; k++) {
       const distance = Math.sqrt((k + 0.5) / entries) * radius;
-      let through = 1;
-      for (let i = 0; i < RINGS; i++) {
-        const ring = 1 + ((radius - 1) * i) / (RINGS - 1);
-        if (ring >= distance) through *= 1 - (1 - i / (RINGS - 1)) ** 3;
-      }
-      table[k] = Math.round(CLEAR * through);
+      while (ring < RINGS && 1 + ((radius - 1) * ring) / (RINGS - 1) < distance) ring++;
+      table[k] = Math.round(CLEAR * RING_THROUGH_FROM[ring]!);
     }
     if (radius > 1) {
       const perSquare = entries / (radius * radius);
