@@ -22,12 +22,14 @@ import { CommandError, UsageError } from "../errors.js";
 import { imagesDirectory, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import { pruneRun } from "../optimize/prune-run.js";
+import { tensorRtEngine } from "../optimize/tensorrt-engine.js";
+import { type ArtefactPrecision, tfliteArtefacts } from "../optimize/tflite-artefacts.js";
 import type { Output } from "../output.js";
 import { readStudentRecord } from "../student-record.js";
 
 export const optimizeOptions: OptionSpecs = {
   model: { type: "string", required: true, help: "run directory of the student" },
-  format: { type: "list", help: "onnx; tensorrt and tflite are not available in this version [onnx]" },
+  format: { type: "list", help: "onnx, tflite, tensorrt; the float32 ONNX file is always written [onnx]" },
   quantize: { type: "string", fallback: "int8", help: "int8 or none" },
   data: { type: "string", help: "calibration images (COCO .json) [the training split]" },
   images: { type: "string", help: "folder of the calibration images" },
@@ -67,7 +69,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   let directory = options["model"] as string;
   const formats = (options["format"] as readonly string[] | undefined) ?? ["onnx"];
   const unknown = formats.filter((f) => !["onnx", "tensorrt", "tflite"].includes(f));
-  if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx.`);
+  if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx, tflite, tensorrt.`);
   const quantize = options["quantize"] as string;
   if (quantize !== "int8" && quantize !== "none")
     throw new UsageError(`--quantize is int8 or none, got "${quantize}".`);
@@ -76,15 +78,6 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     throw new UsageError(`--calibration-method is minmax, percentile or entropy, got "${method}".`);
   }
   let record = readStudentRecord(directory);
-  const unavailable = formats.filter((f) => f !== "onnx");
-  for (const format of unavailable)
-    output.line(`${format.padEnd(11)} NOT AVAILABLE in this version; nothing was written for it`);
-  if (!formats.includes("onnx")) {
-    throw new CommandError({
-      code: "cli/format-unavailable",
-      message: `${unavailable.join(", ")} export is not available in this version. Use --format onnx.`,
-    });
-  }
   const ratio = options["prune"] as number | undefined;
   if (ratio !== undefined) {
     const threads = options["threads"] as number | undefined;
@@ -174,9 +167,10 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   );
   await mkdir(folder, { recursive: true });
   const models: Record<string, Uint8Array> = { "model_fp32.onnx": exported.bytes };
+  const precisions: [name: string, precision: ArtefactPrecision][] = [["model_fp32.onnx", "fp32"]];
   let sqnr: Awaited<ReturnType<typeof sqnrReport>> | null = null;
-  if (quantize === "int8") {
-    const table = await calibrate(exported.model, tensors, { method });
+  const table = quantize === "int8" ? await calibrate(exported.model, tensors, { method }) : null;
+  if (table !== null && formats.includes("onnx")) {
     const quantized = quantizeStatic(exported.model, table, { preset: "x64" });
     models["model_int8.onnx"] = encodeModel(quantized);
     sqnr = await sqnrReport(exported.model, quantized, tensors.slice(0, 8), { numClasses: record.classes.length });
@@ -184,30 +178,53 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     output.line(
       `onnx        int8 ${(size / 1e6).toFixed(2)} MB (${((100 * size) / exported.bytes.length).toFixed(1)} % of fp32), calibrated on ${tensors.length} images (${method})`,
     );
+    precisions.push(["model_int8.onnx", "int8"]);
+  }
+  if (table !== null && formats.includes("tensorrt")) {
+    models["model_int8_trt.onnx"] = encodeModel(quantizeStatic(exported.model, table, { preset: "tensorrt" }));
+    precisions.push(["model_int8_trt.onnx", "int8"]);
+  }
+  if (formats.includes("tflite")) {
+    for (const { name, precision, bytes } of tfliteArtefacts({ model: exported.model, calibration: table, folder })) {
+      models[name] = bytes;
+      precisions.push([name, precision]);
+      output.line(`tflite      ${precision} ${(bytes.length / 1e6).toFixed(2)} MB`);
+    }
   }
   const paths = writeArtefacts(folder, { models, model: exported.model, classes });
   const reference = join(folder, "model_fp32.onnx");
   const images = tensors.slice(0, 8);
   const certificates = [];
-  for (const [name, precision] of [
-    ["model_fp32.onnx", "fp32"],
-    ["model_int8.onnx", "int8"],
-  ] as const) {
-    if (models[name] === undefined) continue;
+  for (const [name, precision] of precisions) {
     certificates.push(
       await verifyExport(join(folder, name), {
         classes,
         images,
         precision,
-        ...(precision === "int8" ? { reference } : {}),
+        ...(name === "model_fp32.onnx" ? {} : { reference }),
       }),
     );
   }
   const certificate = writeCertificates(folder, certificates);
   const promptFree = certificates.every((c) => c.promptFree);
+  for (const warning of certificates.flatMap((c) => c.warnings)) output.line(`warning: ${warning}`);
+  const written: Record<string, string> = Object.fromEntries(formats.map((format) => [format, "written"]));
+  if (formats.includes("tensorrt")) {
+    const [source, precision] =
+      table === null ? (["model_fp32.onnx", "fp16"] as const) : (["model_int8_trt.onnx", "int8"] as const);
+    const result = await tensorRtEngine({ folder, source, precision, signal });
+    if ("unavailable" in result) {
+      written["tensorrt"] = `unavailable: ${result.unavailable}`;
+      output.line(`tensorrt    ${precision} UNAVAILABLE: ${result.unavailable}`);
+    } else {
+      const { bytes, device, medianMs } = result.engine;
+      const speed = medianMs === null ? "not measured" : `${medianMs} ms`;
+      output.line(`tensorrt    ${precision} ${(bytes / 1e6).toFixed(2)} MB for ${device ?? "this GPU"}, ${speed}`);
+    }
+  }
   writeJson(join(folder, "optimize.json"), {
     version: 1,
-    formats: { onnx: "written", ...Object.fromEntries(unavailable.map((f) => [f, "not available in this version"])) },
+    formats: { onnx: "written", ...written },
     sizes: Object.fromEntries(Object.entries(models).map(([n, b]) => [n, b.length])),
     sqnr,
   });
