@@ -96,7 +96,7 @@ export function trainingCase({
     overheadMs: () => overhead,
     async step() {
       const images = tf.tensor4d(pixels, [batch, size, size, 3]);
-      const { positives, ...targets } = buildTargets(targetArrays({ samples, size, segment: student.segment }));
+      const { positives, ...targets } = buildTargets(targetArrays({ samples, size, parts: { segment: student.segment } }));
       // The same function with every step: it is compiled once.
       loss ??= ({ images, ...tensors }) => {
         const { total, parts } = studentLoss({

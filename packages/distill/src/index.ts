@@ -2,8 +2,20 @@
  * Prompt-free students (YOLOv8, YOLOv8-seg), their losses, and distillation from mask teachers.
  * @module
  */
+export {
+  ABLATION_ARMS,
+  type AblationArm,
+  type AblationEvent,
+  type AblationReport,
+  type AblationRun,
+  type ArmSummary,
+  ablate,
+  ablationCsv,
+  summarizeAblation,
+} from "./ablate.js";
 export { modelAnchors } from "./anchors.js";
-export { BatchLoader, type BatchLoaderOptions, type LoadedBatch } from "./batch-loader.js";
+export { type Augmentation, type Augmenter, createAugmenter, type StudentAugmentation } from "./augmentation.js";
+export { BatchLoader, type BatchLoaderOptions, type FeatureArrays, type LoadedBatch } from "./batch-loader.js";
 export { type ClassMappingFile, classMappingFile, datasetHash } from "./class-mapping-hash.js";
 export {
   BadImageError,
@@ -23,6 +35,9 @@ export {
   loadEvaluationSet,
   type StudentEvaluation,
 } from "./evaluate-student.js";
+export { FeatureAdaptors } from "./feature-adaptors.js";
+export { type WarpedFeatures, warpFeatures } from "./feature-targets.js";
+export { GradientProbe, type GradientShares } from "./gradient-probe.js";
 export { type Assignment, type AssignTalInput, assignTal } from "./losses/assign-tal.js";
 export { bceWithLogits } from "./losses/bce.js";
 export { completeIou, generalizedIou, pairwiseCompleteIou } from "./losses/box-iou.js";
@@ -34,13 +49,18 @@ export {
   detectionLoss,
   type Positives,
 } from "./losses/detection-loss.js";
+export type { DistillationForms } from "./losses/distillation-terms.js";
 export { distributionExpectation, distributionFocalLoss } from "./losses/distribution-focal.js";
-export { boxKd, logitKd, softmaxKd } from "./losses/logit-kd.js";
+export { distributionKd } from "./losses/distribution-kd.js";
+export { cwdLoss, type FeaturePair, pkdLoss } from "./losses/feature-kd.js";
+export { binaryKd, boxKd, logitKd, softmaxKd } from "./losses/logit-kd.js";
 export { maskKd, maskLoss, type PositiveMasks, positiveMasks } from "./losses/mask-loss.js";
 export {
   DEFAULT_GAINS,
   type LossGains,
   type LossPart,
+  type LossWeights,
+  lossGains,
   type StudentOutputs,
   type StudentTargets,
   studentLoss,
@@ -55,20 +75,67 @@ export {
   type StudentId,
   selectStudent,
 } from "./select-student.js";
-export { createStudent, loadWeights, type Student, type WeightReport } from "./student.js";
+export { createStudent, type Student } from "./student.js";
+export { studentTeacher } from "./student-teacher.js";
+export { MobileSamNet, mobileSamConfig } from "./students/mobile-sam/network.js";
+export { promptedMaskLoss } from "./students/mobile-sam/prompted-mask-loss.js";
+export { selectBoxes } from "./students/mobile-sam/select-boxes.js";
+export { createMobileSamStudent, type MobileSamStudentOptions } from "./students/mobile-sam/student.js";
+export { loadWeights, regMaxOf, type WeightReport } from "./students/weights/load-weights.js";
 export {
   bucket,
   buildTargets,
   disposeTargets,
+  type PointMap,
   sampleTeacherMask,
   type TargetArrays,
+  type TargetInstance,
+  type TargetParts,
+  type TargetSample,
   type TargetShape,
   type TeacherAnswer,
   targetArrays,
   targetShape,
 } from "./targets.js";
-export { buildTeacherCache, type CacheProgress, type MaskTeacher, TeacherCache } from "./teacher-cache.js";
-export { packLogits, type TeacherMask, type TeacherRecord, unpackLogits } from "./teacher-record.js";
+export {
+  applyCalibration,
+  type Calibration,
+  type ClassCalibration,
+  calibrate,
+  type LabelledDetections,
+} from "./teacher/calibrate.js";
+export { mergeUnlabelled } from "./teacher/merge-unlabelled.js";
+export {
+  type CachedMask,
+  type DistillationCounts,
+  type DistillationData,
+  type NotedAnnotation,
+  type PrepareDistillationOptions,
+  prepareDistillation,
+  type TeacherNote,
+} from "./teacher/prepare-distillation.js";
+export { type Reconciled, reconcile, type TeacherDetection } from "./teacher/reconcile.js";
+export { ShardStore } from "./teacher/shard-store.js";
+export { type CachedImage, type CacheProgress, type Question, TeacherCache } from "./teacher/teacher-cache.js";
+export {
+  type DetectionRecord,
+  decodeRecord,
+  encodeRecord,
+  type FeatureMap,
+  type FeatureRecord,
+  type MaskRecord,
+  packLogits,
+  type TeacherMask,
+  type TeacherRecord,
+  unpackLogits,
+} from "./teacher/teacher-record.js";
+export type {
+  DetectionTeacher,
+  FeatureTeacher,
+  MaskTeacher,
+  TeacherIdentity,
+  Teachers,
+} from "./teacher/teachers.js";
 export { closedEpochs, kdRampAt, type StudentData, type TrainStudentConfig } from "./train-config.js";
 export { trainStudent } from "./train-student.js";
 export { loadTrainingImages, type SkippedImage, type TrainingImage } from "./training-images.js";

@@ -72,7 +72,7 @@ export function createStudent(
     net,
     forward(images) {
       const output = net.forward(images);
-      const heads = headTensors(output);
+      const heads = { ...headTensors(output), features: output.features };
       return output.proto ? { ...heads, proto: output.proto } : heads;
     },
     deploy: (images) => deployForward(net, images),

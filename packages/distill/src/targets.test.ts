@@ -1,18 +1,29 @@
-import { type Affine, composeAffine, IDENTITY, type Sample, type SampleInstance } from "@seg/augment";
+import { type Affine, applyAffine, composeAffine, IDENTITY, invertAffine } from "@seg/augment";
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { modelAnchors } from "./anchors.js";
 import { assignTal } from "./losses/assign-tal.js";
-import { bucket, buildTargets, claimable, disposeTargets, sampleTeacherMask, targetArrays } from "./targets.js";
-import { packLogits } from "./teacher-record.js";
+import {
+  bucket,
+  buildTargets,
+  claimable,
+  disposeTargets,
+  type PointMap,
+  sampleTeacherMask,
+  type TargetInstance,
+  targetArrays,
+} from "./targets.js";
+import { packLogits } from "./teacher/teacher-record.js";
 
 beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
-const sampleOf = (instances: SampleInstance[], size: number): Sample => ({
-  image: { width: size, height: size, data: new Uint8Array(size * size * 3) },
-  instances,
+/** A map by matrix; `bent` hides that it is one. */
+const mapOf = (affine: Affine, { bent = false } = {}): PointMap => ({
+  affine: bent ? null : affine,
+  forward: (x, y) => applyAffine(affine, x, y),
+  backward: (x, y) => applyAffine(invertAffine(affine), x, y),
 });
 const square = (x1: number, y1: number, x2: number, y2: number) => Float64Array.of(x1, y1, x2, y1, x2, y2, x1, y2);
 
@@ -61,12 +72,12 @@ describe("claimable", () => {
 
 describe("targetArrays", () => {
   test("pads, rasterises at pixels 4i + 2 and leaves ignored regions out", () => {
-    const instances: SampleInstance[] = [
-      { classId: 1, box: [4, 8, 12, 16], polygons: [square(4, 8, 12, 16)], matrix: IDENTITY, sourceId: 5 },
-      { classId: 0, box: [0, 0, 32, 32], matrix: IDENTITY, ignore: true },
-      { classId: 2, box: [1, 2, 20, 30], matrix: IDENTITY },
+    const instances: TargetInstance[] = [
+      { classId: 1, box: [4, 8, 12, 16], polygons: [square(4, 8, 12, 16)] },
+      { classId: 0, box: [0, 0, 32, 32], ignore: true },
+      { classId: 2, box: [1, 2, 20, 30] },
     ];
-    const arrays = targetArrays({ samples: [sampleOf(instances, 32), sampleOf([], 32)], size: 32, segment: true });
+    const arrays = targetArrays({ samples: [{ instances }, { instances: [] }], size: 32, parts: { segment: true } });
     expect([arrays.batch, arrays.truths, arrays.side]).toEqual([2, 8, 8]);
     expect([...arrays.classes.slice(0, 3)]).toEqual([1, 2, 0]);
     expect([...arrays.valid]).toEqual([1, 1, ...Array(14).fill(0)]);
@@ -83,7 +94,7 @@ describe("targetArrays", () => {
   });
 
   test("a batch without objects has one bucket of padding", () => {
-    const arrays = targetArrays({ samples: [sampleOf([], 64)], size: 64, segment: false });
+    const arrays = targetArrays({ samples: [{ instances: [] }], size: 64, parts: { segment: false } });
     expect([arrays.truths, arrays.positives, arrays.valid.every((v) => v === 0)]).toEqual([8, 8, true]);
   });
 });
@@ -92,13 +103,14 @@ describe("sampleTeacherMask", () => {
   // Logit grid 8 x 8 over a 64 x 64 image: left half 8 (clipped to 7.9375), right half -8.
   const grid = Float32Array.from({ length: 64 }, (_, i) => (i % 8 < 4 ? 8 : -8));
   const answer = {
-    mask: { annotationId: 1, iou: 0.9, packed: packLogits(grid) },
+    mask: { iou: 0.9, packed: packLogits(grid) },
     side: 8,
     toModel: [1 / 8, 0, 0, 0, 1 / 8, 0] as Affine,
   };
-  const run = (matrix: Affine) => {
+  const run = (matrix: Affine, options: { bent?: boolean } = {}) => {
     const out = new Float32Array(16 * 16);
-    sampleTeacherMask({ answer, matrix, side: 16, box: [0, 0, 64, 64], temperature: 1, out });
+    const map = mapOf(matrix, options);
+    sampleTeacherMask({ cached: answer, map, side: 16, box: [0, 0, 64, 64], temperature: 1, out });
     return out;
   };
 
@@ -117,5 +129,37 @@ describe("sampleTeacherMask", () => {
     // What lies left of the source image is unknown: probability 0.
     expect(shifted[0]).toBe(0);
     expect(shifted[8]).toBeCloseTo(run(IDENTITY)[0]!, 6);
+  });
+
+  test("a map that is no matrix is followed point by point", () => {
+    const matrix: Affine = [1.2, 0.1, -5, -0.1, 0.9, 3];
+    const [straight, bent] = [run(matrix), run(matrix, { bent: true })];
+    straight.forEach((v, i) => {
+      expect(bent[i]).toBeCloseTo(v, 6);
+    });
+  });
+});
+
+describe("what a teacher adds", () => {
+  const logits = Float32Array.of(2, -3);
+  const instances: TargetInstance[] = [
+    { classId: 0, box: [4, 4, 20, 20], teacher: { logits, score: 0.88, box: [5, 4, 20, 20] } },
+    { classId: 1, box: [8, 8, 30, 30], weight: 0.7, teacher: { logits, score: 0.6, box: [0, 0, 8, 8] } },
+    { classId: 1, box: [0, 0, 16, 16], ignore: true },
+  ];
+  const parts = { segment: false, classes: 2, teacherBoxes: true, weights: true, ignore: true };
+  const arrays = targetArrays({ samples: [{ instances }], size: 32, parts });
+
+  test("logits with scores, boxes where they agree with the label, weights", () => {
+    expect([...arrays.classLogits!.slice(0, 4)]).toEqual([2, -3, 2, -3]);
+    expect([...arrays.classScores!.slice(0, 3)].map((v) => v.toFixed(2))).toEqual(["0.88", "0.60", "0.00"]);
+    expect([...arrays.teacherBoxes!.slice(0, 4)]).toEqual([5, 4, 20, 20]);
+    expect([...arrays.boxScores!.slice(0, 2)].map((v) => v.toFixed(2))).toEqual(["0.88", "0.00"]);
+    expect([...arrays.weights!.slice(0, 2)].map((v) => v.toFixed(2))).toEqual(["1.00", "0.70"]);
+  });
+
+  test("anchors in ignored regions are marked on every level", () => {
+    // Centres from 0 to 16: 4 and 12 on stride 8, 8 on stride 16, 16 itself on stride 32.
+    expect([...arrays.ignored!].flatMap((v, i) => (v === 1 ? [i] : []))).toEqual([0, 1, 4, 5, 16, 20]);
   });
 });

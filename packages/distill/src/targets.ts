@@ -1,15 +1,10 @@
-import {
-  type Affine,
-  applyAffine,
-  composeAffine,
-  invertAffine,
-  rasterizePolygons,
-  type Sample,
-  type SampleInstance,
-} from "@seg/augment";
+import { type Affine, applyAffine, composeAffine, invertAffine, rasterizePolygons } from "@seg/augment";
+import { type Box, boxIou } from "@seg/coco-dataset";
 import * as tf from "@tensorflow/tfjs";
 import type { StudentTargets } from "./losses/student-loss.js";
-import { type TeacherMask, unpackLogits } from "./teacher-record.js";
+import type { CachedMask } from "./teacher/prepare-distillation.js";
+import { sampleGrid } from "./teacher/sample-grid.js";
+import { unpackLogits } from "./teacher/teacher-record.js";
 
 /** Prototype cells per pixel. */
 const PROTO_SCALE = 1 / 4;
@@ -20,12 +15,44 @@ const TOPK = 10;
 /** Strides of the three levels. */
 const STRIDES = [8, 16, 32] as const;
 
-/** What a teacher said about one annotation. */
+/** Where a position of the network's input lies in the original image, and back. */
+export interface PointMap {
+  /** Original pixels -> network pixels. */
+  forward(x: number, y: number): readonly [number, number];
+  /** Network pixels -> original pixels. */
+  backward(x: number, y: number): readonly [number, number];
+  /** `forward` as a matrix; null where the picture was bent or tilted. */
+  readonly affine: Affine | null;
+}
+
+/** What a teacher said about one object. */
 export interface TeacherAnswer {
-  readonly mask: TeacherMask;
-  readonly side: number;
-  /** Pixels of the original image to logit-grid pixels. */
-  readonly toModel: Affine;
+  /** `[classes]`, calibrated; with the score of its best class. */
+  readonly logits?: Float32Array;
+  readonly score?: number;
+  /** xyxy in network pixels, moved and clipped like the object's own. */
+  readonly box?: Box;
+  readonly mask?: CachedMask;
+}
+
+/** One object of a batch, xyxy in network pixels. */
+export interface TargetInstance {
+  readonly classId: number;
+  readonly box: Box;
+  /** Parts, flat x, y. */
+  readonly polygons?: readonly Float64Array[];
+  /** A region that is neither object nor background. */
+  readonly ignore?: boolean;
+  /** Trust in the label. @defaultValue 1 */
+  readonly weight?: number;
+  readonly teacher?: TeacherAnswer;
+  /** Needed with a teacher's mask. */
+  readonly map?: PointMap;
+}
+
+/** One picture of a batch. */
+export interface TargetSample {
+  readonly instances: readonly TargetInstance[];
 }
 
 /**
@@ -56,6 +83,22 @@ export function claimable([x1, y1, x2, y2]: readonly [number, number, number, nu
   return Math.min(TOPK, count);
 }
 
+/** Which parts of a batch exist; the same for every batch of a run, so that one graph is compiled. */
+export interface TargetParts {
+  /** Masks at a quarter of the size. */
+  readonly segment: boolean;
+  /** Regions to ignore. */
+  readonly ignore?: boolean;
+  /** Trust in each label. */
+  readonly weights?: boolean;
+  /** Class logits of a teacher: how many classes. */
+  readonly classes?: number;
+  /** Boxes of a teacher. */
+  readonly teacherBoxes?: boolean;
+  /** Masks of a teacher. */
+  readonly teacherMasks?: boolean;
+}
+
 /** Host arrays of a batch; the tensors of {@link StudentTargets} before upload. */
 export interface TargetArrays {
   readonly batch: number;
@@ -72,53 +115,50 @@ export interface TargetArrays {
   readonly hasMask?: Float32Array;
   readonly teacherMasks?: Float32Array;
   readonly teacherWeights?: Float32Array;
+  /** `[batch * truths]`. */
+  readonly weights?: Float32Array;
+  /** `[batch * anchors]` 1 inside an ignored region. */
+  readonly ignored?: Float32Array;
+  /** `[batch * truths * classes]` calibrated logits and `[batch * truths]` scores, 0 without a teacher. */
+  readonly classLogits?: Float32Array;
+  readonly classScores?: Float32Array;
+  /** `[batch * truths * 4]` and `[batch * truths]` scores, 0 where teacher and label disagree. */
+  readonly teacherBoxes?: Float32Array;
+  readonly boxScores?: Float32Array;
 }
 
 /**
- * Teacher probabilities of an instance at prototype size: each cell centre goes back through the instance's matrix to its original
- * image, on to the logit grid, is interpolated there, and becomes sigmoid(z / T). Outside of the logit grid 0.
+ * Teacher probabilities of an object at prototype size: each cell centre goes back through the object's map to its original image, on to the logit grid, is
+ * interpolated there, and becomes sigmoid(z / T). Outside of the logit grid 0.
  */
 export function sampleTeacherMask({
-  answer,
-  matrix,
+  cached: { mask, side: grid, toModel },
+  map,
   side,
   box,
   temperature,
   out,
 }: {
-  answer: TeacherAnswer;
-  /** Original image pixels -> network pixels. */
-  matrix: Affine;
+  cached: CachedMask;
+  map: PointMap;
   /** Prototype cells along one axis. */
   side: number;
   /** Cells outside this box (network pixels) are cropped by the loss and not computed. */
-  box: readonly [number, number, number, number];
+  box: Box;
   temperature: number;
   out: Float32Array;
 }): void {
-  const logits = unpackLogits(answer.mask.packed);
-  const grid = answer.side;
-  const map = composeAffine(invertAffine(matrix), answer.toModel);
+  const logits = unpackLogits(mask.packed);
+  const back = map.affine === null ? null : composeAffine(invertAffine(map.affine), toModel);
   const cell = 1 / PROTO_SCALE;
   const low = (v: number) => Math.max(0, Math.floor(v * PROTO_SCALE));
   const high = (v: number) => Math.min(side, Math.ceil(v * PROTO_SCALE));
   for (let i = low(box[1]); i < high(box[3]); i++) {
     for (let j = low(box[0]); j < high(box[2]); j++) {
-      const [x, y] = applyAffine(map, (j + 0.5) * cell, (i + 0.5) * cell);
-      if (!(x >= 0 && y >= 0 && x < grid && y < grid)) continue;
-      // Centres of grid pixels lie at + 0.5; beyond the outermost centres the border value goes on.
-      const u = Math.min(Math.max(x - 0.5, 0), grid - 1);
-      const v = Math.min(Math.max(y - 0.5, 0), grid - 1);
-      const u0 = Math.floor(u);
-      const v0 = Math.floor(v);
-      const u1 = Math.min(u0 + 1, grid - 1);
-      const v1 = Math.min(v0 + 1, grid - 1);
-      const fu = u - u0;
-      const fv = v - v0;
-      const top = logits[v0 * grid + u0]! * (1 - fu) + logits[v0 * grid + u1]! * fu;
-      const bottom = logits[v1 * grid + u0]! * (1 - fu) + logits[v1 * grid + u1]! * fu;
-      const z = top * (1 - fv) + bottom * fv;
-      out[i * side + j] = 1 / (1 + Math.exp(-z / temperature));
+      const [x, y] = [(j + 0.5) * cell, (i + 0.5) * cell];
+      const [u, v] = back === null ? applyAffine(toModel, ...map.backward(x, y)) : applyAffine(back, x, y);
+      const z = sampleGrid(logits, grid, u, v);
+      if (z !== null) out[i * side + j] = 1 / (1 + Math.exp(-z / temperature));
     }
   }
 }
@@ -132,7 +172,7 @@ export interface TargetShape {
 }
 
 /** Instances that are trained on. */
-const trained = ({ instances }: Sample) => instances.filter((instance) => instance.ignore !== true);
+const trained = ({ instances }: TargetSample) => instances.filter((instance) => instance.ignore !== true);
 
 /** The smallest {@link bucket}s that hold every sample, and are not below `atLeast`. */
 export function targetShape({
@@ -140,7 +180,7 @@ export function targetShape({
   size,
   atLeast = { truths: 0, positives: 0 },
 }: {
-  samples: readonly Sample[];
+  samples: readonly TargetSample[];
   size: number;
   atLeast?: TargetShape;
 }): TargetShape {
@@ -157,51 +197,74 @@ export function targetShape({
   return { truths: bucket(truths), positives: Math.min(bucket(positives), anchors) };
 }
 
+/** A teacher's box teaches where it overlaps the (clipped) label so much. */
+const BOX_AGREEMENT = 0.5;
+
+/** Marks the anchors whose centres lie in a box, all levels of a square input. */
+function markAnchors([x1, y1, x2, y2]: Box, size: number, out: Float32Array): void {
+  let offset = 0;
+  for (const stride of STRIDES) {
+    const cells = size / stride;
+    const from = (v: number) => Math.max(0, Math.ceil(v / stride - 0.5));
+    const to = (v: number) => Math.min(cells - 1, Math.floor(v / stride - 0.5));
+    for (let i = from(y1); i <= to(y2); i++)
+      out.fill(1, offset + i * cells + from(x1), offset + i * cells + to(x2) + 1);
+    offset += cells * cells;
+  }
+}
+
 /**
  * Turns augmented samples into padded arrays. G and P follow from this batch and `atLeast` alone, so that a resumed run meets the
  * same shapes.
  *
- * @param samples - `size` x `size` pixels; instances marked `ignore` are left out
- * @param segment - add masks at a quarter of the size: cell (i, j) samples pixel (4i + 2, 4j + 2)
- * @param teacherOf - the teacher's answer for an instance, or null; absent: no distillation arrays at all
+ * @param samples - in pixels of a `size` x `size` picture
+ * @param parts - `segment`: masks at a quarter of the size, cell (i, j) samples pixel (4i + 2, 4j + 2)
  */
 export function targetArrays({
   samples,
   size,
-  segment,
+  parts,
   atLeast,
-  teacherOf,
   temperature = 1,
 }: {
-  samples: readonly Sample[];
+  samples: readonly TargetSample[];
   size: number;
-  segment: boolean;
+  parts: TargetParts;
   /** Lower bounds of the padded sizes. */
   atLeast?: TargetShape;
-  teacherOf?: (instance: SampleInstance) => TeacherAnswer | null;
+  /** Divides the mask teacher's logits. */
   temperature?: number;
 }): TargetArrays {
+  const { segment, ignore = false, classes: classCount = 0 } = parts;
   const batch = samples.length;
   const lists = samples.map(trained);
   const { truths, positives } = targetShape({ samples, size, ...(atLeast ? { atLeast } : {}) });
   const side = size * PROTO_SCALE;
   const cells = side * side;
-  const boxes = new Float32Array(batch * truths * 4);
-  const classes = new Int32Array(batch * truths);
-  const valid = new Float32Array(batch * truths);
-  const masks = new Uint8Array(segment ? batch * truths * cells : 0);
-  const hasMask = new Float32Array(batch * truths);
-  const teacherMasks = new Float32Array(segment && teacherOf ? batch * truths * cells : 0);
-  const teacherWeights = new Float32Array(batch * truths);
+  const rows = batch * truths;
+  const floats = (wanted: boolean, length: number) => new Float32Array(wanted ? length : 0);
+  const boxes = new Float32Array(rows * 4);
+  const classes = new Int32Array(rows);
+  const valid = new Float32Array(rows);
+  const masks = new Uint8Array(segment ? rows * cells : 0);
+  const hasMask = new Float32Array(rows);
+  const hasTeacherMasks = segment && parts.teacherMasks === true;
+  const teacherMasks = floats(hasTeacherMasks, rows * cells);
+  const teacherWeights = new Float32Array(rows);
+  const weights = new Float32Array(rows);
+  const classLogits = new Float32Array(rows * classCount);
+  const classScores = new Float32Array(rows);
+  const teacherBoxes = floats(parts.teacherBoxes === true, rows * 4);
+  const boxScores = new Float32Array(rows);
   lists.forEach((list, b) => {
     list.forEach((instance, g) => {
       const row = b * truths + g;
-      boxes.set(instance.box, row * 4);
+      const { box, teacher, polygons } = instance;
+      boxes.set(box, row * 4);
       classes[row] = instance.classId;
       valid[row] = 1;
-      if (!segment) return;
-      const { polygons } = instance;
-      if (polygons && polygons.length > 0) {
+      weights[row] = instance.weight ?? 1;
+      if (segment && polygons && polygons.length > 0) {
         hasMask[row] = 1;
         const grid = rasterizePolygons({
           polygons,
@@ -212,13 +275,32 @@ export function targetArrays({
         });
         masks.set(grid, row * cells);
       }
-      const answer = teacherOf?.(instance) ?? null;
-      if (answer === null) return;
-      teacherWeights[row] = answer.mask.iou;
-      const out = teacherMasks.subarray(row * cells, (row + 1) * cells);
-      sampleTeacherMask({ answer, matrix: instance.matrix, side, box: instance.box, temperature, out });
+      if (teacher === undefined) return;
+      const { logits, score = 0, box: teacherBox, mask: cached } = teacher;
+      if (classCount > 0 && logits) {
+        classLogits.set(logits, row * classCount);
+        classScores[row] = score;
+      }
+      if (parts.teacherBoxes && teacherBox && boxIou(teacherBox, box) >= BOX_AGREEMENT) {
+        teacherBoxes.set(teacherBox, row * 4);
+        boxScores[row] = score;
+      } else if (parts.teacherBoxes) teacherBoxes.set(box, row * 4);
+      if (hasTeacherMasks && cached && instance.map) {
+        teacherWeights[row] = cached.mask.iou;
+        const out = teacherMasks.subarray(row * cells, (row + 1) * cells);
+        sampleTeacherMask({ cached, map: instance.map, side, box, temperature, out });
+      }
     });
   });
+  let ignored: Float32Array | null = null;
+  if (ignore) {
+    const anchors = STRIDES.reduce((sum, stride) => sum + (size / stride) ** 2, 0);
+    ignored = new Float32Array(batch * anchors);
+    for (const [b, { instances }] of samples.entries()) {
+      const row = ignored.subarray(b * anchors, (b + 1) * anchors);
+      for (const instance of instances) if (instance.ignore === true) markAnchors(instance.box, size, row);
+    }
+  }
   return {
     batch,
     truths,
@@ -228,7 +310,11 @@ export function targetArrays({
     classes,
     valid,
     ...(segment ? { masks, hasMask } : {}),
-    ...(segment && teacherOf ? { teacherMasks, teacherWeights } : {}),
+    ...(hasTeacherMasks ? { teacherMasks, teacherWeights } : {}),
+    ...(parts.weights ? { weights } : {}),
+    ...(ignored ? { ignored } : {}),
+    ...(classCount > 0 ? { classLogits, classScores } : {}),
+    ...(parts.teacherBoxes ? { teacherBoxes, boxScores } : {}),
   };
 }
 
@@ -240,21 +326,25 @@ export function targetArrays({
 export function buildTargets(arrays: TargetArrays, { kdRamp = 1 }: { kdRamp?: number } = {}): StudentTargets {
   const { batch, truths, side } = arrays;
   const flags = (values: Float32Array) => tf.tensor2d(values, [batch, truths]);
+  const table = (values: Float32Array) => tf.tensor3d(values, [batch, truths, values.length / (batch * truths)]);
   const grids = (values: Float32Array | Uint8Array) =>
     tf.tensor4d(values instanceof Float32Array ? values : Float32Array.from(values), [batch, truths, side, side]);
+  const { masks, hasMask, teacherMasks, teacherWeights, weights, ignored } = arrays;
+  const { classLogits, classScores, teacherBoxes, boxScores } = arrays;
   return {
     gtBoxes: tf.tensor3d(arrays.boxes, [batch, truths, 4]),
     gtClasses: tf.tensor2d(arrays.classes, [batch, truths], "int32"),
     gtValid: flags(arrays.valid),
     positives: arrays.positives,
-    ...(arrays.masks && arrays.hasMask ? { gtMasks: grids(arrays.masks), gtHasMask: flags(arrays.hasMask) } : {}),
-    ...(arrays.teacherMasks && arrays.teacherWeights
-      ? {
-          teacherMasks: grids(arrays.teacherMasks),
-          teacherWeights: flags(arrays.teacherWeights),
-          kdRamp: tf.scalar(kdRamp),
-        }
+    ...(masks && hasMask ? { gtMasks: grids(masks), gtHasMask: flags(hasMask) } : {}),
+    ...(weights ? { gtWeights: flags(weights) } : {}),
+    ...(ignored ? { ignored: tf.tensor2d(ignored, [batch, ignored.length / batch]) } : {}),
+    ...(teacherMasks && teacherWeights
+      ? { teacherMasks: grids(teacherMasks), teacherWeights: flags(teacherWeights) }
       : {}),
+    ...(classLogits && classScores ? { classLogits: table(classLogits), classScores: flags(classScores) } : {}),
+    ...(teacherBoxes && boxScores ? { teacherBoxes: table(teacherBoxes), boxScores: flags(boxScores) } : {}),
+    ...(teacherMasks || classLogits || teacherBoxes ? { kdRamp: tf.scalar(kdRamp) } : {}),
   };
 }
 

@@ -3,11 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import "@seg/tfjs-onnxruntime";
 import type { CocoDataset } from "@seg/coco-dataset";
+import { decodeImage } from "@seg/preprocess";
 import type { FitResult, TrainEvent } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { boxTeacher, colourFeatures, fingerprint, type Known, oracle } from "../test/fake-teachers.js";
 import { writeSyntheticSet } from "../test/synthetic.js";
-import { buildTeacherCache, type MaskTeacher } from "./teacher-cache.js";
+import { annotationBox } from "./annotation-box.js";
+import { type PrepareDistillationOptions, prepareDistillation } from "./teacher/prepare-distillation.js";
 import type { TrainStudentConfig } from "./train-config.js";
 import { trainStudent } from "./train-student.js";
 
@@ -27,7 +30,7 @@ const base = (name: string, over: Partial<TrainStudentConfig> = {}): TrainStuden
   imgsz: 64,
   epochs: 4,
   batch: 4,
-  augment: { mosaic: 0, scale: 0.1 },
+  augment: { mosaic: 0, mixup: 0, copyPaste: 0, scale: 0.1 },
   optimizer: { kind: "adamw", lr: 2e-3 },
   bnMomentum: 0.1,
   ema: { tau: 20 },
@@ -43,21 +46,25 @@ async function run(cfg: TrainStudentConfig, options: Parameters<typeof trainStud
   return { events, result: end.result, epochs };
 }
 
-/** Knows the truth: logits +6 inside the prompt box, -6 outside, on a 32 x 32 grid of the 64 px image. */
-const boxTeacher: MaskTeacher = {
-  id: "box",
-  hash: "1",
-  async predict(_image, boxes) {
-    const side = 32;
-    const logits = boxes.map(([x1, y1, x2, y2]) =>
-      Float32Array.from({ length: side * side }, (_, i) => {
-        const [x, y] = [((i % side) + 0.5) * 2, (Math.floor(i / side) + 0.5) * 2];
-        return x >= x1 && x < x2 && y >= y1 && y < y2 ? 6 : -6;
-      }),
-    );
-    return { logits, side, iou: boxes.map(() => 0.95), toModel: [0.5, 0, 0, 0, 0.5, 0] };
-  },
-};
+let caches = 0;
+/** Answers about a training set, cached in a folder of their own. */
+const prepare = (
+  options: Omit<PrepareDistillationOptions, "dir" | "train"> & { train?: TrainStudentConfig["train"] },
+) => prepareDistillation({ train: { dataset, imagesDir: dir }, dir: join(dir, `cache-${caches++}`), ...options });
+
+/** A detector that knows the annotations of these sets, whose images lie in `dir`. */
+async function annotationOracle(...sets: CocoDataset[]) {
+  const known = new Map<number, Known[]>();
+  for (const { images, annotations } of sets) {
+    for (const image of images) {
+      const list = annotations
+        .filter(({ image_id }) => image_id === image.id)
+        .map((a) => ({ box: annotationBox(a, image)!, classId: a.category_id === 4 ? 0 : 1 }));
+      known.set(fingerprint(await decodeImage(join(dir, image.file_name))), list);
+    }
+  }
+  return oracle({ known, classes: 2 });
+}
 
 describe("trainStudent", () => {
   test("learns four images: the mask loss falls by 40 %, files are written, no tensor stays", async () => {
@@ -98,25 +105,51 @@ describe("trainStudent", () => {
   test("distils from a mask teacher, also when masks were never annotated; weight 0 equals no teacher", async () => {
     const boxesOnly = await writeSyntheticSet({ dir, count: 4, side: 64, seed: 5, masks: false });
     const train = { dataset: boxesOnly, imagesDir: dir };
-    const teacher = await buildTeacherCache({ teacher: boxTeacher, ...train, dir: join(dir, "cache") });
-    const { epochs } = await run(base("kd", { train, teacher, epochs: 30 }));
+    const distillation = await prepare({ teachers: { masks: boxTeacher() }, train });
+    const { epochs } = await run(base("kd", { train, distillation, epochs: 30 }));
     expect(epochs[0]!["seg"]).toBe(0);
     expect(epochs[0]!["kd_mask"]).toBeGreaterThan(0);
     expect(epochs[20]!["kd_mask"]).toBeLessThan(0.8 * epochs[2]!["kd_mask"]!);
-    expect(epochs[20]!["kd_share"]).toBeGreaterThan(0);
+    expect(epochs[20]!["kd_grad_ratio"]).toBeGreaterThan(0);
+    expect(readFileSync(join(dir, "kd", "results.csv"), "utf8").split("\n")[0]).toContain("kd/grad_ratio");
 
-    const full = await buildTeacherCache({
-      teacher: boxTeacher,
-      dataset,
-      imagesDir: dir,
-      dir: join(dir, "cache-full"),
-    });
+    const full = await prepare({ teachers: { masks: boxTeacher() } });
     const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
     await run(base("none", { epochs: 2 }));
-    await run(base("zero", { epochs: 2, teacher: full, gains: { kdMask: 0 } }));
-    await run(base("some", { epochs: 2, teacher: full }));
+    await run(base("zero", { epochs: 2, distillation: full, gains: { kdMask: 0 } }));
+    await run(base("some", { epochs: 2, distillation: full }));
     expect(bytes("zero").equals(bytes("none"))).toBe(true);
     expect(bytes("some").equals(bytes("none"))).toBe(false);
+  }, 180_000);
+
+  test("all terms: unlabelled images, classes, boxes, masks and features; resumes to the same bytes", async () => {
+    const more = await writeSyntheticSet({ dir, count: 4, side: 64, seed: 9 });
+    const detector = await annotationOracle(dataset, more);
+    const teachers = { detector, masks: boxTeacher(), features: colourFeatures(16) };
+    const distillation = await prepare({ teachers, unlabelled: { dataset: more, imagesDir: dir } });
+    expect(distillation.counts).toMatchObject({
+      images: 8,
+      unlabelled: 4,
+      matched: 8,
+      pseudo: 8,
+      ignored: 0,
+      masks: 16,
+    });
+    const cfg = base("all", { distillation, epochs: 3, augment: { mosaic: 0, mixup: 0, copyPaste: 0 } });
+    const { epochs } = await run(cfg);
+    expect(Object.keys(epochs[2]!).sort()).toEqual(
+      ["box", "cls", "dfl", "kd_box", "kd_cls", "kd_feat", "kd_grad_ratio", "kd_mask", "seg"].sort(),
+    );
+    for (const value of Object.values(epochs[2]!)) expect(value).toBeGreaterThan(0);
+    const controller = new AbortController();
+    const again = { ...cfg, directory: join(dir, "all-again") };
+    for await (const event of trainStudent(again, { signal: controller.signal })) {
+      if (event.type === "checkpoint" && event.epoch === 1) controller.abort();
+    }
+    await run({ ...again, resume: true });
+    const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
+    expect(bytes("all-again").equals(bytes("all"))).toBe(true);
+    distillation.close();
   }, 180_000);
 
   test("refuses data that do not fit before anything is trained", async () => {
@@ -143,15 +176,10 @@ describe("trainStudent", () => {
     expect(existsSync(join(dir, "e6"))).toBe(false);
   });
 
-  test("a teacher cache of other annotations is reported, not ignored", async () => {
-    const other = { ...dataset, annotations: dataset.annotations.map((a) => ({ ...a, id: a.id + 1000 })) };
-    const teacher = await buildTeacherCache({
-      teacher: boxTeacher,
-      dataset: other,
-      imagesDir: dir,
-      dir: join(dir, "cache-other"),
-    });
-    const result = run(base("inactive", { teacher }));
-    await expect(result).rejects.toMatchObject({ code: "distill/kd-inactive", term: "kd_mask" });
+  test("a teacher that says nothing about the training objects is reported, not ignored", async () => {
+    const detector = oracle({ known: new Map(), classes: 2 });
+    const distillation = await prepare({ teachers: { detector } });
+    const result = run(base("inactive", { distillation }));
+    await expect(result).rejects.toMatchObject({ code: "distill/kd-inactive", term: "kd_cls" });
   });
 });

@@ -1,37 +1,73 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { createClassMapping } from "@seg/coco-dataset";
+import { type ClassMapping, createClassMapping } from "@seg/coco-dataset";
 import {
-  buildTeacherCache,
+  type Augmentation,
+  ablate,
+  createStudent,
+  type DistillationData,
   isMaskStudent,
+  loadWeights,
+  prepareDistillation,
   STUDENT_IDS,
+  type StudentData,
+  type StudentDecision,
   type StudentId,
   selectStudent,
-  type TeacherCache,
+  studentTeacher,
+  type Teachers,
+  type TrainStudentConfig,
   trainStudent,
 } from "@seg/distill";
+import { type JsonObject, toYaml } from "@seg/train";
 import type { OptionSpecs, OptionValues } from "../args.js";
-import { loadSplit } from "../data.js";
+import { type LoadedSplit, loadSplit } from "../data.js";
 import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
-import { writeJson } from "../files.js";
+import { writeFileAtomic, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
+import { type ChosenTeachers, chooseTeachers } from "../student/choose-teachers.js";
+import { loadUnlabelled } from "../student/unlabelled-images.js";
 import { type StudentRecord, studentRecordFile } from "../student-record.js";
-import { loadMaskTeacher } from "../teacher/mask-teacher.js";
 import { followTraining } from "../training-output.js";
+
+const probability = { min: 0, max: 1 };
+const KL = ["sigmoid", "binary", "softmax"] as const;
+const FEATURE = ["pkd", "cwd"] as const;
+const ASSISTANTS = ["s", "m"] as const;
 
 export const trainStudentOptions: OptionSpecs = {
   data: { type: "string", required: true, help: "training split (COCO .json)" },
   val: { type: "string", help: "validation split" },
   images: { type: "string", help: "folder of the images of both splits" },
+  unlabelled: {
+    type: "string",
+    help: "further images that the teacher names: a folder or a COCO .json",
+    aliases: ["unlabeled"],
+  },
+  "non-exhaustive": {
+    type: "boolean",
+    fallback: false,
+    help: "objects may be missing in the annotations: the teacher adds them",
+  },
   "teacher-dir": {
     type: "string",
     help: "experiment with adapted teachers; without it the student learns from the labels alone",
   },
   output: { type: "string", required: true, help: "run directory of the student", aliases: ["output-dir"] },
+  config: { type: "string", help: "YAML file of options; the command line wins" },
   student: { type: "string", help: `architecture; chosen from the data when absent (${STUDENT_IDS.join(", ")})` },
   edge: { type: "boolean", fallback: false, help: "choose the nano networks" },
+  "allow-teacher-masks": {
+    type: "boolean",
+    fallback: false,
+    help: "a mask student on data with boxes only: the teacher draws the masks",
+  },
+  assistant: {
+    type: "string",
+    help: "s or m: first train a student of this size, which then teaches the wanted one (teacher, assistant, student)",
+  },
   imgsz: {
     type: "number",
     range: { integer: true, min: 32, multipleOf: 32 },
@@ -59,18 +95,49 @@ export const trainStudentOptions: OptionSpecs = {
     help: "AdamW learning rate; from the number of classes and iterations when absent",
   },
   weights: { type: "string", help: "initial weights (.safetensors)" },
-  mosaic: { type: "number", range: { min: 0, max: 1 }, help: "probability of a mosaic [augment default]" },
-  scale: { type: "number", range: { min: 0, below: 1 }, help: "random scale +- this share" },
-  translate: { type: "number", range: { min: 0, max: 1 }, help: "random shift, share of the side" },
-  fliplr: { type: "number", range: { min: 0, max: 1 }, help: "probability of a horizontal flip" },
-  flipud: { type: "number", range: { min: 0, max: 1 }, help: "probability of a vertical flip" },
+  characteristics: {
+    type: "list",
+    help: "what the objects are like (seg augment-preview shows it), instead of the usual augmentation",
+  },
+  mosaic: { type: "number", range: probability, help: "probability of a mosaic [0.5]" },
+  mixup: { type: "number", range: probability, help: "probability of a blend with another image [0.1]" },
+  "copy-paste": { type: "number", range: probability, help: "probability of pasted objects, with masks [0.15]" },
+  scale: { type: "number", range: { min: 0, below: 1 }, help: "random scale +- this share [0.5]" },
+  translate: { type: "number", range: probability, help: "random shift, share of the side [0.1]" },
+  fliplr: { type: "number", range: probability, help: "probability of a horizontal flip [0.5]" },
+  flipud: { type: "number", range: probability, help: "probability of a vertical flip [0]" },
   "close-mosaic": {
     type: "number",
     range: { integer: true, min: 0 },
-    help: "last epochs without mosaic [min(10, 10 %)]",
+    help: "last epochs without mixed images; distillation fades out in them [min(10, 10 %)]",
   },
   "bn-momentum": { type: "number", range: { above: 0, max: 1 }, help: "momentum of batch normalisation [0.03]" },
+  "loss_weights.detection": { type: "number", range: { min: 0 }, help: "weight of boxes and classes [0.3]" },
+  "loss_weights.segmentation": { type: "number", range: { min: 0 }, help: "weight of masks [0.3]" },
+  "loss_weights.logit": { type: "number", range: { min: 0 }, help: "weight of what the teacher says [0.2]" },
+  "loss_weights.feature": { type: "number", range: { min: 0 }, help: "weight of the teacher's features [0.2]" },
+  normalize: {
+    type: "string",
+    fallback: "task",
+    help: "task: weights relative to the larger task weight; none: as written",
+  },
+  "kd-cls": { type: "number", range: { min: 0 }, help: "gain of the teacher's class scores; 0 switches them off" },
+  "kd-box": { type: "number", range: { min: 0 }, help: "gain of the teacher's boxes" },
   "kd-mask": { type: "number", range: { min: 0 }, help: "gain of the mask distillation term" },
+  "kd-feat": { type: "number", range: { min: 0 }, help: "gain of the teacher's features; off unless given" },
+  kl: { type: "string", fallback: "sigmoid", help: `form of the class term: ${KL.join(", ")}` },
+  temperature: { type: "number", range: { above: 0 }, help: "of the softmax form [4]" },
+  "sigmoid-temperature": { type: "number", range: { above: 0 }, help: "of the other forms and of masks [1]" },
+  "soft-targets": { type: "number", range: probability, help: "share of the teacher in class targets [0.3]" },
+  feature: { type: "string", fallback: "pkd", help: `form of the feature term: ${FEATURE.join(", ")}` },
+  "pseudo-score": { type: "number", range: probability, help: "lowest score of a label that the teacher adds [0.6]" },
+  "ignore-score": { type: "number", range: probability, help: "from this score on a place is not background [0.1]" },
+  ablation: {
+    type: "boolean",
+    fallback: false,
+    help: "train the control arms (labels only, + teacher's labels, + scores, + boxes, + masks, + features) and compare",
+  },
+  "ablation-seeds": { type: "number", range: { integer: true, min: 2 }, fallback: 2, help: "seeds of every arm" },
   "eval-interval": {
     type: "number",
     range: { integer: true, min: 1 },
@@ -126,158 +193,373 @@ function pick<T extends string>(options: OptionValues, names: Record<T, string>)
   return result;
 }
 
-/** Distils a prompt-free student: labels, and masks of the adapted teacher where there is one. */
-export async function trainStudentCommand(
-  options: OptionValues,
-  output: Output,
-  { signal }: CommandContext,
-): Promise<void> {
-  const directory = options["output"] as string;
-  const images = options["images"] as string | undefined;
-  const onBadImage = options["on-bad-image"];
-  if (onBadImage !== "error" && onBadImage !== "skip")
-    throw new UsageError(`--on-bad-image is error or skip, got "${String(onBadImage)}".`);
+/** @throws {@link UsageError} unless the option is one of the words */
+function word<T extends string>(options: OptionValues, name: string, words: readonly T[]): T {
+  const value = options[name] as string;
+  if (!(words as readonly string[]).includes(value))
+    throw new UsageError(`--${name} is ${words.join(" or ")}, got "${value}".`);
+  return value as T;
+}
+
+/** @throws {@link UsageError}, {@link CommandError} `cli/path-not-found` */
+function checkOptions(options: OptionValues): void {
+  word(options, "on-bad-image", ["error", "skip"]);
+  word(options, "normalize", ["task", "none"]);
+  word(options, "kl", KL);
+  word(options, "feature", FEATURE);
+  if (options["assistant"] !== undefined) word(options, "assistant", ASSISTANTS);
   const wanted = options["student"] as string | undefined;
   if (wanted !== undefined && !STUDENT_IDS.includes(wanted as StudentId)) {
     throw new UsageError(`--student ${wanted} is unknown. Known: ${STUDENT_IDS.join(", ")}.`);
   }
-  const resume = options["resume"] as boolean;
-  const { hasRun, isEmpty } = inspectOutput(directory, { resume });
-  const weights = options["weights"] as string | undefined;
-  const teacherDir = options["teacher-dir"] as string | undefined;
-  for (const [name, path] of Object.entries({ weights, "teacher-dir": teacherDir })) {
+  for (const name of ["weights", "teacher-dir", "unlabelled"]) {
+    const path = options[name] as string | undefined;
     if (path === undefined || existsSync(path)) continue;
     throw new CommandError({
       code: "cli/path-not-found",
       message: `--${name} ${path} was not found. Check the path or leave the option out.`,
     });
   }
+  if (options["ablation"] === true && options["val"] === undefined)
+    throw new UsageError("--ablation compares the arms on a validation split: give --val.");
+}
+
+/** Everything of a training that follows from the options. */
+function trainingOptions(options: OptionValues): Omit<TrainStudentConfig, "student" | "train" | "directory"> {
+  const patience = options["patience"] as number | undefined;
+  const lr = options["lr"] as number | undefined;
+  const weights = options["weights"] as string | undefined;
+  const characteristics = options["characteristics"] as readonly string[] | undefined;
+  const mixing = pick(options, { mosaic: "mosaic", mixup: "mixup", copy_paste: "copy-paste" });
+  const augment: Augmentation =
+    characteristics === undefined
+      ? pick(options, {
+          ...{ mosaic: "mosaic", mixup: "mixup", copyPaste: "copy-paste" },
+          ...{ scale: "scale", translate: "translate", fliplr: "fliplr", flipud: "flipud" },
+        })
+      : { characteristics, distillation: mixing };
+  return {
+    imgsz: options["imgsz"] as number,
+    epochs: options["epochs"] as number,
+    batch: options["batch"] as number,
+    seed: options["seed"] as number,
+    onBadImage: options["on-bad-image"] as "error" | "skip",
+    ...(lr === undefined ? {} : { optimizer: { kind: "adamw" as const, lr } }),
+    ...(weights === undefined ? {} : { weights }),
+    ...pick(options, { closeMosaic: "close-mosaic", bnMomentum: "bn-momentum" }),
+    lossWeights: pick(options, {
+      detection: "loss_weights.detection",
+      segmentation: "loss_weights.segmentation",
+      logit: "loss_weights.logit",
+      feature: "loss_weights.feature",
+    }),
+    normalize: options["normalize"] as "task" | "none",
+    gains: pick(options, { kdCls: "kd-cls", kdBox: "kd-box", kdMask: "kd-mask", kdFeat: "kd-feat" }),
+    forms: {
+      kl: options["kl"] as (typeof KL)[number],
+      feature: options["feature"] as (typeof FEATURE)[number],
+      ...pick(options, {
+        temperature: "temperature",
+        sigmoidTemperature: "sigmoid-temperature",
+        softTargets: "soft-targets",
+      }),
+    },
+    augment,
+    evaluation: { interval: options["eval-interval"] as number },
+    ...(patience === undefined
+      ? {}
+      : { checkpoint: { early_stopping: patience === 0 ? { enabled: false } : { enabled: true, patience } } }),
+  };
+}
+
+/** Options that say how a command is run, not what it trains. */
+const NOT_KEPT: ReadonlySet<string> = new Set(["json", "quiet", "help", "config", "resume", "output", "threads"]);
+
+/** `distillation_config.yaml`: the resolved options, which `--config` reads back; what was chosen and the classes stand as comments in front. */
+function configYaml(
+  options: OptionValues,
+  { decision, mapping, notes }: { decision: StudentDecision; mapping: ClassMapping; notes: readonly string[] },
+): string {
+  const facts = {
+    student: decision.id,
+    num_classes: mapping.classes.length,
+    class_mapping: Object.fromEntries(mapping.classes.map(({ index, name }) => [index, name])),
+    category_ids: mapping.classes.map(({ categoryId }) => categoryId),
+  };
+  const header = [
+    ...Object.entries(facts).map(([key, value]) => `# ${key}: ${JSON.stringify(value)}`),
+    ...[...decision.reasons, ...notes].map((note) => `# ${note}`),
+  ];
+  const tree: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || NOT_KEPT.has(name)) continue;
+    const [group, key] = name.split(".");
+    if (key === undefined) tree[name] = value;
+    else tree[group!] = { ...(tree[group!] as object | undefined), [key]: value };
+  }
+  return `${header.join("\n")}\n${toYaml(tree as JsonObject)}`;
+}
+
+/** What the annotations hold, with what the teacher can add where nobody annotated. */
+function factsOf({ inspection }: LoadedSplit, { teachers }: ChosenTeachers, isUnnamed: boolean) {
+  if (!isUnnamed) return inspection;
+  const hasBoxes = teachers.detector !== undefined;
+  return { ...inspection, hasBoxes, hasMasks: hasBoxes && teachers.masks !== undefined };
+}
+
+/** Asks the teachers and says what came of it. */
+async function distillationOf({
+  teachers,
+  prompts,
+  options,
+  train,
+  unlabelled,
+  mapping,
+  dir,
+  output,
+  signal,
+}: {
+  teachers: Teachers;
+  prompts: readonly string[] | null;
+  options: OptionValues;
+  train: StudentData;
+  unlabelled: StudentData | null;
+  mapping: ClassMapping;
+  dir: string;
+  output: Output;
+  signal: AbortSignal;
+}): Promise<DistillationData> {
+  const distillation = await prepareDistillation({
+    teachers,
+    train,
+    unlabelled,
+    dir,
+    mapping,
+    ...(prompts === null ? {} : { prompts }),
+    exhaustive: options["non-exhaustive"] !== true,
+    ...pick(options, { pseudoScore: "pseudo-score", ignoreScore: "ignore-score" }),
+    onBadImage: options["on-bad-image"] as "error" | "skip",
+    onProgress: ({ kind, done, total }) => output.progress({ label: `teacher cache: ${kind}`, done, total }),
+    signal,
+  });
+  const { counts, calibration } = distillation;
+  output.settle();
+  output.line(
+    `cache       ${dir}: ${counts.images} images, ${counts.matched} labels confirmed, ${counts.pseudo} added, ${counts.ignored} places left open, ${counts.masks} masks`,
+  );
+  if (calibration?.ece)
+    output.line(
+      `calibration of the detector's scores: error ${calibration.ece.before.toFixed(3)} before, ${calibration.ece.after.toFixed(3)} after`,
+    );
+  return distillation;
+}
+
+/** The student of the same kind in another size. */
+const sized = (id: StudentId, size: (typeof ASSISTANTS)[number]): StudentId =>
+  (isMaskStudent(id) ? `yolov8${size}-seg` : `yolov8${size}`) as StudentId;
+
+/** Distils a prompt-free student: labels, and what the adapted teachers add where there are any. */
+export async function trainStudentCommand(
+  options: OptionValues,
+  output: Output,
+  { signal }: CommandContext,
+): Promise<void> {
+  checkOptions(options);
+  const directory = options["output"] as string;
+  const images = options["images"] as string | undefined;
+  const onBadImage = options["on-bad-image"] as "error" | "skip";
+  const resume = options["resume"] as boolean;
+  const isAblation = options["ablation"] as boolean;
+  // An ablation is a set of runs, each of which goes on by itself.
+  const { hasRun, isEmpty } = inspectOutput(directory, { resume: resume || isAblation });
   const load = (path: string) => loadSplit(path, images, { onBadImage });
   const train = await load(options["data"] as string);
   const val = options["val"] === undefined ? null : await load(options["val"] as string);
-  if (train.dataset.annotations.length === 0) {
+  const experiment = options["teacher-dir"] as string | undefined;
+  const isUnnamed = train.dataset.annotations.length === 0;
+  if (isUnnamed && experiment === undefined) {
     throw new CommandError({
       code: "cli/no-annotations",
-      message: `${train.path} has images but no annotations: there is nothing to learn. Annotate objects or give another --data.`,
+      message: `${train.path} has images but no annotations: there is nothing to learn. Annotate objects, give another --data, or a --teacher-dir whose detector names them.`,
     });
   }
-  const decision = selectStudent(train.inspection, {
-    edge: options["edge"] as boolean,
-    student: (wanted as StudentId | undefined) ?? null,
-  });
+  const unlabelledPath = options["unlabelled"] as string | undefined;
+  const unlabelled =
+    unlabelledPath === undefined
+      ? null
+      : await loadUnlabelled(unlabelledPath, { images, categories: train.dataset.categories, onBadImage });
+  if (unlabelled !== null && experiment === undefined)
+    throw new UsageError("--unlabelled needs a --teacher-dir: somebody has to name the objects.");
+
   const engine = await startEngine({ threads: options["threads"] as number | undefined });
+  const wanted = (options["student"] as StudentId | undefined) ?? null;
+  const isOpen = isUnnamed || unlabelled !== null || options["non-exhaustive"] === true;
+  const positive = (name: string) => ((options[name] as number | undefined) ?? 0) > 0;
+  const chosen: ChosenTeachers | null =
+    experiment === undefined
+      ? null
+      : await chooseTeachers({
+          experiment,
+          segment: wanted === null ? isUnnamed || train.inspection.hasMasks : isMaskStudent(wanted),
+          isOpen,
+          wantsClasses: positive("kd-cls") || positive("kd-box"),
+          wantsFeatures: positive("kd-feat"),
+        });
+  if (isUnnamed && chosen?.teachers.detector === undefined) {
+    throw new CommandError({
+      code: "cli/no-annotations",
+      message: `${train.path} has no annotations and ${experiment} no detection teacher that could name the objects. Run seg train-teacher on data with boxes first.`,
+    });
+  }
+  const decision = selectStudent(chosen === null ? train.inspection : factsOf(train, chosen, isUnnamed), {
+    edge: options["edge"] as boolean,
+    student: wanted,
+    allowTeacherMasks: options["allow-teacher-masks"] as boolean,
+  });
   for (const reason of decision.reasons) output.line(`student     ${reason}`);
+  const notes = (chosen?.reasons ?? []).map((reason) => `teacher: ${reason}`);
+  for (const reason of chosen?.reasons ?? []) output.line(`teacher     ${reason}`);
   output.line(`engine      ${engine.name} ${engine.version}, ${engine.threads} threads`);
 
   const mapping = createClassMapping(train.dataset);
-  let teacher: TeacherCache | null = null;
-  if (teacherDir !== undefined && isMaskStudent(decision.id)) {
-    const found = await loadMaskTeacher(teacherDir);
-    if (found === null) {
-      output.line(
-        `teacher     ${teacherDir} holds no mask teacher: no distillation terms, the student learns from the labels alone`,
-      );
-    } else {
-      teacher = await buildTeacherCache({
-        teacher: found.teacher,
-        dataset: train.dataset,
-        imagesDir: train.imagesDir,
-        dir: join(teacherDir, "teacher_cache"),
-        mapping,
-        onBadImage,
-        onProgress: ({ done, total }) => output.progress({ label: "teacher cache", done, total }),
-        signal,
-      });
-      found.dispose();
-      output.line(`teacher     ${found.teacher.id}: soft masks cached in ${join(teacherDir, "teacher_cache")}`);
+  const data: StudentData = { dataset: train.dataset, imagesDir: train.imagesDir };
+  writeFileAtomic(join(directory, "distillation_config.yaml"), configYaml(options, { decision, mapping, notes }));
+  const own = trainingOptions(options);
+  const config: TrainStudentConfig = {
+    ...own,
+    ...(chosen?.off.classes ? { gains: { kdCls: 0, kdBox: 0, ...own.gains } } : {}),
+    student: decision.id,
+    train: data,
+    ...(val === null ? {} : { val: { dataset: val.dataset, imagesDir: val.imagesDir } }),
+    directory,
+    mapping,
+    // A new run beside foreign files (a log, a split) would go to a folder with a suffix; resuming nothing keeps the folder.
+    resume: resume || !isEmpty,
+  };
+  const asked = { options, train: data, unlabelled, mapping, output, signal };
+  let distillation: DistillationData | null = null;
+  try {
+    if (chosen !== null && Object.keys(chosen.teachers).length > 0) {
+      const dir = join(experiment!, "teacher_cache");
+      distillation = await distillationOf({ ...asked, teachers: chosen.teachers, prompts: chosen.prompts, dir });
     }
-  } else if (teacherDir !== undefined) {
-    const decisionFile = join(teacherDir, "teachers", "decisions.json");
-    const known = existsSync(decisionFile)
-      ? (JSON.parse(readFileSync(decisionFile, "utf8")) as { unavailable?: string[] })
-      : {};
-    output.line(
-      `teacher     ${decision.id} has no masks to distil${known.unavailable?.length ? ` and ${known.unavailable.join(", ")} is not available` : ""}: labels alone`,
-    );
+    const size = options["assistant"] as (typeof ASSISTANTS)[number] | undefined;
+    if (size !== undefined) {
+      const labels = distillation;
+      distillation = await teachByAssistant({ size, config, distillation: labels, chosen, asked });
+      labels?.close();
+    }
+  } finally {
+    chosen?.dispose();
   }
-
-  const epochs = options["epochs"] as number;
-  const batch = options["batch"] as number;
-  const imgsz = options["imgsz"] as number;
-  const patience = options["patience"] as number | undefined;
-  const lr = options["lr"] as number | undefined;
-  const kdMask = options["kd-mask"] as number | undefined;
-  const closeMosaic = options["close-mosaic"] as number | undefined;
-  const bnMomentum = options["bn-momentum"] as number | undefined;
-  const seed = options["seed"] as number;
-  if (resume && !hasRun) output.line(`resume      ${directory} holds no run yet: starting from the beginning`);
-  const result = await followTraining(
-    trainStudent(
-      {
-        student: decision.id,
-        train: { dataset: train.dataset, imagesDir: train.imagesDir },
-        ...(val === null ? {} : { val: { dataset: val.dataset, imagesDir: val.imagesDir } }),
-        directory,
-        mapping,
-        imgsz,
-        epochs,
-        batch,
-        seed,
-        onBadImage,
-        // A new run beside foreign files (a log, a split) would go to a folder with a suffix; resuming nothing keeps the folder.
-        resume: resume || !isEmpty,
-        ...(lr === undefined ? {} : { optimizer: { kind: "adamw" as const, lr } }),
-        ...(weights === undefined ? {} : { weights }),
-        ...(closeMosaic === undefined ? {} : { closeMosaic }),
-        ...(bnMomentum === undefined ? {} : { bnMomentum }),
-        ...(kdMask === undefined ? {} : { gains: { kdMask } }),
-        ...(teacher === null ? {} : { teacher }),
-        augment: pick(options, {
-          mosaic: "mosaic",
-          scale: "scale",
-          translate: "translate",
-          fliplr: "fliplr",
-          flipud: "flipud",
-        }),
-        evaluation: { interval: options["eval-interval"] as number },
-        ...(patience === undefined
-          ? {}
-          : { checkpoint: { early_stopping: patience === 0 ? { enabled: false } : { enabled: true, patience } } }),
-      },
-      { signal },
-    ),
-    {
+  const whole: TrainStudentConfig = { ...config, ...(distillation === null ? {} : { distillation }) };
+  try {
+    if (isAblation) return await runAblation(whole, { options, output, signal });
+    if (resume && !hasRun) output.line(`resume      ${directory} holds no run yet: starting from the beginning`);
+    const count = (distillation?.data ?? data).dataset.images.length;
+    const result = await followTraining(trainStudent(whole, { signal }), {
       output,
       label: decision.id,
-      stepsPerEpoch: Math.ceil(train.dataset.images.length / Math.min(batch, train.dataset.images.length)),
-    },
-  );
-  const record: StudentRecord = {
-    version: 1,
-    student: decision.id,
-    imgsz,
-    seed,
-    epochs: result.epoch,
-    reason: result.reason,
-    classes: mapping.classes,
-    decision: decision.reasons,
-    teacher: teacher === null ? null : { id: teacher.teacherId, hash: teacher.teacherHash },
-    train: { data: relative(directory, resolve(train.path)), images: relative(directory, train.imagesDir) },
-    val:
-      val === null
-        ? null
-        : { data: relative(directory, resolve(val.path)), images: relative(directory, val.imagesDir) },
-  };
-  writeJson(studentRecordFile(directory), record);
-  output.line(
-    `student     ${result.reason} after epoch ${result.epoch}; weights in ${join(directory, "weights", "student.safetensors")}`,
-  );
-  output.result({
-    command: "train-student",
-    student: decision.id,
-    reason: result.reason,
-    epoch: result.epoch,
-    metrics: result.metrics,
-    best: result.best,
+      stepsPerEpoch: Math.ceil(count / Math.min(config.batch!, count)),
+    });
+    const record: StudentRecord = {
+      version: 1,
+      student: decision.id,
+      imgsz: config.imgsz!,
+      seed: config.seed!,
+      epochs: result.epoch,
+      reason: result.reason,
+      classes: mapping.classes,
+      decision: decision.reasons,
+      teacher:
+        distillation === null ? null : { id: Object.values(distillation.teachers).join(", "), hash: distillation.hash },
+      train: { data: relative(directory, resolve(train.path)), images: relative(directory, train.imagesDir) },
+      val:
+        val === null
+          ? null
+          : { data: relative(directory, resolve(val.path)), images: relative(directory, val.imagesDir) },
+    };
+    writeJson(studentRecordFile(directory), record);
+    output.line(
+      `student     ${result.reason} after epoch ${result.epoch}; weights in ${join(directory, "weights", "student.safetensors")}`,
+    );
+    output.result({
+      command: "train-student",
+      student: decision.id,
+      reason: result.reason,
+      epoch: result.epoch,
+      metrics: result.metrics,
+      best: result.best,
+    });
+  } finally {
+    distillation?.close();
+  }
+}
+
+/** Trains the larger student on what the teachers say, then has it say its own about the same images; masks stay those of the mask teacher. */
+async function teachByAssistant({
+  size,
+  config,
+  distillation,
+  chosen,
+  asked,
+}: {
+  size: (typeof ASSISTANTS)[number];
+  config: TrainStudentConfig;
+  distillation: DistillationData | null;
+  chosen: ChosenTeachers | null;
+  asked: Omit<Parameters<typeof distillationOf>[0], "teachers" | "prompts" | "dir">;
+}): Promise<DistillationData> {
+  const { output, signal } = asked;
+  const id = sized(config.student, size);
+  const directory = join(config.directory, "assistant");
+  const { weights: _weights, ...rest } = config;
+  output.line(`assistant   ${id} learns first, in ${directory}; then it teaches ${config.student}`);
+  const count = (distillation?.data ?? config.train).dataset.images.length;
+  const first = { ...rest, student: id, directory, resume: true, ...(distillation === null ? {} : { distillation }) };
+  const result = await followTraining(trainStudent(first, { signal }), {
+    output,
+    label: id,
+    stepsPerEpoch: Math.ceil(count / Math.min(config.batch!, count)),
   });
+  signal.throwIfAborted();
+  const student = createStudent(id, { classes: config.mapping!.classes.length, imgsz: config.imgsz! });
+  try {
+    loadWeights(student, result.state, { strict: true });
+    const { detector, features } = studentTeacher(student);
+    const wantsFeatures = (config.gains?.kdFeat ?? 0) > 0;
+    const masks = chosen?.teachers.masks;
+    const teachers = { detector, ...(masks ? { masks } : {}), ...(wantsFeatures ? { features } : {}) };
+    return await distillationOf({ ...asked, teachers, prompts: null, dir: join(directory, "teacher_cache") });
+  } finally {
+    student.dispose();
+  }
+}
+
+/** Trains the control arms and prints the verdict. */
+async function runAblation(
+  config: TrainStudentConfig,
+  { options, output, signal }: { options: OptionValues; output: Output; signal: AbortSignal },
+): Promise<void> {
+  const count = options["ablation-seeds"] as number;
+  const seeds = Array.from({ length: count }, (_, k) => config.seed! + k);
+  const events = ablate(config, { seeds, signal });
+  for (;;) {
+    const next = await events.next();
+    if (next.done) {
+      output.settle();
+      for (const sentence of next.value.verdict) output.line(`ablation    ${sentence}`);
+      output.line(`ablation    ${join(config.directory, "kd_ablation.csv")} and kd_ablation.svg`);
+      const { metric, arms, verdict } = next.value;
+      output.result({ command: "train-student", ablation: { metric, arms, verdict } });
+      return;
+    }
+    const { arm, seed, run, runs, event } = next.value;
+    if (event.type !== "epoch") continue;
+    output.progress({
+      label: `arm ${arm}, seed ${seed} (${run}/${runs})`,
+      done: event.epoch,
+      total: event.totalEpochs,
+    });
+  }
 }

@@ -23,6 +23,10 @@ export interface AssignTalInput {
   readonly alpha?: number;
   /** Exponent of the overlap. @defaultValue 6 */
   readonly beta?: number;
+  /** `[B, G, C]` class targets of the ground truths, soft ones of a teacher. @defaultValue one-hot `gtClasses` */
+  readonly gtTargets?: tf.Tensor3D;
+  /** `[B, G]` factors of the target scores: below 1 for labels that a teacher made. @defaultValue 1 */
+  readonly gtWeights?: tf.Tensor2D;
   /** Sides below 8 px count as 16 px when candidates are selected. @defaultValue false */
   readonly smallBoxExpand?: boolean;
 }
@@ -80,7 +84,7 @@ function power(x: tf.Tensor, exponent: number): tf.Tensor {
  * Candidates are anchors whose centre lies strictly inside the box. overlap = max(CIoU, 0), align = p(class)^alpha overlap^beta.
  * Each ground truth claims its `topk` best candidates (ties: lower anchor); an anchor claimed twice goes to the claimant with
  * the larger overlap (tie: lower ground truth). Target score at the ground truth's class = align * maxOverlap / (maxAlign + 1e-9),
- * both maxima over the anchors the ground truth kept. Inputs are detached here.
+ * both maxima over the anchors the ground truth kept, times `gtWeights`; with `gtTargets` spread over classes. Inputs are detached here.
  */
 export function assignTal(input: AssignTalInput): Assignment {
   const { topk = 10, alpha = 0.5, beta = 6, gtBoxes, gtClasses } = input;
@@ -108,8 +112,10 @@ export function assignTal(input: AssignTalInput): Assignment {
     const keptAlign = tf.mul(align, kept);
     const maxAlign = tf.max(keptAlign, 2, true);
     const maxOverlap = tf.max(tf.mul(overlap, kept), 2, true);
-    const score = tf.mul(keptAlign, tf.div(maxOverlap, tf.add(maxAlign, ALIGN_EPSILON))) as tf.Tensor3D;
-    const targetScores = tf.matMul(tf.transpose(classWeights, [0, 2, 1]), score) as tf.Tensor3D;
+    const quality = tf.mul(keptAlign, tf.div(maxOverlap, tf.add(maxAlign, ALIGN_EPSILON))) as tf.Tensor3D;
+    const { gtWeights, gtTargets = classWeights } = input;
+    const score = gtWeights ? (tf.mul(quality, tf.expandDims(gtWeights, 2)) as tf.Tensor3D) : quality;
+    const targetScores = tf.matMul(tf.transpose(gtTargets, [0, 2, 1]), score) as tf.Tensor3D;
     const weights = tf.sum(score, 1) as tf.Tensor2D;
     const foreground = tf.max(kept, 1) as tf.Tensor2D;
     return { targetScores, weights, targetIndex, foreground };

@@ -22,6 +22,12 @@ export interface DetectionTargets {
   readonly gtClasses: tf.Tensor2D;
   /** `[B, G]` 1 or 0 (padding). */
   readonly gtValid: tf.Tensor2D;
+  /** `[B, G, C]` soft class targets. @defaultValue one-hot `gtClasses` */
+  readonly gtTargets?: tf.Tensor3D;
+  /** `[B, G]` trust in each ground truth. @defaultValue 1 */
+  readonly gtWeights?: tf.Tensor2D;
+  /** `[B, A]` 1 for anchors in ignored regions: without a class loss unless they are assigned. @defaultValue 0 */
+  readonly ignored?: tf.Tensor2D;
   /** Rows P reserved for positives of one image; at least the largest possible number of positives. */
   readonly positives: number;
 }
@@ -48,6 +54,8 @@ export interface DetectionLoss {
   readonly dfl: tf.Scalar;
   readonly assignment: Assignment;
   readonly positives: Positives;
+  /** `[B * P, 4]` predicted boxes of the positives, xyxy in input pixels. */
+  readonly predicted: tf.Tensor2D;
 }
 
 /** Integer index rows out of a float table; both are detached. */
@@ -121,7 +129,7 @@ export function detectionLoss({
   const [batch, channels, anchorCount] = box.shape;
   const bins = channels / 4;
   const count = Math.min(targets.positives, anchorCount);
-  const { gtBoxes, gtClasses, gtValid } = targets;
+  const { gtBoxes, gtClasses, gtValid, gtTargets, gtWeights, ignored } = targets;
   const rows = tf.transpose(box, [0, 2, 1]) as tf.Tensor3D;
   const assignment = assignTal({
     scores: tf.sigmoid(ops.stopGradient(cls)),
@@ -130,10 +138,17 @@ export function detectionLoss({
     gtBoxes,
     gtClasses,
     gtValid,
+    ...(gtTargets ? { gtTargets } : {}),
+    ...(gtWeights ? { gtWeights } : {}),
     smallBoxExpand,
   });
   const scoreSum = tf.maximum(tf.sum(assignment.weights), 1);
-  const clsLoss = tf.div(tf.sum(bceWithLogits(cls, assignment.targetScores)), scoreSum);
+  let entropy = bceWithLogits(cls, assignment.targetScores);
+  if (ignored) {
+    const counted = tf.maximum(tf.sub(1, ignored), assignment.foreground);
+    entropy = tf.mul(entropy, tf.expandDims(counted, 1));
+  }
+  const clsLoss = tf.div(tf.sum(entropy), scoreSum);
 
   const positives = collectPositives({ assignment, gtBoxes, count });
   const flatAnchors = tf.reshape(positives.anchors, [-1]) as tf.Tensor1D;
@@ -148,5 +163,12 @@ export function detectionLoss({
   const [truthLow, truthHigh] = tf.split(truth, 2, -1) as [tf.Tensor, tf.Tensor];
   const distances = tf.concat([tf.sub(center, truthLow), tf.sub(truthHigh, center)], -1);
   const dfl = tf.div(tf.sum(tf.mul(weight, tf.mean(distributionFocalLoss(logits, distances), -1))), scoreSum);
-  return { box: boxLoss as tf.Scalar, cls: clsLoss as tf.Scalar, dfl: dfl as tf.Scalar, assignment, positives };
+  return {
+    box: boxLoss as tf.Scalar,
+    cls: clsLoss as tf.Scalar,
+    dfl: dfl as tf.Scalar,
+    assignment,
+    positives,
+    predicted: tf.mul(predicted, stride) as tf.Tensor2D,
+  };
 }

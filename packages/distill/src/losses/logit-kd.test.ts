@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { boxKd, logitKd, softmaxKd } from "./logit-kd.js";
+import { binaryKd, boxKd, logitKd, softmaxKd } from "./logit-kd.js";
 import { maskKd, maskLoss, positiveMasks } from "./mask-loss.js";
 
 beforeAll(async () => {
@@ -22,6 +22,29 @@ describe("logitKd (students-distill 5.1)", () => {
   });
 });
 
+describe("binaryKd (students-distill 5.1)", () => {
+  const columns = (...values: number[]) => tf.tensor3d(values, [1, values.length, 1]);
+  const loss = (student: number[], teacher: number[], temperature: number) =>
+    value(
+      binaryKd({
+        student: columns(...student),
+        teacher: columns(...teacher),
+        anchorWeights: tf.ones([1, 1]),
+        temperature,
+      }),
+    );
+  test.each([
+    [1, 0.8287249],
+    [4, 1.0993109],
+  ])("z_s -1, z_t 2, temperature %i", (temperature, expected) => {
+    expect(loss([-1], [2], temperature)).toBeCloseTo(expected, 5);
+  });
+  test("a common shift of the teacher changes it: it can say that nothing is there", () => {
+    expect(loss([0.5, 0.2, -1], [2, -1, -3], 4)).toBeCloseTo(0.9084039, 4);
+    expect(loss([0.5, 0.2, -1], [-3, -6, -8], 4)).toBeCloseTo(9.0352399, 4);
+  });
+});
+
 describe("softmaxKd (students-distill 5.1)", () => {
   const teacher = tf.tensor2d([[2, -1, -3]]);
   const student = tf.tensor2d([[0.5, 0.2, -1]]);
@@ -32,6 +55,21 @@ describe("softmaxKd (students-distill 5.1)", () => {
     expect(value(softmaxKd({ student, teacher, temperature }))).toBeCloseTo(expected, 5);
     // Its weakness: a common shift of the teacher changes nothing.
     expect(value(softmaxKd({ student, teacher: tf.sub(teacher, 5), temperature }))).toBeCloseTo(expected, 4);
+  });
+});
+
+describe("softmaxKd with weights", () => {
+  test("rows of weight 0 do not count", () => {
+    const student = tf.tensor2d([
+      [0.5, 0.2, -1],
+      [9, 9, -9],
+    ]);
+    const teacher = tf.tensor2d([
+      [2, -1, -3],
+      [0, 0, 0],
+    ]);
+    const loss = softmaxKd({ student, teacher, temperature: 1, weights: tf.tensor1d([0.4, 0]) });
+    expect(value(loss)).toBeCloseTo(0.4704174, 5);
   });
 });
 

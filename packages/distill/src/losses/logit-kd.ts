@@ -1,7 +1,7 @@
-import { ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { bceWithLogits } from "./bce.js";
 import { generalizedIou } from "./box-iou.js";
+import { softDivergence } from "./distribution-kd.js";
 
 /**
  * Sigmoid logit distillation: sum over anchors and classes of m BCE(z_s, sigma(z_t / T)) |sigma(z_t) - sigma(z_s)|^beta / sum m. The
@@ -32,24 +32,51 @@ export function logitKd({
 }
 
 /**
- * Softmax logit distillation, KL(softmax(z_t / T) || softmax(z_s / T)) T^2 over the last axis, averaged over rows.
+ * Binary form of {@link logitKd}: sum over classes of KL(sigma(z_t / T) || sigma(z_s / T)) T^2, weighted mean over anchors.
+ *
+ * @param student - `[B, C, A]` logits
+ * @param teacher - `[B, C, A]` logits
+ * @param anchorWeights - `[B, A]`
+ */
+export function binaryKd({
+  student,
+  teacher,
+  anchorWeights,
+  temperature = 1,
+}: {
+  student: tf.Tensor3D;
+  teacher: tf.Tensor3D;
+  anchorWeights: tf.Tensor2D;
+  temperature?: number;
+}): tf.Scalar {
+  const scaledTeacher = tf.div(teacher, temperature);
+  const soft = tf.sigmoid(scaledTeacher);
+  // KL = cross-entropy - entropy of the teacher.
+  const divergence = tf.sub(bceWithLogits(tf.div(student, temperature), soft), bceWithLogits(scaledTeacher, soft));
+  const perAnchor = tf.sum(divergence, 1);
+  const mean = tf.div(tf.sum(tf.mul(perAnchor, anchorWeights)), tf.maximum(tf.sum(anchorWeights), 1e-9));
+  return tf.mul(mean, temperature ** 2) as tf.Scalar;
+}
+
+/**
+ * Softmax logit distillation, KL(softmax(z_t / T) || softmax(z_s / T)) T^2 over the last axis, weighted mean over rows.
  *
  * @param student - `[N, C]` logits, C >= 2 (it is identically 0 for one class: use {@link logitKd})
  * @param teacher - `[N, C]` logits
+ * @param weights - `[N]` @defaultValue 1
  */
 export function softmaxKd({
   student,
   teacher,
   temperature = 4,
+  weights,
 }: {
   student: tf.Tensor2D;
   teacher: tf.Tensor2D;
   temperature?: number;
+  weights?: tf.Tensor1D;
 }): tf.Scalar {
-  const logTeacher = ops.stopGradient(tf.logSoftmax(tf.div(teacher, temperature), -1));
-  const logStudent = tf.logSoftmax(tf.div(student, temperature), -1);
-  const divergence = tf.sum(tf.mul(tf.exp(logTeacher), tf.sub(logTeacher, logStudent)), -1);
-  return tf.mul(tf.mean(divergence), temperature ** 2) as tf.Scalar;
+  return softDivergence({ student, teacher, temperature, ...(weights ? { weights } : {}) });
 }
 
 /**

@@ -12,7 +12,7 @@ beforeAll(async () => {
   await tf.setBackend("cpu");
 });
 
-const UNIT = { box: 1, cls: 1, dfl: 1, seg: 1, kdMask: 1 };
+const UNIT = { box: 1, cls: 1, dfl: 1, seg: 1, kdCls: 1, kdBox: 1, kdMask: 1, kdFeat: 1 };
 
 interface Truth {
   box: readonly number[];
