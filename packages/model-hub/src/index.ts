@@ -14,6 +14,13 @@ export {
   type Priority,
 } from "./advisor/facts.js";
 export { type DatasetFingerprint, fingerprintDataset, fingerprintSha256 } from "./advisor/fingerprint.js";
+export { type Adjustment, type LearnedRun, learnFrom, rewardOf } from "./advisor/learn.js";
+export {
+  type FeedbackInput,
+  type FeedbackRecord,
+  type FeedbackStatistics,
+  LearningStore,
+} from "./advisor/learning-store.js";
 export { makePlan, type Plan, type PlanEstimates, type StudentOption } from "./advisor/plan.js";
 export {
   type AdapterAdvice,

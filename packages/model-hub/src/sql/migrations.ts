@@ -122,7 +122,6 @@ export const MIGRATIONS: readonly Migration[] = [
         event_seq BIGINT NOT NULL
       )`,
       "CREATE INDEX job_order ON job (state, priority DESC, queued_order)",
-      "CREATE INDEX job_queue_of_target ON job (target, state, priority DESC, queued_order, seq)",
       // Two workers cannot run one target, whatever their code does.
       "CREATE UNIQUE INDEX job_target ON job (target) WHERE target IS NOT NULL AND state IN ('running','cancelling')",
       `CREATE TABLE job_event (
@@ -203,6 +202,55 @@ export const MIGRATIONS: readonly Migration[] = [
         finished_at TEXT
       )`,
       "CREATE INDEX run_trainer ON run (trainer, finished_at)",
+    ],
+  },
+  {
+    id: 2,
+    name: "order of jobs within a target, recommendations, feedback",
+    statements: (dialect) => [
+      "CREATE INDEX job_queue_of_target ON job (target, state, priority DESC, queued_order, seq)",
+      // What was recommended for a run, what was used, how it ended: what the advisor learns from.
+      `CREATE TABLE recommendation (
+        run_id TEXT PRIMARY KEY,
+        plan_id TEXT NOT NULL,
+        created_by TEXT,
+        fingerprint TEXT NOT NULL,
+        recommended TEXT NOT NULL,
+        used TEXT NOT NULL,
+        adapters TEXT NOT NULL,
+        metric_definition TEXT,
+        metric TEXT,
+        state TEXT NOT NULL CHECK (state IN ('running','succeeded','failed')),
+        created_at TEXT NOT NULL,
+        finished_ms BIGINT
+      )`,
+      "CREATE INDEX recommendation_finished ON recommendation (metric_definition, finished_ms)",
+      `CREATE TABLE feedback (
+        seq ${identity(dialect)},
+        run_id TEXT NOT NULL,
+        created_by TEXT,
+        rating BIGINT,
+        quality BIGINT,
+        accuracy BIGINT,
+        aesthetic BIGINT,
+        comment TEXT,
+        tags TEXT NOT NULL,
+        actions TEXT NOT NULL,
+        at TEXT NOT NULL
+      )`,
+      "CREATE INDEX feedback_run ON feedback (run_id)",
+      `CREATE TABLE param_adjustment (
+        run_id TEXT NOT NULL,
+        output TEXT NOT NULL,
+        recommended TEXT NOT NULL,
+        used TEXT NOT NULL,
+        PRIMARY KEY (run_id, output)
+      )`,
+      `CREATE TABLE adapter_stat (
+        adapter TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (adapter, run_id)
+      )`,
     ],
   },
 ];
