@@ -10,6 +10,8 @@ const benches: Record<string, () => Promise<Bench>> = {
   augment: async () => (await import("./augment.js")).augment,
   passes: async () => (await import("./passes.js")).passes,
   "train-step": async () => (await import("./train-step.js")).trainStep,
+  "hub-download": async () => (await import("./hub-download.js")).hubDownload,
+  "hub-s3": async () => (await import("./hub-s3.js")).hubS3,
   "hub-http": async () => (await import("./hub-http.js")).hubHttp,
   infer: async () => (await import("./infer.js")).infer,
   memory: async () => (await import("./memory.js")).memory,
@@ -28,14 +30,21 @@ const benches: Record<string, () => Promise<Bench>> = {
   preprocess: async () => (await import("./preprocess.js")).preprocess,
 };
 
+/** One name for several. */
+const groups: Readonly<Record<string, readonly string[]>> = {
+  hub: ["hub-download", "hub-s3", "hub-registry", "hub-http"],
+};
+
 const words = process.argv.slice(2);
 const names = words.filter((w) => !w.startsWith("--"));
 const json = words.includes("--json");
-const wanted = names.length > 0 ? names : Object.keys(benches);
+const wanted = names.length > 0 ? names.flatMap((name) => groups[name] ?? [name]) : Object.keys(benches);
 for (const name of wanted) {
   const load = benches[name];
   if (load === undefined) {
-    process.stderr.write(`error: no benchmark "${name}". Known: ${Object.keys(benches).join(", ")}.\n`);
+    process.stderr.write(
+      `error: no benchmark "${name}". Known: ${[...Object.keys(benches), ...Object.keys(groups)].join(", ")}.\n`,
+    );
     process.exit(2);
   }
   const bench = await load();

@@ -1,0 +1,37 @@
+// Downloads what `bench hub-download` names, in a process of its own, so that its memory and CPU time are its alone.
+import { rm } from "node:fs/promises";
+import process from "node:process";
+import { createHub } from "@seg/model-hub";
+
+export interface DownloadOrder {
+  readonly ref: string;
+  readonly root: string;
+}
+export interface DownloadCost {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+  /** Highest resident memory so far. */
+  readonly maxRssBytes: number;
+  readonly verified: boolean;
+}
+
+process.on("message", async ({ ref, root }: DownloadOrder) => {
+  const hub = createHub({
+    env: {},
+    environment: { hfCache: `${root}/hf`, segHome: `${root}/seg`, hfToken: null },
+  });
+  const cpu = process.cpuUsage();
+  const began = performance.now();
+  const { verified } = await hub.download(ref, { acceptLicence: true });
+  const wallMs = performance.now() - began;
+  const { user, system } = process.cpuUsage(cpu);
+  const cost: DownloadCost = {
+    wallMs,
+    cpuMs: (user + system) / 1000,
+    maxRssBytes: process.resourceUsage().maxRSS * 1024,
+    verified,
+  };
+  await rm(root, { recursive: true, force: true });
+  process.send?.(cost);
+});
+process.send?.({ rssBytes: process.memoryUsage().rss });

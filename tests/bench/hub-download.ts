@@ -1,0 +1,107 @@
+import { type ChildProcess, execFile, fork } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { findOnPath } from "@seg/model-hub/testing";
+import type { DownloadCost } from "./hub-download-child.js";
+import { type BenchResult, median } from "./result.js";
+
+const BYTES = 256 * 2 ** 20;
+const ROUNDS = 5;
+const run = promisify(execFile);
+
+interface Cost {
+  readonly wallMs: number;
+  readonly cpuMs: number;
+}
+
+/** A program of this folder that talks over IPC. */
+export function forkProgram(name: string, args: readonly string[] = []): ChildProcess {
+  return fork(fileURLToPath(new URL(name, import.meta.url)), args, {
+    execArgv: ["--conditions=@seg/source", "--import", "tsx"],
+    stdio: ["ignore", "inherit", "inherit", "ipc"],
+  });
+}
+
+export async function messageOf<Message>(child: ChildProcess): Promise<Message> {
+  const [message] = (await once(child, "message")) as [Message];
+  return message;
+}
+
+export const megabytesPerSecond = (bytes: number, ms: number): number => bytes / 1e6 / (ms / 1000);
+
+/** A command of the shell; CPU time of it and its children, as bash's `time` counts it. */
+async function shell(command: string): Promise<Cost> {
+  const began = performance.now();
+  const { stderr } = await run("bash", ["-c", `TIMEFORMAT="%U %S"; time { ${command}; }`]);
+  const wallMs = performance.now() - began;
+  const [user, system] = stderr.trim().split("\n").at(-1)!.split(" ").map(Number);
+  return { wallMs, cpuMs: 1000 * (user! + system!) };
+}
+
+/**
+ * A verified download from loopback against `curl`, in turns: the hub resolves, streams, hashes, syncs to the disk and publishes; `curl` only
+ * writes. With `sha256sum` and `sync` after it, `curl` does the same work.
+ */
+export async function hubDownload(): Promise<BenchResult[]> {
+  if ((await findOnPath("curl")) === null) throw new Error("curl is not on PATH.");
+  const root = mkdtempSync(join(tmpdir(), "seg-bench-download-"));
+  const server = forkProgram("./hub-file-server.ts", [String(BYTES)]);
+  const child = forkProgram("./hub-download-child.ts");
+  try {
+    const [{ url, sha256 }, { rssBytes }] = await Promise.all([
+      messageOf<{ url: string; sha256: string }>(server),
+      messageOf<{ rssBytes: number }>(child),
+    ]);
+    let maxRssBytes = 0;
+    const file = join(root, "file");
+    const contestants: Record<string, (round: number) => Promise<Cost>> = {
+      hub: async (round) => {
+        child.send({ ref: `${url}#sha256=${sha256}`, root: join(root, `cache-${round}`) });
+        const cost = await messageOf<DownloadCost>(child);
+        if (!cost.verified) throw new Error("the download is not verified");
+        maxRssBytes = Math.max(maxRssBytes, cost.maxRssBytes);
+        return cost;
+      },
+      curl: () => shell(`curl -sf -o ${file} ${url}`),
+      verified: () =>
+        shell(`curl -sf -o ${file} ${url} && echo "${sha256}  ${file}" | sha256sum -c --quiet && sync ${file}`),
+    };
+    const names = Object.keys(contestants);
+    const costs: Record<string, Cost[]> = Object.fromEntries(names.map((name) => [name, []]));
+    // The first round warms up.
+    for (let round = 0; round <= ROUNDS; round++) {
+      for (let k = 0; k < names.length; k++) {
+        const name = names[(round + k) % names.length]!;
+        const cost = await contestants[name]!(round);
+        rmSync(file, { force: true });
+        if (round > 0) costs[name]!.push(cost);
+      }
+    }
+    const speeds = (name: string) => costs[name]!.map(({ wallMs }) => megabytesPerSecond(BYTES, wallMs));
+    const cpuOf = (name: string) => median(costs[name]!.map(({ cpuMs }) => cpuMs)).toFixed(0);
+    const value = median(speeds("hub"));
+    const spread = `${Math.min(...speeds("hub")).toFixed(0)}-${Math.max(...speeds("hub")).toFixed(0)}`;
+    return [
+      ["curl", "curl, not verified"],
+      ["verified", "curl, sha256sum, sync"],
+    ].map(([name, peer]) => ({
+      bench: "hub-download",
+      case: `${BYTES / 2 ** 20} MiB from loopback, SHA-256 while streaming`,
+      value,
+      unit: "MB/s",
+      peer: peer!,
+      peerValue: median(speeds(name!)),
+      ratio: value / median(speeds(name!)),
+      note: `median of ${ROUNDS}, ${spread} MB/s; CPU ${cpuOf("hub")} ms against ${cpuOf(name!)} ms; memory ${(maxRssBytes / 2 ** 20).toFixed(0)} MiB at most, ${(rssBytes / 2 ** 20).toFixed(0)} MiB before; load ${loadavg()[0]!.toFixed(1)}`,
+    }));
+  } finally {
+    child.kill();
+    server.kill();
+    rmSync(root, { recursive: true, force: true });
+    await Promise.all([child, server].map((each) => each.exitCode ?? each.signalCode ?? once(each, "exit")));
+  }
+}
