@@ -147,13 +147,6 @@ describe("runs", () => {
     );
   });
 
-  test.each(["tflite", "tensorrt"])("--format %s is not available and says so", async (format) => {
-    const result = await runSeg("optimize", "--model", run, "--format", format);
-    expect(failure(result)).toBe(`error: ${format} export is not available in this version. Use --format onnx.`);
-    expect(result.stdout).toMatch(new RegExp(`^${format} +NOT AVAILABLE`));
-    expect(existsSync(join(run, "optimized"))).toBe(false);
-  });
-
   test("an unknown format or quantisation", async () => {
     expect(await refuses(["optimize", "--model", run, "--format", "onx"], { exit: 2 })).toContain(
       "Unknown format onx.",

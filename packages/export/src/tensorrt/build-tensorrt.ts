@@ -79,6 +79,12 @@ function failed(what: string, { code, log }: Finished): ExportError {
   });
 }
 
+/** One place by name; the folders of PATH, of which there are many, by their number. `details.searched` has them all. */
+function describeSearch(searched: readonly string[]): string {
+  if (searched.length === 1) return `${searched[0]} is no executable file`;
+  return `TRTEXEC is not set, and it is in none of ${searched.length} places (PATH, /usr/src/tensorrt/bin, $TRT_ROOT/bin)`;
+}
+
 /** Driver of the first GPU; null without nvidia-smi. */
 async function driverVersion(signal?: AbortSignal): Promise<string | null> {
   const query = ["--query-gpu=driver_version", "--format=csv,noheader"];
@@ -112,7 +118,7 @@ export async function buildTensorRt(
     throw new ExportError({
       code: "TRTEXEC_NOT_FOUND",
       message:
-        `trtexec was not found (looked at ${searched.join(", ")}). Engines are bound to the GPU: copy ${onnx} to the target, install TensorRT there ` +
+        `trtexec was not found: ${describeSearch(searched)}. Engines are bound to the GPU: copy ${onnx} to the target, install TensorRT there ` +
         `and run: ${command}`,
       details: { searched, command },
     });

@@ -52,7 +52,7 @@ export interface VerifySpec {
   reference?: string | Uint8Array;
   /** Seed of the noise image. @defaultValue 0 */
   seed?: number;
-  /** Where the certificate goes. @defaultValue `{stem}.certificate.json` beside the model */
+  /** Where the certificate goes. @defaultValue `{stem}.certificate.json` beside an ONNX file, `{stem}_tflite.certificate.json` beside a TFLite file */
   certificatePath?: string;
 }
 
@@ -70,14 +70,20 @@ const LEAST_IMAGES = 3;
 export async function verifyExport(path: string, spec: VerifySpec): Promise<Certificate> {
   try {
     const certificate = await check(path, spec);
-    const stem = basename(path, extname(path));
-    writeJson(spec.certificatePath ?? join(dirname(path), `${stem}.certificate.json`), certificate);
+    writeJson(spec.certificatePath ?? defaultCertificate(path), certificate);
     return certificate;
   } catch (error) {
     // A file that is not there cannot be renamed; the first error is the one to report.
     await rename(path, `${path}.rejected`).catch(() => undefined);
     throw error;
   }
+}
+
+function defaultCertificate(path: string): string {
+  const extension = extname(path);
+  const stem = basename(path, extension);
+  // The same stem may exist in both formats.
+  return join(dirname(path), `${stem}${extension === ".tflite" ? "_tflite" : ""}.certificate.json`);
 }
 
 /** Collects the certificates of one run in `certificate.json`. Returns its path. */
