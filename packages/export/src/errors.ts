@@ -47,7 +47,13 @@ export interface ExportErrorDetails {
   NOT_PROMPT_FREE: { inputs: readonly string[]; reason: string };
   CLASS_MAP_MISMATCH: { expected: number; actual: number };
   PARITY_FAILED: { quantity: string; error: number; limit: number };
-  GATE_FAILED: { gate: string; value: number; limit: number };
+  /** `worst`: layers or tensors that disturb most, worst first. */
+  GATE_FAILED: {
+    gate: string;
+    value: number;
+    limit: number;
+    worst?: readonly { readonly tensor: string; readonly sqnrDb: number }[];
+  };
   /** Outputs that cannot be decoded: wrong shape, non-finite values, two runs that differ. */
   NOT_DECODABLE: { reason: string };
   /** A model file without the metadata that a detector needs. */

@@ -26,10 +26,13 @@ export {
   calibrate,
 } from "./quantize/calibrate.js";
 export { headNodes } from "./quantize/head.js";
+export { type LayerGroup, layerGroups } from "./quantize/layer-groups.js";
 export { QUANT_PRESETS, type QuantPreset } from "./quantize/presets.js";
 export { type QuantizationPlan, quantizationPlan } from "./quantize/quantization-plan.js";
 export { quantizeDynamic } from "./quantize/quantize-dynamic.js";
 export { type QuantizeOptions, quantizeStatic, type TensorOverride } from "./quantize/quantize-static.js";
+export { type LayerSensitivity, type RankOptions, rankSensitivity } from "./quantize/rank-sensitivity.js";
+export { type GateResult, quantizeWithin, type RelaxedModel, type RelaxOptions } from "./quantize/relax.js";
 export { type SqnrEntry, type SqnrReport, sqnrDb, sqnrReport } from "./quantize/sqnr.js";
 export { type Float16Options, toFloat16 } from "./quantize/to-float16.js";
 export { toPythonLiteral } from "./runtime/python-literal.js";

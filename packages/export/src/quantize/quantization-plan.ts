@@ -54,12 +54,17 @@ export function quantizationPlan(
 ): QuantizationPlan {
   assertFresh(model, table);
   const { graph } = model;
-  const float = new Set([...(exclude === "head" ? [...headNodes(graph).values()].flat() : []), ...excludeNodes]);
+  const head = exclude === "head" ? [...headNodes(graph).values()].flat() : [];
+  const float = new Set([...head, ...excludeNodes]);
   const { activations, shared } = planQuantization(graph, float);
+  // Where the source of a shared range stays float, its consumer needs that range itself.
+  const sources = excludeNodes.length === 0 ? shared : planQuantization(graph, new Set(head)).shared;
   const softmax = new Set(graph.nodes.filter(({ opType }) => opType === "Softmax").flatMap(({ outputs }) => outputs));
   const ranges: Record<string, readonly [number, number]> = {};
   for (const tensor of activations) {
-    const range = softmax.has(tensor) ? ([0, 1] as const) : table.ranges[tensor];
+    const range = softmax.has(tensor)
+      ? ([0, 1] as const)
+      : (table.ranges[tensor] ?? table.ranges[sources.get(tensor) ?? ""]);
     if (range === undefined) {
       throw new ExportError({
         code: "QUANT_CONFIG",

@@ -20,8 +20,8 @@ export interface SqnrReport {
   samples: number;
 }
 
-/** Energies that add up over samples. */
-class Energy {
+/** Energies of a signal and its noise that add up over samples. */
+export class Energy {
   #signal = 0;
   #noise = 0;
 
@@ -48,8 +48,13 @@ export function sqnrDb(x: Float32Array, y: Float32Array): number {
   return energy.decibels;
 }
 
-/** Row ranges of `output0` [1, 4 + nc + nm, A]. */
-function parts({ dims }: RawTensor, numClasses: number): [name: string, from: number, to: number][] {
+/** Element ranges of an output: `output0` [1, 4 + nc + nm, A] in its parts, others whole. */
+export function outputParts(
+  output: string,
+  { dims, data }: RawTensor,
+  numClasses: number,
+): [name: string, from: number, to: number][] {
+  if (output !== "output0") return [[output, 0, data.length]];
   const [, channels = 0, anchors = 0] = dims;
   const list: [string, number, number][] = [
     ["output0 boxes", 0, 4],
@@ -112,9 +117,7 @@ export async function sqnrReport(
       for (const [tensor, other] of pairs) energies.get(tensor)!.add(x[tensor]!.data, y[other]!.data);
       for (const { name } of float.graph.outputs) {
         const tensor = x[name]!;
-        const ranges: [string, number, number][] =
-          name === "output0" ? parts(tensor, numClasses) : [[name, 0, tensor.data.length]];
-        for (const [part, from, to] of ranges) {
+        for (const [part, from, to] of outputParts(name, tensor, numClasses)) {
           const energy = outputEnergies.get(part) ?? new Energy();
           outputEnergies.set(part, energy);
           energy.add(tensor.data, y[name]!.data, from, to);
