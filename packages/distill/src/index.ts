@@ -104,6 +104,7 @@ export {
   calibrate,
   type LabelledDetections,
 } from "./teacher/calibrate.js";
+export { bestClass, selectDetections } from "./teacher/detections.js";
 export { mergeUnlabelled } from "./teacher/merge-unlabelled.js";
 export {
   type CachedMask,
