@@ -1,20 +1,13 @@
 import { spawnSync } from "node:child_process";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { peerPython } from "./peer-python.js";
 import type { BenchResult } from "./result.js";
+import { runChild } from "./run-child.js";
 
 const SIZE = 640;
 const BATCH = 2;
 const STEPS = 2000;
 
-function child<T>(...args: string[]): T {
-  const script = fileURLToPath(new URL("memory-child.ts", import.meta.url));
-  const flags = ["--expose-gc", "--conditions=@seg/source", "--import", "tsx", script, ...args];
-  const { status, stdout, stderr } = spawnSync(process.execPath, flags, { encoding: "utf8" });
-  if (status !== 0) throw new Error(`memory-child ${args.join(" ")} ended with ${status}: ${stderr.slice(-2000)}`);
-  return JSON.parse(stdout.trim().split("\n").pop()!) as T;
-}
+const child = <T>(...args: string[]): T => runChild<T>("memory-child.ts", args, { flags: ["--expose-gc"] });
 
 /** PyTorch's peak for the same network and batch (forward, backward, AdamW; one thread), null if it is not there. In MB. */
 function peer(): { loadedMB: number; peakMB: number } | null {

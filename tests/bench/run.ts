@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   "hub-s3": async () => (await import("./hub-s3.js")).hubS3,
   "hub-http": async () => (await import("./hub-http.js")).hubHttp,
   infer: async () => (await import("./infer.js")).infer,
+  "plan-memory": async () => (await import("./plan-memory.js")).planMemory,
   memory: async () => (await import("./memory.js")).memory,
   ops: async () => (await import("./ops.js")).ops,
   runtime: async () => (await import("./runtime.js")).runtime,

@@ -2,6 +2,7 @@ import {
   buildTargets,
   createStudent,
   modelAnchors,
+  type StudentId,
   type StudentTargets,
   studentLoss,
   targetArrays,
@@ -54,7 +55,7 @@ export function trainingCase({
   batch,
   shards = 1,
 }: {
-  id: "yolov8n" | "yolov8n-seg";
+  id: StudentId;
   size: number;
   batch: number;
   shards?: number;
@@ -96,7 +97,9 @@ export function trainingCase({
     overheadMs: () => overhead,
     async step() {
       const images = tf.tensor4d(pixels, [batch, size, size, 3]);
-      const { positives, ...targets } = buildTargets(targetArrays({ samples, size, parts: { segment: student.segment } }));
+      const { positives, ...targets } = buildTargets(
+        targetArrays({ samples, size, parts: { segment: student.segment } }),
+      );
       // The same function with every step: it is compiled once.
       loss ??= ({ images, ...tensors }) => {
         const { total, parts } = studentLoss({
