@@ -79,7 +79,10 @@ for await (const event of trainStudent({
   seed,
   batch: 16,
   warmupRatio: 0,
-  augment: { mosaic: 0, scale: 0, translate: 0, fliplr: 0.5, hsv: { hue: 0, saturation: 0, value: 0.3 } },
+  augment: {
+    ...{ mosaic: 0, mixup: 0, copyPaste: 0, scale: 0, translate: 0 },
+    ...{ fliplr: 0.5, hsv: { hue: 0, saturation: 0, value: 0.3 } },
+  },
   evaluation: { interval: 10 },
   checkpoint: { early_stopping: { enabled: false }, save_interval: null },
   resume: args.resume,
