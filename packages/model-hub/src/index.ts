@@ -1,5 +1,6 @@
 /** @module Models: find, fetch, store, version and serve. */
 
+export { analyseTask, type Concept, ollamaModel, type TaskAnalysis, type TaskModel } from "./advisor/analyse.js";
 export { type Complexity, complexityOf } from "./advisor/complexity.js";
 export type { Counterfactual } from "./advisor/counterfactuals.js";
 export type { Exceeded, TraceEntry } from "./advisor/decide.js";
