@@ -1,5 +1,13 @@
 /** @module Models: find, fetch, store, version and serve. */
 
+export {
+  type AdviceRequest,
+  type AdvisedPlan,
+  Advisor,
+  type AdvisorMode,
+  type AdvisorOptions,
+  type PlanOutcome,
+} from "./advisor/advisor.js";
 export { analyseTask, type Concept, ollamaModel, type TaskAnalysis, type TaskModel } from "./advisor/analyse.js";
 export { type Complexity, complexityOf } from "./advisor/complexity.js";
 export type { Counterfactual } from "./advisor/counterfactuals.js";

@@ -1,5 +1,5 @@
 import { HubError } from "../errors.js";
-import { type Decision, decide, type TraceEntry } from "./decide.js";
+import { type Decided, type Decision, decide, type TraceEntry } from "./decide.js";
 import { teacherBytes } from "./estimates.js";
 import type { Fact, Facts } from "./facts.js";
 import type { AdvisorRules } from "./rules.js";
@@ -28,15 +28,15 @@ const CHOICES: Readonly<Record<string, readonly Fact[]>> = {
 export function counterfactuals(
   rules: AdvisorRules,
   facts: Facts,
-  overrides: Readonly<Record<string, Fact>> = {},
+  given: Readonly<Record<string, Decided>> = {},
 ): Counterfactual[] {
-  const base = decide(rules, facts, overrides);
+  const base = decide(rules, facts, given);
   const nearest = new Map<string, Counterfactual>();
   for (const [fact, values] of candidates(rules, facts)) {
     const now = facts[fact]!;
     for (const movedTo of values) {
       if (movedTo === now) continue;
-      const moved = tryDecide(rules, { ...facts, [fact]: movedTo }, overrides);
+      const moved = tryDecide(rules, { ...facts, [fact]: movedTo }, given);
       if (moved === null) continue;
       for (const [at, { output, value }] of base.trace.entries()) {
         const to = moved.trace[at]!.value;
@@ -48,7 +48,7 @@ export function counterfactuals(
       }
     }
   }
-  return [...nearest.values()].map((found) => sharpen(found, rules, facts, overrides));
+  return [...nearest.values()].map((found) => sharpen(found, rules, facts, given));
 }
 
 /** Moves a whole number as near to what it is as the other choice still stands (thresholds of formulas are in no rule). */
@@ -56,14 +56,14 @@ function sharpen(
   found: Counterfactual,
   rules: AdvisorRules,
   facts: Facts,
-  overrides: Readonly<Record<string, Fact>>,
+  given: Readonly<Record<string, Decided>>,
 ): Counterfactual {
   const { output, to, fact, now, movedTo } = found;
   if (!(Number.isInteger(now) && Number.isInteger(movedTo))) return found;
   let [near, far] = [now as number, movedTo as number];
   while (Math.abs(far - near) > 1) {
     const middle = Math.trunc((near + far) / 2);
-    const value = tryDecide(rules, { ...facts, [fact]: middle }, overrides)?.choices[output];
+    const value = tryDecide(rules, { ...facts, [fact]: middle }, given)?.choices[output];
     if (String(value) === String(to)) far = middle;
     else near = middle;
   }
@@ -74,9 +74,9 @@ const distance = ({ now, movedTo }: Counterfactual): number =>
   typeof now === "number" && typeof movedTo === "number" ? Math.abs(movedTo - now) : 0;
 
 /** A plan that is not feasible is no alternative. */
-function tryDecide(rules: AdvisorRules, facts: Facts, overrides: Readonly<Record<string, Fact>>): Decision | null {
+function tryDecide(rules: AdvisorRules, facts: Facts, given: Readonly<Record<string, Decided>>): Decision | null {
   try {
-    return decide(rules, facts, overrides);
+    return decide(rules, facts, given);
   } catch (error) {
     if (HubError.isInstance(error)) return null;
     throw error;

@@ -12,12 +12,20 @@ export interface Exceeded {
   readonly available: number;
 }
 
+/** A value that is not left to the rules. */
+export interface Decided {
+  readonly value: Fact;
+  /** `history`: finished runs say so. It gives way to limits; what the user decided does not. */
+  readonly kind: "user" | "history";
+  readonly reason: string;
+}
+
 /** How one output came about. */
 export interface TraceEntry {
   readonly output: string;
-  /** `user` for what the user decided. */
+  /** `user` or `history` for what no rule decided. */
   readonly rule_id: string;
-  readonly kind: AdvisorRule["kind"] | "user";
+  readonly kind: AdvisorRule["kind"] | Decided["kind"];
   /** Facts that were compared or computed with. */
   readonly inputs: Facts;
   /** What they were compared with. */
@@ -40,16 +48,19 @@ export interface Decision {
  * Decides every output of the rules in order. What the user decided stands; models beyond a limit are never chosen.
  * @throws HubError `NO_FEASIBLE_PLAN` naming the limit, `INVALID_REQUEST` for a rule that names an unknown fact
  */
-export function decide(rules: AdvisorRules, given: Facts, overrides: Readonly<Record<string, Fact>> = {}): Decision {
-  const facts: Record<string, Fact> = { ...given };
+export function decide(rules: AdvisorRules, known: Facts, given: Readonly<Record<string, Decided>> = {}): Decision {
+  const facts: Record<string, Fact> = { ...known };
   const choices: Record<string, Fact | readonly Fact[]> = {};
   const trace: TraceEntry[] = [];
   for (const [output, list] of Object.entries(rules.outputs)) {
-    const entry = Object.hasOwn(overrides, output)
-      ? byUser(output, overrides[output]!)
-      : rules.collect.includes(output)
-        ? collectAll(output, list, facts)
-        : firstThatHolds({ output, list, facts, rules });
+    const own = given[output];
+    const isBeyond = own?.kind === "history" && limitOf(String(own.value), facts, rules) !== null;
+    const entry =
+      own !== undefined && !isBeyond
+        ? notByRule(output, own)
+        : rules.collect.includes(output)
+          ? collectAll(output, list, facts)
+          : firstThatHolds({ output, list, facts, rules });
     trace.push(entry);
     choices[output] = entry.value;
     facts[output] = Array.isArray(entry.value) ? entry.value.join(" ") : (entry.value as Fact);
@@ -57,14 +68,20 @@ export function decide(rules: AdvisorRules, given: Facts, overrides: Readonly<Re
   return { choices, trace };
 }
 
-const byUser = (output: string, value: Fact): TraceEntry => ({
+/** What the user decides, as {@link decide} takes it. */
+export const byUser = (overrides: Readonly<Record<string, Fact>>): Record<string, Decided> =>
+  Object.fromEntries(
+    Object.entries(overrides).map(([output, value]) => [output, { value, kind: "user", reason: "you decided it" }]),
+  );
+
+const notByRule = (output: string, { value, kind, reason }: Decided): TraceEntry => ({
   output,
-  rule_id: "user",
-  kind: "user",
+  rule_id: kind,
+  kind,
   inputs: {},
   thresholds: {},
   value,
-  reason: "you decided it",
+  reason,
   alternatives: [],
   exceeded: [],
 });
@@ -141,9 +158,10 @@ function resultOf({
   });
 }
 
-/** The first limit that a model exceeds, null if none. */
-function limitOf(name: string, facts: Facts, rules: AdvisorRules): Exceeded | null {
-  const model = rules.models[name]!;
+/** The first limit that a model exceeds; null if none, and for what is no model. */
+export function limitOf(name: string, facts: Facts, rules: AdvisorRules): Exceeded | null {
+  const model = rules.models[name];
+  if (model === undefined) return null;
   const size = Number(facts["image_size"] ?? 640);
   const memory = facts["free_bytes"];
   if (typeof memory === "number") {

@@ -2,7 +2,7 @@ import { HubError } from "../errors.js";
 import { canonicalSha256 } from "../registry/canonical-json.js";
 import { type Complexity, complexityOf } from "./complexity.js";
 import { type Counterfactual, counterfactuals } from "./counterfactuals.js";
-import { type Decision, decide, type TraceEntry } from "./decide.js";
+import { byUser, type Decided, type Decision, decide, type TraceEntry } from "./decide.js";
 import { exportBytes, gflopsAt, teacherBytes, trainingBytes } from "./estimates.js";
 import { DOMAIN_DISTANCE, type Facts, factsOf, type PlanRequest, type Priority } from "./facts.js";
 import { fingerprintSha256 } from "./fingerprint.js";
@@ -62,11 +62,20 @@ const WEIGHTS: Readonly<Record<Priority, readonly [number, number, number]>> = {
  * request gives the same plan.
  *
  * @param secondsPerStep - measured time of a training step of the student; without it no time is estimated
+ * @param history - what finished runs say, by output
  * @throws HubError `NO_ANNOTATIONS` without boxes and masks, `NO_FEASIBLE_PLAN`
  */
 export function makePlan(
   request: PlanRequest,
-  { rules = defaultRules(), secondsPerStep = null }: { rules?: AdvisorRules; secondsPerStep?: number | null } = {},
+  {
+    rules = defaultRules(),
+    secondsPerStep = null,
+    history = {},
+  }: {
+    rules?: AdvisorRules;
+    secondsPerStep?: number | null;
+    history?: Readonly<Record<string, Decided>>;
+  } = {},
 ): Plan {
   const { fingerprint, priority = "balanced", overrides = {} } = request;
   if (!fingerprint.has_bbox && !fingerprint.has_segmentation) {
@@ -76,17 +85,18 @@ export function makePlan(
     });
   }
   const facts = factsOf(request);
-  const { choices, trace } = decide(rules, facts, overrides);
+  const given = { ...history, ...byUser(overrides) };
+  const { choices, trace } = decide(rules, facts, given);
   const sha256 = fingerprintSha256(fingerprint);
   return {
-    id: canonicalSha256({ sha256, facts, overrides, rules }).slice(0, 16),
+    id: canonicalSha256({ sha256, facts, given, rules }).slice(0, 16),
     fingerprint_sha256: sha256,
     choices,
     estimates: estimate({ choices, facts, rules, secondsPerStep }),
     complexity: complexityOf(fingerprint, DOMAIN_DISTANCE[request.domain ?? "photographic"] ?? null),
     trace,
     options: studentOptions({ choices, rules, priority }),
-    counterfactuals: counterfactuals(rules, facts, overrides),
+    counterfactuals: counterfactuals(rules, facts, given),
     warnings: warningsOf(request),
     facts,
     source: "rules",
