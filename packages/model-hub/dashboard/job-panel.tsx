@@ -108,7 +108,9 @@ export function JobPanel({
       )}
       {log.length > 0 && (
         <details>
-          <summary>Log, {log.length} lines</summary>
+          <summary>
+            Log, {log.length} {log.length === 1 ? "line" : "lines"}
+          </summary>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
           <section class="log" tabIndex={0} aria-label="Log of the job">
             <pre>{log.join("\n")}</pre>

@@ -170,7 +170,11 @@ export function RetrainForm({
         {trainers.length > 1 && (
           <div class="field">
             <label for="trainer">Trainer</label>
-            <select id="trainer" value={trainerId} onChange={(event) => setTrainerId(event.currentTarget.value)}>
+            <select
+              id="trainer"
+              value={trainer?.id ?? ""}
+              onChange={(event) => setTrainerId(event.currentTarget.value)}
+            >
               {trainers.map(({ id, description: text }) => (
                 <option key={id} value={id}>{`${id}: ${text}`}</option>
               ))}

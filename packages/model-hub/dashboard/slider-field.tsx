@@ -33,7 +33,8 @@ export function SliderField({
   const shown = value ?? fallback;
   const isValid = (number: number) =>
     Number.isFinite(number) && number >= scale.min && number <= scale.max && (!isWhole || Number.isInteger(number));
-  const isBad = draft !== null && draft.trim() !== "" && !isValid(Number(draft));
+  // What was chosen within the bounds of one trainer may lie outside those of the next.
+  const isBad = draft === null || draft.trim() === "" ? value !== null && !isValid(value) : !isValid(Number(draft));
   const hintId = `${id}-hint`;
   return (
     <div class={`slider-field ${value === null ? "is-auto" : ""}`}>

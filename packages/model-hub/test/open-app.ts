@@ -23,13 +23,13 @@ export async function openApp({
   jwt = null,
   deps = {},
   now,
-  trainer = fakeTrainerModule,
+  trainers = [fakeTrainerModule],
 }: {
   root: string;
   jwt?: JwtVerifier | null;
   deps?: Partial<AppDeps>;
   now?: () => number;
-  trainer?: TrainerModule;
+  trainers?: readonly TrainerModule[];
 }) {
   mkdirSync(parent, { recursive: true });
   const root = mkdtempSync(join(parent, "hub-"));
@@ -43,7 +43,7 @@ export async function openApp({
     registry,
     jobs,
     datasets,
-    trainers: [trainer],
+    trainers,
     runsRoot: join(root, "runs"),
     training: { execArgv: CHILD_EXEC_ARGV, graceMs: 10_000, termMs: 300 },
   });

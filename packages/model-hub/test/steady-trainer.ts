@@ -26,3 +26,12 @@ export const trainer: Trainer = {
     };
   },
 };
+
+/** A second one, whose capacity is the rank of its adapters. */
+export const adapter: Trainer = {
+  ...trainer,
+  id: "sam-lora",
+  description: "adapters of the mask teacher",
+  defaults: { epochs: 40, batch_size: 4, learning_rate: 0.0005, hidden_size: 8 },
+  maxHiddenSize: 256,
+};

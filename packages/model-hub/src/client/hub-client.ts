@@ -39,7 +39,7 @@ import type {
   VersionPage as VersionPageSchema,
   VersionSummary as VersionSummarySchema,
 } from "../server/schemas/versions.js";
-import type { ModelKind, SortKey } from "../sources/types.js";
+import type { ModelKind, SortKey } from "../sources/model-kinds.js";
 import { HubHttpError, httpErrorOf } from "./http-error.js";
 import { parseServerEvents } from "./server-events.js";
 

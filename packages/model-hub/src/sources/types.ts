@@ -1,24 +1,9 @@
 import { z } from "zod";
 import type { HubErrorCode } from "../errors.js";
+import { MODEL_KINDS, type ModelKind, SORT_KEYS } from "./model-kinds.js";
 import type { ModelRef, SourceName } from "./model-ref.js";
 
-/** What a model is for; CivitAI's and Hugging Face's own words are mapped onto these. */
-export const MODEL_KINDS = [
-  "checkpoint",
-  "lora",
-  "embedding",
-  "textual_inversion",
-  "control",
-  "text_encoder",
-  "restoration",
-  "onnx",
-  "dataset",
-  "other",
-] as const;
-export type ModelKind = (typeof MODEL_KINDS)[number];
-
-export const SORT_KEYS = ["relevance", "downloads", "likes", "updated", "created"] as const;
-export type SortKey = (typeof SORT_KEYS)[number];
+export type { ModelKind, SortKey } from "./model-kinds.js";
 
 /** A search over one or several sources; unknown keys are refused, because hubs ignore unknown parameters silently. */
 export const searchQuerySchema = z.strictObject({

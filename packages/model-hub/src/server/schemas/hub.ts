@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { MODEL_KINDS, SORT_KEYS } from "../../sources/types.js";
+import { MODEL_KINDS, SORT_KEYS } from "../../sources/model-kinds.js";
 import { Count, component, Flag, NextCursor, whole } from "./common.js";
 
 /** `a,b`: every part one of `values`. */
