@@ -32,6 +32,7 @@ export {
   LearningStore,
 } from "./advisor/learning-store.js";
 export { makePlan, type Plan, type PlanEstimates, type StudentOption } from "./advisor/plan.js";
+export { DEFAULT_SPACE, type ParamRange, planTrials, type SweepVariation, type Trial } from "./advisor/plan-trials.js";
 export {
   type AdapterAdvice,
   type AdapterCandidate,
@@ -42,6 +43,13 @@ export {
   type ScoreWeights,
 } from "./advisor/recommend-adapters.js";
 export { type AdvisorRules, defaultRules, parseRules } from "./advisor/rules.js";
+export {
+  runSweep,
+  type SweepEvent,
+  type SweepOptions,
+  type SweepResult,
+  type TrialResult,
+} from "./advisor/run-sweep.js";
 export { HubCache } from "./cache/hub-cache.js";
 export { catalogue } from "./catalogue/catalogue.js";
 export {
