@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, open as openFile, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -215,6 +215,77 @@ describe("download", () => {
       details: { reason: "path-traversal" },
     });
     expect(await listFiles(root)).toEqual([]);
+  });
+
+  test("a disk that fills up in the middle is said so, and gets its space back", async () => {
+    const full: HubConfig["open"] = async (path, flags) => {
+      const file = await openFile(path, flags);
+      const write = file.write.bind(file) as (...args: unknown[]) => unknown;
+      let count = 0;
+      // The second chunk of a mebibyte finds no room.
+      const limited = (...args: unknown[]) => {
+        if (++count > 1) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+        return write(...args);
+      };
+      return Object.assign(file, { write: limited as never });
+    };
+    await expect(hub({ open: full }).download(`hf:${ID}`, { allow: ["model.safetensors"] })).rejects.toMatchObject({
+      code: "NO_SPACE",
+      details: { reason: "ENOSPC" },
+    });
+    expect(await blobs()).toEqual([]);
+    expect((await hub().download(`hf:${ID}`, { allow: ["model.safetensors"] })).verified).toBe(true);
+  });
+
+  test("every file is of the commit that was resolved first, though the branch moves meanwhile", async () => {
+    const first = fake.commitOf(ID);
+    let hasMoved = false;
+    const moving: HubConfig["fetch"] = async (input, init) => {
+      const response = await fetch(input, init);
+      if (!hasMoved && input.includes("/tree/")) {
+        hasMoved = true;
+        fake.push({
+          id: ID,
+          licence: "apache-2.0",
+          files: { "config.json": '{"a":2}\n', "model.safetensors": "other" },
+        });
+      }
+      return response;
+    };
+    const installed = await hub({ fetch: moving }).download(`hf:${ID}`);
+    expect(installed.revision).toBe(first);
+    expect(await readFile(join(installed.path, "config.json"), "utf8")).toBe('{"a":1}\n');
+    const next = await hub().download(`hf:${ID}`);
+    expect(next.revision).toBe(fake.commitOf(ID));
+    expect(await readFile(join(next.path, "config.json"), "utf8")).toBe('{"a":2}\n');
+    // The older snapshot stays as it was.
+    expect((await hub().cache.verify()).findings).toEqual([]);
+  });
+
+  test("a damaged cached file is found and replaced with the network open, refused without", async () => {
+    const { path } = await hub().download(`hf:${ID}`, { allow: ["model.safetensors"] });
+    const damaged = Buffer.from(WEIGHTS);
+    damaged[7]! ^= 1;
+    await writeFile(path, damaged);
+    await expect(
+      hub({ environment: { isOffline: true } }).download(`hf:${ID}`, { allow: ["model.safetensors"] }),
+    ).rejects.toMatchObject({ code: "INTEGRITY" });
+    const again = await hub().download(`hf:${ID}`, { allow: ["model.safetensors"] });
+    expect(again.wasCached).toBe(false);
+    expect((await readFile(again.path)).equals(WEIGHTS)).toBe(true);
+  });
+
+  test("an abort ends with its own reason, keeps what came and goes on later", async () => {
+    const reason = new Error("enough");
+    const abort = new AbortController();
+    fake.fault({ match: PATH, kind: "cut", at: 0.9 });
+    const download = hub({
+      clock: { now: () => Date.now(), sleep: async () => abort.abort(reason) },
+    }).download(`hf:${ID}`, { allow: ["model.safetensors"], signal: abort.signal });
+    await expect(download).rejects.toBe(reason);
+    expect((await blobs()).every((path) => path.endsWith(".incomplete"))).toBe(true);
+    await hub().download(`hf:${ID}`, { allow: ["model.safetensors"] });
+    expect(fake.requests.at(-1)!.range).toMatch(/^bytes=1170002-$/);
   });
 
   test("two downloads at once share the work", async () => {

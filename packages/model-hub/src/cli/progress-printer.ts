@@ -14,7 +14,8 @@ export function createProgressPrinter(io: CliIo): (progress: DownloadProgress) =
       io.err(`\r\u001b[K[${bar}] ${text}${phase === "done" ? "\n" : ""}`);
       return;
     }
-    const tenth = Math.floor(share * 10);
+    // The last line is that of the end, which alone counts every file as done.
+    const tenth = phase === "done" ? 10 : Math.min(9, Math.floor(share * 10));
     if (tenth > lastTenth && phase !== "resolving") io.err(`${text}\n`);
     lastTenth = Math.max(lastTenth, tenth);
   };
