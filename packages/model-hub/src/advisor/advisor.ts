@@ -23,8 +23,8 @@ import { type AdvisorRules, defaultRules } from "./rules.js";
 export type AdvisorMode = "auto" | "assisted" | "manual";
 
 const EXPIRES_MS = 24 * 3600 * 1000;
-/** Proposals that wait for an answer; beyond it the oldest is forgotten. */
-const MAX_PROPOSALS = 1000;
+/** Plans that are remembered; beyond it the oldest is forgotten. */
+const MAX_PLANS = 1000;
 
 /** What {@link Advisor.recommend} is asked. */
 export interface AdviceRequest {
@@ -83,7 +83,7 @@ export class Advisor {
   readonly #rules: AdvisorRules;
   readonly #clock: HubClock;
   readonly #metric: string;
-  readonly #proposals = new Map<string, { plan: AdvisedPlan; request: AdviceRequest; expires: number }>();
+  readonly #plans = new Map<string, { plan: AdvisedPlan; request: AdviceRequest; expires: number }>();
 
   constructor(options: AdvisorOptions = {}) {
     this.#options = options;
@@ -127,11 +127,7 @@ export class Advisor {
       adjustments,
       created_by: request.created_by ?? null,
     };
-    if (isProposal) {
-      this.#proposals.delete(plan.id);
-      this.#proposals.set(plan.id, { plan: advised, request, expires });
-      if (this.#proposals.size > MAX_PROPOSALS) this.#proposals.delete(this.#proposals.keys().next().value!);
-    }
+    this.#remember(advised, request, expires);
     return advised;
   }
 
@@ -140,8 +136,8 @@ export class Advisor {
    * @throws HubError `NOT_FOUND`, `GONE` after 24 hours, `INVALID_REQUEST` for an unknown output
    */
   async confirm(planId: string, changes: Readonly<Record<string, Fact>> = {}): Promise<AdvisedPlan> {
-    const proposal = this.#proposals.get(planId);
-    if (proposal === undefined) {
+    const proposal = this.#plans.get(planId);
+    if (proposal === undefined || proposal.plan.state !== "proposed") {
       throw new HubError({
         code: "NOT_FOUND",
         message: `No plan "${planId}" waits for an answer. Ask for a new one.`,
@@ -149,7 +145,7 @@ export class Advisor {
       });
     }
     if (this.#clock.now() >= proposal.expires) {
-      this.#proposals.delete(planId);
+      this.#plans.delete(planId);
       throw new HubError({
         code: "GONE",
         message: `The plan "${planId}" was proposed more than 24 hours ago. Ask for a new one.`,
@@ -162,8 +158,24 @@ export class Advisor {
     const overrides = { ...request.overrides, ...changes };
     // What follows from a changed choice is decided again; what experience said stays.
     const next = changed ? await this.recommend({ ...request, mode: "auto", overrides }) : plan;
-    this.#proposals.delete(planId);
-    return { ...next, mode: "assisted", state: "confirmed", expires_at: null };
+    const confirmed: AdvisedPlan = { ...next, mode: "assisted", state: "confirmed", expires_at: null };
+    this.#plans.delete(planId);
+    this.#remember(confirmed, { ...request, overrides }, proposal.expires);
+    return confirmed;
+  }
+
+  /**
+   * A plan that was made here.
+   * @throws HubError `NOT_FOUND` for an unknown one; the oldest of more than 1,000 are forgotten
+   */
+  plan(planId: string): AdvisedPlan {
+    const known = this.#plans.get(planId);
+    if (known !== undefined) return known.plan;
+    throw new HubError({
+      code: "NOT_FOUND",
+      message: `No plan "${planId}" is known. Ask for a new one.`,
+      details: { plan_id: planId },
+    });
   }
 
   /** @param plan - of {@link Advisor.recommend} or {@link Advisor.confirm} */
@@ -217,6 +229,12 @@ export class Advisor {
     }
     await learning?.finish(run_id, { metric: outcome.metric, metric_definition: this.#metric });
     return outcome;
+  }
+
+  #remember(plan: AdvisedPlan, request: AdviceRequest, expires: number): void {
+    this.#plans.delete(plan.id);
+    this.#plans.set(plan.id, { plan, request, expires });
+    if (this.#plans.size > MAX_PLANS) this.#plans.delete(this.#plans.keys().next().value!);
   }
 
   #plan(request: PlanRequest, adjustments: readonly Adjustment[], secondsPerStep: number | null = null): Plan {

@@ -13,10 +13,12 @@ import { problemOf, problemResponse } from "./problem.js";
 import { MemoryRateLimiter } from "./rate-limit.js";
 import { readJson } from "./read-json.js";
 import type { Answer, Route } from "./route.js";
+import { advisorRoutes } from "./routes/advisor.js";
 import { datasetRoutes } from "./routes/datasets.js";
 import { hubRoutes } from "./routes/hub.js";
 import { jobRoutes } from "./routes/jobs.js";
 import { pageRoutes } from "./routes/pages.js";
+import { poolRoutes } from "./routes/pool.js";
 import { retrainRoutes } from "./routes/retrain.js";
 import { tokenRoutes } from "./routes/tokens.js";
 import { versionRoutes } from "./routes/versions.js";
@@ -70,7 +72,7 @@ function addressOf(context: Context, trustedProxies: number): string {
   return address ?? "unknown";
 }
 
-/** Every endpoint of `spec/model-hub.md` 2.8 but those of the pool, the advisor, feedback and sweeps. */
+/** Every endpoint of `spec/model-hub.md` 2.8 but those of sweeps. */
 function routesOf(deps: AppDeps, limits: ServerLimits, onRevoked: () => void): Route[] {
   return [
     ...retrainRoutes({ ...deps, limits }),
@@ -78,6 +80,8 @@ function routesOf(deps: AppDeps, limits: ServerLimits, onRevoked: () => void): R
     ...datasetRoutes({ ...deps, limits }),
     ...jobRoutes(deps),
     ...hubRoutes({ ...deps, limits }),
+    ...advisorRoutes(deps),
+    ...poolRoutes(deps),
     ...tokenRoutes({ ...deps, onRevoked }),
   ];
 }

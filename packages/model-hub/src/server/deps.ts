@@ -1,5 +1,8 @@
+import type { Advisor } from "../advisor/advisor.js";
+import type { LearningStore } from "../advisor/learning-store.js";
 import type { DatasetStorePort } from "../datasets/types.js";
 import type { JobQueue } from "../jobs/types.js";
+import type { ModelPool } from "../pool/model-pool.js";
 import type { ModelRegistryPort } from "../registry/types.js";
 import type { AuthenticatorPort, TokenStorePort } from "../tokens/types.js";
 import type { RetrainServicePort } from "../training/types.js";
@@ -50,6 +53,12 @@ export interface AppDeps {
   readonly hub?: HubPort;
   /** @defaultValue none: `/layers` is refused with INVALID_STATE */
   readonly layers?: LayersPort;
+  /** @defaultValue none: `/advisor` is refused with INVALID_STATE */
+  readonly advisor?: Advisor;
+  /** @defaultValue none: `/feedback` and `/insights` are refused with INVALID_STATE */
+  readonly learning?: LearningStore;
+  /** @defaultValue none: `/pool` is refused with INVALID_STATE */
+  readonly pool?: ModelPool;
   /** Where uploads lie while they are received and checked. */
   readonly uploadDirectory: string;
   /** @defaultValue in memory */

@@ -1,0 +1,143 @@
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Advisor } from "../src/advisor/advisor.js";
+import { LearningStore } from "../src/advisor/learning-store.js";
+import { ModelPool } from "../src/pool/model-pool.js";
+import type { SqlDriver } from "../src/sql/driver.js";
+import { openDatabase } from "../src/sql/open-database.js";
+import { temporaryDirectory } from "./databases.js";
+import { openApp, type TestHub } from "./open-app.js";
+
+/** 40 images of 640 x 480 with three boxes each. */
+const coco = {
+  images: Array.from({ length: 40 }, (_, i) => ({ id: i + 1, file_name: `${i}.jpg`, width: 640, height: 480 })),
+  categories: [
+    { id: 1, name: "RBC" },
+    { id: 2, name: "WBC" },
+  ],
+  annotations: Array.from({ length: 120 }, (_, i) => ({
+    id: i + 1,
+    image_id: Math.floor(i / 3) + 1,
+    category_id: (i % 2) + 1,
+    bbox: [20 + 150 * (i % 3), 40, 100, 100],
+    area: 10_000,
+    iscrowd: 0,
+  })),
+};
+
+describe("advisor, feedback and pool over HTTP", () => {
+  const directory = temporaryDirectory();
+  let hub: TestHub;
+  let sql: SqlDriver;
+  let advisor: Advisor;
+  let learning: LearningStore;
+  let files = 0;
+  const pool = new ModelPool({ devices: [{ id: "cpu", totalBytes: 100, reserveBytes: 0 }] });
+  beforeEach(async () => {
+    sql = await openDatabase(join(directory.path, `learning-${files++}.sqlite`));
+    learning = new LearningStore({ sql });
+    advisor = new Advisor({ learning });
+    hub = await openApp({ root: directory.path, deps: { advisor, learning, pool } });
+    const stream = (async function* () {
+      yield new TextEncoder().encode(JSON.stringify(coco));
+    })();
+    await hub.datasets.upload({ stream, file_name: "cells.json", name: "cells" });
+  });
+  afterEach(async () => {
+    await hub.close();
+    await sql.close();
+  });
+  const call = async (method: string, path: string, json?: unknown, token: string | null = hub.user) => {
+    const response = await hub.call(method, path, { token, ...(json === undefined ? {} : { json }) });
+    return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+  };
+
+  test("a plan from fingerprint to explanation to confirmation", async () => {
+    const print = await call("POST", "/advisor/fingerprint", { dataset_name: "cells" });
+    expect(print).toMatchObject({ status: 200, body: { images: 40, classes: 2, has_bbox: true, appearance: null } });
+    const asked = { dataset_name: "cells", task: "count blood cells", constraints: { free_bytes: 4e9 } };
+    const { status, body } = await call("POST", "/advisor/recommend", asked);
+    expect({ status, body }).toMatchObject({
+      status: 200,
+      body: {
+        state: "proposed",
+        created_by: "ulla",
+        choices: { student: "yolov8n" },
+        analysis: { intent: { domain: "medical" } },
+      },
+    });
+    const plan_id = body["id"] as string;
+    const explained = await call("POST", "/advisor/explain", { plan_id, level: "detailed" });
+    expect(explained.body["text"]).toContain("What would change a choice");
+    const confirmed = await call("POST", "/advisor/confirm", { plan_id, changes: { student: "yolov8s" } });
+    expect(confirmed.body).toMatchObject({ state: "confirmed", choices: { student: "yolov8s" } });
+    expect((await call("POST", "/advisor/confirm", { plan_id })).status).toBe(404);
+  });
+
+  test("feedback, its statistics and what they say", async () => {
+    expect((await call("GET", "/insights")).body).toEqual({
+      insights: ["No run was recorded yet: plans follow the rules alone."],
+    });
+    const { body } = await call("POST", "/advisor/recommend", { dataset_name: "cells", mode: "auto" });
+    const fingerprint = (await call("POST", "/advisor/fingerprint", { dataset_name: "cells" })).body as never;
+    await advisor.carryOut(body as never, { run_id: "run-1", fingerprint, run: async () => ({ metric: 0.8 }) });
+    const given = await call("POST", "/feedback", {
+      run_id: "run-1",
+      rating: 4,
+      quality: 2,
+      tags: ["soft"],
+      actions: ["deployed"],
+    });
+    expect(given).toMatchObject({ status: 201, body: { run_id: "run-1", created_by: "ulla", rating: 4 } });
+    expect((await call("GET", "/feedback/stats")).body).toMatchObject({
+      runs: 1,
+      succeeded: 1,
+      feedback: 1,
+      ratings: { rating: 4, quality: 2, accuracy: null, aesthetic: null },
+      actions: { deployed: 1 },
+    });
+    expect((await call("GET", "/insights")).body["insights"]).toEqual([
+      "1 of 1 finished runs succeeded (100 %).",
+      "People rate results 4.0 of 5 on average (1 answer).",
+      "What they like least are the masks (2.0 of 5).",
+    ]);
+  });
+
+  test("the pool: anybody sees it, administrators clean it", async () => {
+    const load = async () => ({ model: 1, bytes: 40, dispose: () => undefined });
+    (await pool.acquire("sam-b", { weightBytes: 30, load })).release();
+    expect((await call("GET", "/pool/status")).body).toMatchObject({
+      devices: [{ id: "cpu", budget_bytes: 100, used_bytes: 40 }],
+      models: [{ key: "sam-b", state: "resident", leases: 0 }],
+      metrics: { loads: 1 },
+    });
+    expect((await call("POST", "/pool/cleanup", {})).status).toBe(403);
+    expect((await call("POST", "/pool/cleanup", undefined, hub.admin)).body).toEqual({ dropped: ["sam-b"] });
+  });
+
+  test.each([
+    ["POST", "/advisor/recommend", { dataset_name: "nothing" }, 404, "NOT_FOUND"],
+    ["POST", "/advisor/recommend", { dataset_name: "cells", constraints: { free_bytes: 10 } }, 422, "NO_FEASIBLE_PLAN"],
+    ["POST", "/advisor/recommend", { dataset_name: "cells", overrides: { colour: "red" } }, 400, "INVALID_REQUEST"],
+    ["POST", "/advisor/recommend", { dataset_name: "cells", mode: "bossy" }, 400, "INVALID_REQUEST"],
+    ["POST", "/advisor/explain", { plan_id: "none" }, 404, "NOT_FOUND"],
+    ["POST", "/feedback", { run_id: "none", rating: 3 }, 404, "NOT_FOUND"],
+    ["POST", "/feedback", { run_id: "none", rating: 9 }, 400, "INVALID_REQUEST"],
+  ])("%s %s %o: %i", async (method, path, json, status, code) => {
+    expect(await call(method, path, json)).toMatchObject({ status, body: { code } });
+  });
+
+  test("nobody without a token; a server without these parts says so", async () => {
+    expect((await call("GET", "/insights", undefined, null)).status).toBe(401);
+    const bare = await openApp({ root: directory.path });
+    for (const [method, path, json] of [
+      ["GET", "/pool/status", undefined],
+      ["GET", "/insights", undefined],
+      ["POST", "/advisor/explain", { plan_id: "x" }],
+    ] as const) {
+      const response = await bare.call(method, path, json === undefined ? {} : { json });
+      expect(await response.json()).toMatchObject({ status: 409, code: "INVALID_STATE" });
+    }
+    await bare.close();
+  });
+});
