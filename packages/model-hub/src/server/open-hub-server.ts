@@ -1,5 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import { Advisor } from "../advisor/advisor.js";
+import { LearningStore } from "../advisor/learning-store.js";
 import type { JobHandler, JobKind } from "../jobs/types.js";
 import { type HubState, type HubStateOptions, openHubState } from "../registry/open-hub-state.js";
 import { Authenticator } from "../tokens/authenticator.js";
@@ -55,7 +57,8 @@ export async function openHubServer({
   await mkdir(root, { recursive: true });
   const state = await openHubState({ ...options, root });
   try {
-    const { registry, jobs, retrain, datasets, tokens } = state;
+    const { registry, jobs, retrain, datasets, tokens, sql } = state;
+    const learning = new LearningStore({ sql, log: join(root, "feedback.jsonl") });
     const app = createApp({
       registry,
       jobs,
@@ -65,6 +68,8 @@ export async function openHubServer({
       authenticator: new Authenticator({ tokens, adminToken, jwt: jwt === undefined ? null : new JwtVerifier(jwt) }),
       audit: new FileAuditLog(join(root, "audit.jsonl")),
       uploadDirectory: join(root, "uploads"),
+      learning,
+      advisor: new Advisor({ learning }),
       ...more,
     });
     const server = await serve(app, { port, host });
