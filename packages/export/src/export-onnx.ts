@@ -2,12 +2,18 @@ import type { ClassMapping } from "@seg/coco-dataset";
 import { assertModel, encodeModel, inferShapes, type Model, optimizeModel } from "@seg/onnx";
 import { assertClassMapping } from "./class-files.js";
 import { ExportError } from "./errors.js";
+import { dynamicBatch, dynamicSize } from "./onnx/dynamic-axes.js";
 import { type PythonValue, toPythonLiteral } from "./runtime/python-literal.js";
 import { certifyPromptFree } from "./verify/prompt-free.js";
 
 export interface ExportOnnxOptions {
-  /** The traced forward pass: a model, or a function that traces it. */
-  trace: Model | (() => Model | Promise<Model>);
+  /** The traced forward pass: a model, or a function that traces it for a number of images at once. */
+  trace: Model | ((size: { batch: number }) => Model | Promise<Model>);
+  /**
+   * Dimensions that the caller of the model chooses. `batch` traces twice, so `trace` must be a function; `size` allows any multiples of 32.
+   * @defaultValue neither
+   */
+  dynamic?: { readonly batch?: boolean; readonly size?: boolean };
   /** Network input, one side of a square or `[height, width]`; multiples of 32. */
   imgsz: number | readonly [height: number, width: number];
   task: "detect" | "segment";
@@ -40,7 +46,7 @@ const STRIDE = 32;
  * Turns a traced forward pass into a deployment model: folds batch normalisation and constants, removes what nothing reads, infers shapes, checks the graph
  * and its signature, and writes the metadata that loaders of the YOLO family read (Python literals).
  *
- * @throws ExportError `UNSUPPORTED_OP` when training operators remain, `NOT_PROMPT_FREE`, `CLASS_MAP_MISMATCH` when output0 does not have
+ * @throws ExportError `UNSUPPORTED_OP` when training operators remain or a dimension cannot become dynamic, `NOT_PROMPT_FREE`, `CLASS_MAP_MISMATCH` when output0 does not have
  * 4 + classes (+ 32) channels, `NOT_DECODABLE` for other shapes or an image size that is no multiple of 32; whatever `assertModel` of @seg/onnx finds
  */
 export async function exportOnnx({
@@ -54,10 +60,11 @@ export async function exportOnnx({
   date,
   version = "0.1.0",
   docs = "",
+  dynamic = {},
 }: ExportOnnxOptions): Promise<ExportedOnnx> {
   assertClassMapping(classes);
   const [height, width] = typeof imgsz === "number" ? [imgsz, imgsz] : imgsz;
-  const traced = typeof trace === "function" ? await trace() : trace;
+  const traced = typeof trace === "function" ? await trace({ batch: 1 }) : trace;
   const optimized = inferShapes(optimizeModel(traced).model).model;
   const left = optimized.graph.nodes.find(({ opType }) => FORBIDDEN.has(opType));
   if (left !== undefined) {
@@ -92,12 +99,25 @@ export async function exportOnnx({
     ["args", toPythonLiteral(args)],
     ["channels", "3"],
   ];
-  const model: Model = {
+  const exported: Model = {
     ...optimized,
     producerName: "@seg/export",
     producerVersion: version,
     metadataProps: metadata.map(([key, value]) => ({ key, value })),
   };
+  let model = exported;
+  if (dynamic.batch) {
+    if (typeof trace !== "function") {
+      throw new ExportError({
+        code: "UNSUPPORTED_OP",
+        message:
+          "A dynamic batch needs two traces, but one model was given. Pass trace as a function of the batch size.",
+        details: { op: "dynamic", node: "trace", reason: "one traced model" },
+      });
+    }
+    model = dynamicBatch(model, optimizeModel(await trace({ batch: 2 })).model);
+  }
+  if (dynamic.size) model = dynamicSize(model);
   assertModel(model);
   return { model, bytes: encodeModel(model) };
 }

@@ -7,6 +7,7 @@ export { formatBenchmarkMarkdown } from "./benchmark/format.js";
 export { type ClassesFile, classesFile, classMappingYaml, metadataYaml } from "./class-files.js";
 export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "./errors.js";
 export { type ExportedOnnx, type ExportOnnxOptions, exportOnnx } from "./export-onnx.js";
+export { type EndToEndOptions, endToEnd } from "./onnx/end-to-end.js";
 export type { Importance } from "./prune/importance.js";
 export type { PrunedGroup, PruneOptions } from "./prune/plan-pruning.js";
 export {

@@ -16,14 +16,16 @@ export type Deployable =
  * names. The backend `onnxruntime` must be active.
  *
  * @param deploy - of a student of @seg/distill @defaultValue `deployForward` of @seg/nn, for a bare YOLOv8 network
+ * @param batch - images at once @defaultValue 1
  * @param imgsz - side of the square input, or `[height, width]`, multiples of 32
  * @throws EngineError of @seg/tfjs-onnxruntime when another backend is active
  * @example exportOnnx({ trace: () => traceStudent({ model, imgsz: 640 }), imgsz: 640, ... })
  */
 export function traceStudent({
   imgsz,
+  batch = 1,
   ...student
-}: Deployable & { imgsz: number | readonly [height: number, width: number] }): Model {
+}: Deployable & { batch?: number; imgsz: number | readonly [height: number, width: number] }): Model {
   const { model } = student;
   const [height, width] = typeof imgsz === "number" ? [imgsz, imgsz] : imgsz;
   const constants: Record<string, tf.Tensor> = {};
@@ -41,7 +43,7 @@ export function traceStudent({
           : deployForward(student.model, images as tf.Tensor4D);
         return output1 === undefined ? { output0 } : { output0, output1 };
       },
-      { images: { shape: [1, 3, height, width] } },
+      { images: { shape: [batch, 3, height, width] } },
       { constants },
     );
   } finally {

@@ -21,7 +21,11 @@ function spoiled(): Model {
   const perChannel = values.length / weight.dims[0]!;
   for (let at = 0; at < values.length; at += perChannel) values[at] = values[at]! * 300;
   weight.rawData = new Uint8Array(values.buffer);
-  return model;
+  // The first layers are enough, and each layer costs a session.
+  const { nodes } = model.graph;
+  const last = nodes.filter(({ opType }) => opType === "Conv")[5]!;
+  const outputs = [{ name: last.outputs[0]!, dataType: DataType.FLOAT }];
+  return { ...model, graph: { ...model.graph, nodes: nodes.slice(0, nodes.indexOf(last) + 1), outputs } };
 }
 
 describe("layerGroups", () => {
@@ -35,7 +39,6 @@ describe("layerGroups", () => {
         .filter((name) => !float.has(name))
         .sort(),
     );
-    expect(HEALTHY.graph.inputs[0]!.dataType).toBe(DataType.FLOAT);
   });
 });
 

@@ -10,6 +10,7 @@ export interface PromptFreeStructure {
   operators: Record<string, number>;
 }
 
+/** Operators that look up a table. Selecting among the network's own results, as suppression does, is no lookup. */
 const EMBEDDING_OPS: ReadonlySet<string> = new Set(["Gather", "GatherElements", "GatherND", "Embedding"]);
 
 /**
@@ -44,7 +45,8 @@ export function certifyPromptFree({ graph }: Model): PromptFreeStructure {
   for (const node of graph.nodes) {
     operators[node.opType] = (operators[node.opType] ?? 0) + 1;
     if (!node.inputs.some((name) => dependent.has(name))) continue;
-    if (EMBEDDING_OPS.has(node.opType) && dependent.has(node.inputs[1] ?? "")) {
+    const [table = "", indices = ""] = node.inputs;
+    if (EMBEDDING_OPS.has(node.opType) && dependent.has(indices) && !dependent.has(table)) {
       return fail(`${node.opType} ${node.name} looks up a table with indices made from the input`);
     }
     for (const output of node.outputs) dependent.add(output);
