@@ -129,6 +129,13 @@ describe("WASM kernels equal the TypeScript kernels to the byte", () => {
         compare([1, 3], 0, (kernels, image) => kernels.noise(image, offsets, scale, shift, shared));
       }
     }
+    // So large that the TypeScript kernel scales its whole table first; the offsets also wrap at its end.
+    const large = (kernels: Kernels) =>
+      run(kernels, 641, 150, 3, (image) => {
+        const offsets = Uint32Array.from({ length: 150 }, (_, y) => (y % 2 === 0 ? 2 ** 17 - 100 : 977 * y));
+        kernels.noise(image, offsets, 20_000, 20, false);
+      });
+    expect(Buffer.compare(large(typescriptKernels), large(wasm))).toBe(0);
   });
   test("colorMatrix", () => {
     const matrix = Int32Array.of(4500, -300, 200, 12000, 100, 3900, -50, -90000, -700, 300, 4600, 300000);
