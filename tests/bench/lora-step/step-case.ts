@@ -7,3 +7,6 @@ export interface StepCase {
 
 /** What is trained: adapters on a frozen model, or every weight. */
 export type StepMode = "lora" | "full";
+
+/** Makes a case. `size` is height and width in pixels, where the network takes any. */
+export type CreateStep = (mode: StepMode, images: number, size?: readonly [number, number]) => StepCase;
