@@ -31,6 +31,11 @@ export interface TrainStudentConfig {
   readonly epochs?: number;
   /** Images per step; at most the number of training images. @defaultValue 16 */
   readonly batch?: number;
+  /**
+   * Parts of a batch that are trained at the same time, a core each (`TrainingManager` of @seg/train): batch statistics are those of a part, so
+   * results depend on the number. Divides `batch`. @defaultValue 1
+   */
+  readonly shards?: number;
   /** Of initial values, order and augmentation. @defaultValue 0 */
   readonly seed?: number;
   /** Initial weights: a `.safetensors` file or a state dict. */
@@ -131,6 +136,7 @@ export function checkTrainConfig({
   imgsz = 640,
   epochs = 100,
   batch = 16,
+  shards = 1,
   seed = 0,
   closeMosaic = 0,
   stepsPerEpoch = 1,
@@ -146,7 +152,8 @@ export function checkTrainConfig({
   }
   check("imgsz", imgsz, 32, 32);
   check("epochs", epochs, 1);
-  check("batch", batch, 1);
+  check("shards", shards, 1);
+  check("batch", batch, shards, shards);
   check("seed", seed, 0);
   check("closeMosaic", closeMosaic, 0);
   check("stepsPerEpoch", stepsPerEpoch, 1);

@@ -102,6 +102,21 @@ describe("trainStudent", () => {
     expect(bytes("parts").equals(bytes("whole"))).toBe(true);
   }, 120_000);
 
+  test("two shards train at once, and resume to the same bytes", async () => {
+    const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
+    const shards = { epochs: 2, shards: 2 };
+    const { epochs } = await run(base("sharded", shards));
+    expect(Object.values(epochs.at(-1)!).every(Number.isFinite)).toBe(true);
+    const parts = base("sharded-parts", shards);
+    const controller = new AbortController();
+    for await (const event of trainStudent(parts, { signal: controller.signal })) {
+      if (event.type === "checkpoint" && event.epoch === 1) controller.abort();
+    }
+    await expect(run({ ...parts, shards: 1, resume: true })).rejects.toThrow(/shards/);
+    await run({ ...parts, resume: true });
+    expect(bytes("sharded-parts").equals(bytes("sharded"))).toBe(true);
+  }, 120_000);
+
   test("distils from a mask teacher, also when masks were never annotated; weight 0 equals no teacher", async () => {
     const boxesOnly = await writeSyntheticSet({ dir, count: 4, side: 64, seed: 5, masks: false });
     const train = { dataset: boxesOnly, imagesDir: dir };
@@ -174,6 +189,8 @@ describe("trainStudent", () => {
     });
     await expect(first(base("e6", { imgsz: 65 }))).rejects.toMatchObject({ code: "distill/config", field: "imgsz" });
     expect(existsSync(join(dir, "e6"))).toBe(false);
+    await expect(first(base("e7", { batch: 3, shards: 2 }))).rejects.toMatchObject({ field: "batch" });
+    await expect(first(base("e8", { batch: 8, shards: 8 }))).rejects.toMatchObject({ field: "shards" });
   });
 
   test("a teacher that says nothing about the training objects is reported, not ignored", async () => {

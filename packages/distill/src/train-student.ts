@@ -24,7 +24,7 @@ import * as tf from "@tensorflow/tfjs";
 import { modelAnchors } from "./anchors.js";
 import { BatchLoader } from "./batch-loader.js";
 import { classMappingFile, datasetHash } from "./class-mapping-hash.js";
-import { EmptySplitError, KdInactiveError, StudentDataMismatchError } from "./errors.js";
+import { ConfigError, EmptySplitError, KdInactiveError, StudentDataMismatchError } from "./errors.js";
 import { checkMapping, evaluateStudent, loadEvaluationSet } from "./evaluate-student.js";
 import { FeatureAdaptors, STUDENT_STRIDES } from "./feature-adaptors.js";
 import { GradientProbe, type GradientShares } from "./gradient-probe.js";
@@ -191,7 +191,15 @@ export async function* trainStudent(
     ? await loadEvaluationSet({ ...cfg.val, mapping, imgsz, onBadImage, split: "validation", ...abort })
     : null;
 
-  const batch = Math.min(cfg.batch ?? 16, images.length);
+  const { shards = 1 } = cfg;
+  const batch = Math.floor(Math.min(cfg.batch ?? 16, images.length) / shards) * shards;
+  if (batch === 0) {
+    throw new ConfigError({
+      field: "shards",
+      expected: `at most ${images.length}, the number of images`,
+      actual: shards,
+    });
+  }
   const closed = closedEpochs({ closeMosaic: cfg.closeMosaic, epochs });
   const { lossWeights, normalize } = cfg;
   const gains = lossGains({
@@ -255,6 +263,7 @@ export async function* trainStudent(
       warmup: warmup({ ...length, warmupRatio: cfg.warmupRatio ?? 0.1, warmupBiasLr: 0, baseLr: lr, byEpoch: false }),
       clip: { maxNorm: cfg.clipNorm ?? 10 },
       ema: new Ema(student.net, cfg.ema ?? {}),
+      shards,
     });
     const warmupSteps = warmupLength(length);
     const mappingFile = classMappingFile(mapping);
@@ -337,9 +346,10 @@ export async function* trainStudent(
       ...(probe
         ? {
             onEpochStart: async (epoch: number) => {
-              const interval = cfg.evaluation?.interval ?? 1;
-              // The ramp of the first steps would make every share small; a measurement costs some steps, so not every epoch has one.
-              if (epoch !== 2 && epoch !== 1 && epoch % Math.max(interval, 4) !== 0) return;
+              // A measurement costs about a step, so few epochs have one; the first only where it sets the scale of the features.
+              const isDue =
+                epoch === 2 || epoch % Math.ceil(epochs / PROBES) === 0 || (epoch === 1 && strides.length > 0);
+              if (!isDue) return;
               const { inputs, loss, kdRamp } = tensorsOf(epoch, 0, Math.min(PROBE_IMAGES, batch));
               try {
                 const shares = await probe!.measure(loss, inputs);
@@ -430,6 +440,8 @@ export async function* trainStudent(
 
 /** Images of a gradient measurement: a few tell the share, at a fraction of a step's cost. */
 const PROBE_IMAGES = 4;
+/** Gradient measurements of a run, beside those of the first epochs. */
+const PROBES = 6;
 
 /** The feature term's gradient may be this share of the task's. */
 const FEATURE_CAP = 0.5;

@@ -149,6 +149,12 @@ export const trainStudentOptions: OptionSpecs = {
     range: { integer: true, min: 0 },
     help: "evaluated epochs without improvement before stopping; 0 never stops",
   },
+  shards: {
+    type: "number",
+    range: { integer: true, min: 1 },
+    fallback: 1,
+    help: "parts of a batch that are trained at once, a core each; results depend on it",
+  },
   threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
   resume: { type: "boolean", fallback: false, help: "go on from the newest checkpoint of --output" },
   "on-bad-image": {
@@ -242,6 +248,7 @@ function trainingOptions(options: OptionValues): Omit<TrainStudentConfig, "stude
     imgsz: options["imgsz"] as number,
     epochs: options["epochs"] as number,
     batch: options["batch"] as number,
+    shards: options["shards"] as number,
     seed: options["seed"] as number,
     onBadImage: options["on-bad-image"] as "error" | "skip",
     ...(lr === undefined ? {} : { optimizer: { kind: "adamw" as const, lr } }),
