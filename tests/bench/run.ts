@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   "hub-s3": async () => (await import("./hub-s3.js")).hubS3,
   "hub-http": async () => (await import("./hub-http.js")).hubHttp,
   infer: async () => (await import("./infer.js")).infer,
+  advisor: async () => (await import("./advisor.js")).advisor,
   "plan-memory": async () => (await import("./plan-memory.js")).planMemory,
   memory: async () => (await import("./memory.js")).memory,
   ops: async () => (await import("./ops.js")).ops,
@@ -26,8 +27,10 @@ const benches: Record<string, () => Promise<Bench>> = {
   sam: async () => (await import("./sam.js")).sam,
   "lora-step": async () => (await import("./lora-step.js")).loraStep,
   weights: async () => (await import("./weights.js")).weights,
+  "teacher-cache": async () => (await import("./teacher-cache.js")).teacherCache,
   split: async () => (await import("./split.js")).split,
   "hub-registry": async () => (await import("./hub-registry.js")).hubRegistry,
+  predict: async () => (await import("./predict.js")).predict,
   preprocess: async () => (await import("./preprocess.js")).preprocess,
 };
 
