@@ -11,23 +11,36 @@ export function wordsOf(text: string): string[] {
   return text.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? [];
 }
 
-/** 32-bit FNV-1a of UTF-16 units: spreads grams over the dimensions, the same everywhere. */
-function hash(gram: string): number {
-  let value = 0x811c9dc5;
-  for (let i = 0; i < gram.length; i++) value = Math.imul(value ^ gram.charCodeAt(i), 0x01000193);
-  return value >>> 0;
-}
+/** One step of 32-bit FNV-1a, over UTF-16 units: spreads grams over the dimensions, the same everywhere. */
+const step = (hash: number, unit: number): number => Math.imul(hash ^ unit, 0x01000193);
+const START = 0x811c9dc5;
+const BLANK = 32;
 
-/** Words and, across word borders marked by blanks, 3- to 5-grams of characters: spellings and endings meet half way. */
-function gramsOf(text: string): string[] {
-  return wordsOf(text).flatMap((word) => {
-    const grams = [`w:${word}`];
-    const padded = ` ${word} `;
-    for (let length = 3; length <= 5; length++) {
-      for (let start = 0; start + length <= padded.length; start++) grams.push(padded.slice(start, start + length));
+/**
+ * Counts words and, within words between blanks, grams of 3 to 5 characters: spellings and endings meet half way. Grams are hashed as they
+ * grow, without strings of their own.
+ */
+function countGrams(text: string): Float64Array {
+  const counts = new Float64Array(DIMENSIONS);
+  const count = (hash: number) => {
+    counts[(hash >>> 0) % DIMENSIONS]!++;
+  };
+  for (const word of wordsOf(text)) {
+    const last = word.length + 1;
+    const unit = (i: number) => (i === 0 || i === last ? BLANK : word.charCodeAt(i - 1));
+    // A word of its own is told from the same letters inside of a gram by its start.
+    let whole = step(START, 0);
+    for (let i = 1; i < last; i++) whole = step(whole, unit(i));
+    count(whole);
+    for (let from = 0; from + 2 <= last; from++) {
+      let gram = step(step(START, unit(from)), unit(from + 1));
+      for (let to = from + 2; to <= Math.min(last, from + 4); to++) {
+        gram = step(gram, unit(to));
+        count(gram);
+      }
     }
-    return grams;
-  });
+  }
+  return counts;
 }
 
 /**
@@ -36,28 +49,23 @@ function gramsOf(text: string): string[] {
  */
 export const hashedEmbedder: Embedder = {
   embed(texts) {
-    const counts = texts.map((text) => {
-      const count = new Map<number, number>();
-      for (const gram of gramsOf(text)) {
-        const bin = hash(gram) % DIMENSIONS;
-        count.set(bin, (count.get(bin) ?? 0) + 1);
-      }
-      return count;
-    });
+    const counts = texts.map(countGrams);
     const documents = new Float64Array(DIMENSIONS);
-    for (const count of counts) for (const bin of count.keys()) documents[bin]!++;
+    for (const count of counts) for (let bin = 0; bin < DIMENSIONS; bin++) if (count[bin]! > 0) documents[bin]!++;
+    // Smoothed: a term of every document still counts a little.
+    const rarity = documents.map((frequency) => Math.log((1 + texts.length) / (1 + frequency)) + 1);
     return counts.map((count) => {
       const vector = new Float32Array(DIMENSIONS);
       let squares = 0;
-      for (const [bin, frequency] of count) {
-        // Smoothed: a term of every document still counts a little.
-        const value = (1 + Math.log(frequency)) * (Math.log((1 + texts.length) / (1 + documents[bin]!)) + 1);
+      for (let bin = 0; bin < DIMENSIONS; bin++) {
+        if (count[bin] === 0) continue;
+        const value = (1 + Math.log(count[bin]!)) * rarity[bin]!;
         vector[bin] = value;
         squares += value * value;
       }
-      if (squares === 0) return vector;
-      const norm = Math.sqrt(squares);
-      return vector.map((value) => value / norm);
+      const norm = Math.sqrt(squares) || 1;
+      for (let bin = 0; bin < DIMENSIONS; bin++) vector[bin]! /= norm;
+      return vector;
     });
   },
 };

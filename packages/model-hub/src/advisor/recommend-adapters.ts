@@ -109,22 +109,26 @@ export async function recommendAdapters(request: AdapterRequest): Promise<Adapte
   } = request;
   const weights = normalised({ ...DEFAULT_SCORE_WEIGHTS, ...request.weights });
   const rejected: { id: string; score: number | null; reason: string }[] = [];
-  const allowed = candidates.filter((candidate) => {
-    const reason = whyNot(candidate, request);
-    if (reason !== null) rejected.push({ id: candidate.id, score: null, reason });
+  const cards = candidates.map((candidate): Card => {
+    const text = textOf(candidate);
+    return { candidate, text, words: new Set(wordsOf(text)) };
+  });
+  const allowed = cards.filter((card) => {
+    const reason = whyNot(card, request);
+    if (reason !== null) rejected.push({ id: card.candidate.id, score: null, reason });
     return reason === null;
   });
   const terms = termsOf(request);
   const taskText = [request.task, ...(request.classNames ?? [])].join(" ");
-  const [task, ...vectors] = await embedder.embed([taskText, ...allowed.map(textOf)]);
-  const scored = allowed.map((candidate, i) => {
+  const [task, ...vectors] = await embedder.embed([taskText, ...allowed.map(({ text }) => text)]);
+  const scored = allowed.map(({ candidate, words }, i) => {
     const parts: ScoreWeights = {
       semantic: Math.max(0, cosine(task!, vectors[i]!)),
-      keyword: keywordShare(terms, candidate),
+      keyword: keywordShare(terms, words),
       popularity: popularityOf(candidate),
       history: historyOf(history.get(candidate.id) ?? NO_HISTORY),
     };
-    return { candidate, parts, score: weightedScore(parts, weights) };
+    return { candidate, words, parts, score: weightedScore(parts, weights) };
   });
   scored.sort(
     (a, b) => b.score - a.score || b.parts.semantic - a.parts.semantic || (a.candidate.id < b.candidate.id ? -1 : 1),
@@ -143,14 +147,14 @@ export async function recommendAdapters(request: AdapterRequest): Promise<Adapte
   }
   const strengths = balanceWeights(chosen.map(({ score }) => adapterWeight(score, complexity)));
   return {
-    recommended: chosen.map(({ candidate, parts, score }, i) => ({
+    recommended: chosen.map(({ candidate, words, parts, score }, i) => ({
       id: candidate.id,
       name: candidate.name,
       kind: candidate.kind,
       score,
       parts,
       weight: strengths[i]!,
-      reasoning: reasoningOf(candidate, parts, terms),
+      reasoning: reasoningOf({ candidate, words, parts, terms }),
     })),
     rejected,
   };
@@ -192,9 +196,16 @@ function normalised(weights: ScoreWeights): ScoreWeights {
   };
 }
 
+/** A candidate with the words of its card. */
+interface Card {
+  readonly candidate: AdapterCandidate;
+  readonly text: string;
+  readonly words: ReadonlySet<string>;
+}
+
 /** Why a candidate is not considered, null if it is. */
 function whyNot(
-  candidate: AdapterCandidate,
+  { candidate, words }: Card,
   { baseModel = null, blocked = {}, licences = null }: AdapterRequest,
 ): string | null {
   const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
@@ -202,7 +213,6 @@ function whyNot(
   if (tag !== undefined) return `its tag "${tag}" is blocked`;
   const { owner } = candidate;
   if (owner !== null && blocked.owners?.some((other) => same(owner, other))) return `its publisher ${owner} is blocked`;
-  const words = new Set(wordsOf(textOf(candidate)));
   const word = blocked.words?.find((other) => words.has(other.toLowerCase()));
   if (word !== undefined) return `it speaks of "${word}", which is blocked`;
   if (baseModel !== null && candidate.baseModel !== null && !same(candidate.baseModel, baseModel)) {
@@ -230,8 +240,7 @@ function termsOf({ task, classNames = [] }: AdapterRequest): ReadonlyMap<string,
   return terms;
 }
 
-function keywordShare(terms: ReadonlyMap<string, number>, candidate: AdapterCandidate): number {
-  const words = new Set(wordsOf(textOf(candidate)));
+function keywordShare(terms: ReadonlyMap<string, number>, words: ReadonlySet<string>): number {
   let total = 0;
   let found = 0;
   for (const [term, weight] of terms) {
@@ -266,8 +275,12 @@ function contradict(a: AdapterCandidate, b: AdapterCandidate): boolean {
   return key(a.classNames) !== key(b.classNames);
 }
 
-function reasoningOf(candidate: AdapterCandidate, parts: ScoreWeights, terms: ReadonlyMap<string, number>): string {
-  const words = new Set(wordsOf(textOf(candidate)));
+function reasoningOf({
+  candidate,
+  words,
+  parts,
+  terms,
+}: Pick<Card, "candidate" | "words"> & { parts: ScoreWeights; terms: ReadonlyMap<string, number> }): string {
   const shared = [...terms.keys()].filter((term) => words.has(term));
   const about =
     shared.length === 0 ? "It shares no word with the task" : `It speaks of ${shared.slice(0, 4).join(", ")}`;
