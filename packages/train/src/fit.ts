@@ -3,6 +3,7 @@ import { CheckpointCorruptError, NonFiniteGradientError, NonFiniteLossError } fr
 import { addGradNorm, addToSums, emptySums, FitSession, meansOf } from "./fit-session.js";
 import { writeNanCapture } from "./nan-capture.js";
 import type { ResultTerms } from "./results-csv.js";
+import { writeTensorBoard } from "./tensorboard/write-tensorboard.js";
 import type { CallbackName, FitResult, TrainEvent } from "./train-events.js";
 import { checkFitConfig, type FitConfig, type FitOptions, type TrainTask } from "./train-task.js";
 
@@ -104,6 +105,7 @@ export async function* fit(task: TrainTask, cfg: FitConfig, options: FitOptions 
       lr: cfg.training.groups.map((group) => session.sums.lr[group.name] ?? 0),
       gradNorm: means.gradNorm,
     });
+    if (cfg.tensorboard) writeTensorBoard(run, cfg.tensorboard);
     session.epoch = epoch;
     session.sums = emptySums();
     yield* call("on_fit_epoch_end");

@@ -40,9 +40,16 @@ export {
 } from "./optimizer.js";
 export { type AutoOptimizer, optimizerAuto } from "./optimizer-auto.js";
 export { type ParameterGroup, paramGroups } from "./param-groups.js";
+export { confusionPlots, curvePlots } from "./plots/curve-plots.js";
+export { labelsPlot } from "./plots/labels-plot.js";
+export { type MosaicPicture, pictureMosaic } from "./plots/picture-mosaic.js";
+export { resultsPlot } from "./plots/results-plot.js";
+export { type ReportInput, writeReport } from "./plots/write-report.js";
 export { type EpochRecord, type ResultTerms, resultsColumns } from "./results-csv.js";
 export { RunDirectory } from "./run-directory.js";
 export { type ScheduleOptions, schedule, type WarmupOptions, warmup, warmupLength, yoloWarmup } from "./schedule.js";
+export { type BoardEvent, encodeEventFile } from "./tensorboard/event-file.js";
+export { EVENT_FILE, writeTensorBoard } from "./tensorboard/write-tensorboard.js";
 export type { CallbackName, FitResult, TrainEvent, TrainProgress } from "./train-events.js";
 export type { FitConfig, FitOptions, TrainBatch, TrainTask } from "./train-task.js";
 export {

@@ -59,6 +59,8 @@ export interface FitConfig {
   readonly metrics?: readonly string[];
   /** The resolved configuration, for `args.yaml` and checkpoints. */
   readonly args?: JsonObject;
+  /** A TensorBoard event file beside `results.csv`, with these preprocessing parameters in it. @defaultValue none */
+  readonly tensorboard?: { readonly preprocessing?: JsonObject };
 }
 
 /** The outside world of {@link fit}. */
@@ -84,6 +86,7 @@ export function checkFitConfig(cfg: FitConfig): void {
     "on_nan",
     "metrics",
     "args",
+    "tensorboard",
   ]);
   checkInteger("epochs", cfg.epochs, 1);
   if (cfg.evaluation) {

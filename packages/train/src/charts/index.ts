@@ -5,6 +5,18 @@
 export { type Axis, linearAxis, logAxis } from "./axis.js";
 export { type BarGroup, barChart } from "./bar-chart.js";
 export {
+  axes,
+  CHART_WIDTH,
+  chartFrame,
+  FONT_SIZE,
+  type LegendEntry,
+  legend,
+  type PlotArea,
+  px,
+  seriesColor,
+  seriesDash,
+} from "./chart-frame.js";
+export {
   formatBytes,
   formatCount,
   formatDelta,

@@ -27,12 +27,15 @@ export function lineChart({
   xLabel,
   yLabel,
   yMax,
+  isFraction = false,
 }: {
   title: string;
   series: readonly LineSeries[];
   xLabel: string;
   yLabel: string;
   yMax?: number;
+  /** x runs from 0 to 1 instead of over whole numbers. @defaultValue false */
+  isFraction?: boolean;
 }): SafeHtml {
   const thinned = series.map(({ name, points }) => ({ name, points: thin(points) }));
   const finite = thinned.flatMap(({ points }) => points).filter((p): p is readonly [number, number] => isValue(p[1]));
@@ -41,7 +44,14 @@ export function lineChart({
   const ys = extent(finite.map(([, y]) => y));
   const area = { left: 46, right: CHART_WIDTH - 12, top: 26, bottom: 216 };
   const top = Math.max(ys.max, 0);
-  const x = linearAxis({ ...xs, range: [area.left, area.right], isInteger: true, isTight: true, count: 6 });
+  const range = [area.left, area.right] as const;
+  const x = linearAxis({
+    ...(isFraction ? { min: 0, max: 1 } : xs),
+    range,
+    isInteger: !isFraction,
+    isTight: true,
+    count: 6,
+  });
   const y = linearAxis({
     min: Math.min(0, ys.min),
     max: yMax !== undefined && top > 0.8 * yMax ? Math.max(yMax, top) : top,
