@@ -43,7 +43,14 @@ export interface ExportErrorDetails {
   /** A pruning option out of range, or one that leaves nothing to prune. */
   PRUNE_CONFIG: { option: string };
   /** The INT8 graph lost the detections of its float source. */
-  HEAD_COLLAPSE: { classSqnrDb: number; sourceDetections: number; detections: number };
+  HEAD_COLLAPSE: {
+    classSqnrDb: number;
+    sourceDetections: number;
+    detections: number;
+    worst?: readonly { readonly tensor: string; readonly sqnrDb: number }[];
+  };
+  /** A certificate that does not belong to the files beside it, or whose signature does not fit. */
+  CERTIFICATE_INVALID: { path: string; reason: string };
   NOT_PROMPT_FREE: { inputs: readonly string[]; reason: string };
   CLASS_MAP_MISMATCH: { expected: number; actual: number };
   PARITY_FAILED: { quantity: string; error: number; limit: number };

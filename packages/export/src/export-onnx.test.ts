@@ -1,9 +1,10 @@
+import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CounterRandom } from "@seg/augment";
 import type { ClassMapping, RgbImage } from "@seg/coco-dataset";
-import { DataType, encodeModel, type Model } from "@seg/onnx";
+import { DataType, encodeModel, GraphBuilder, type Model } from "@seg/onnx";
 import { prepareYolo } from "@seg/preprocess";
 import { afterAll, describe, expect, test } from "vitest";
 import { yoloGraph } from "../test/yolo-graph.js";
@@ -12,8 +13,10 @@ import { exportOnnx } from "./export-onnx.js";
 import { calibrate } from "./quantize/calibrate.js";
 import { quantizeStatic } from "./quantize/quantize-static.js";
 import { createDetector } from "./runtime/detector.js";
+import { assertAccuracy } from "./verify/accuracy-gate.js";
+import { checkCertificates, writeCertificates } from "./verify/certificate-file.js";
 import { certifyPromptFree } from "./verify/prompt-free.js";
-import { verifyExport, writeCertificates } from "./verify/verify-export.js";
+import { verifyExport } from "./verify/verify-export.js";
 import { writeArtefacts } from "./write-artefacts.js";
 
 const SIZE = 64;
@@ -86,6 +89,92 @@ describe("exportOnnx", () => {
   });
 });
 
+describe("certifyPromptFree", () => {
+  const value = (name: string, dataType: number, shape: (number | string)[]) => ({ name, dataType, shape });
+  /** The signature of an exported text- or box-prompted detector around one operator. */
+  const prompted = (inputs: Model["graph"]["inputs"]): Model => {
+    const b = new GraphBuilder("prompted");
+    for (const { name, dataType, shape } of inputs) b.input(name, dataType, shape);
+    const [y] = b.node("Identity", [inputs[0]!.name]);
+    b.output(y!, DataType.FLOAT);
+    return b.build();
+  };
+
+  test.each([
+    [
+      "Grounding DINO",
+      [
+        value("pixel_values", DataType.FLOAT, [1, 3, 800, 800]),
+        value("input_ids", DataType.INT64, [1, "tokens"]),
+        value("attention_mask", DataType.INT64, [1, "tokens"]),
+      ],
+    ],
+    [
+      "SAM decoder",
+      [
+        value("image_embeddings", DataType.FLOAT, [1, 256, 64, 64]),
+        value("point_coords", DataType.FLOAT, [1, "points", 2]),
+        value("point_labels", DataType.FLOAT, [1, "points"]),
+      ],
+    ],
+    ["SAM encoder", [value("x", DataType.FLOAT, [1, 3, 1024, 1024])]],
+  ])("refuses the export of %s", async (_, inputs) => {
+    expect((await errorOf(() => certifyPromptFree(prompted(inputs)))).code).toBe("NOT_PROMPT_FREE");
+  });
+
+  test("refuses a vocabulary inside the graph", async () => {
+    const b = new GraphBuilder("baked");
+    const x = b.input("images", DataType.FLOAT, [1, 3, 32, 32]);
+    const table = b.initializer("word_embeddings", DataType.FLOAT, [30_522, 2], new Float32Array(61_044));
+    const [words] = b.node("Gather", [table, b.initializer("ids", DataType.INT64, [1], [5])]);
+    const [y] = b.node("MatMul", [b.node("ReduceMean", [x])[0]!, words!]);
+    b.output(y!, DataType.FLOAT);
+    expect((await errorOf(() => certifyPromptFree(b.build()))).message).toContain("word_embeddings");
+  });
+});
+
+describe("checkCertificates", () => {
+  test("accepts what was written, and refuses changed content, changed files and foreign signatures", async () => {
+    const folder = mkdtempSync(join(directory, "sealed-"));
+    const { bytes } = await exportOnnx({ ...options, trace: yoloGraph({ imgsz: SIZE, width: 0.0625 }) });
+    const model = join(folder, "model.onnx");
+    writeFileSync(model, bytes);
+    const certificate = await verifyExport(model, { classes });
+    const [own, foreign] = [generateKeyPairSync("ed25519"), generateKeyPairSync("ed25519")];
+    const path = writeCertificates(folder, [certificate], { privateKey: own.privateKey });
+    expect(checkCertificates(path).promptFree).toBe(true);
+    expect(checkCertificates(path, { publicKey: own.publicKey }).artefacts.length).toBe(1);
+    const reasonOf = async (action: () => unknown) => {
+      const error = await errorOf(action);
+      return ExportError.is(error, "CERTIFICATE_INVALID") && error.details.reason;
+    };
+    expect(await reasonOf(() => checkCertificates(path, { publicKey: foreign.publicKey }))).toMatch(/signature/);
+    const sealed = readFileSync(path, "utf8");
+    writeFileSync(path, sealed.replace('"numClasses": 3', '"numClasses": 4'));
+    expect(await reasonOf(() => checkCertificates(path))).toMatch(/changed after/);
+    writeFileSync(path, sealed);
+    writeFileSync(model, bytes.subarray(1));
+    expect(await reasonOf(() => checkCertificates(path))).toMatch(/model\.onnx has hash/);
+    writeCertificates(folder, [certificate]);
+    expect(await reasonOf(() => checkCertificates(path, { publicKey: own.publicKey }))).toMatch(/not signed/);
+  });
+});
+
+describe("assertAccuracy", () => {
+  test("lets a small loss pass, warns of a larger one and stops beyond the limit with the worst layers", async () => {
+    const at = (value: number) =>
+      assertAccuracy({ artefact: "model_int8.onnx", precision: "int8", source: 0.5, value });
+    expect(at(0.496)).toMatchObject({ limit: 0.03, warning: null });
+    expect(at(0.48).warning).toContain("0.0200");
+    const worst = [{ tensor: "model.0.conv.weight", sqnrDb: 3 }];
+    const error = await errorOf(() =>
+      assertAccuracy({ artefact: "model_int8.onnx", precision: "int8", source: 0.5, value: 0.46, worst }),
+    );
+    expect(ExportError.is(error, "GATE_FAILED") && error.details.worst).toEqual(worst);
+    expect((await errorOf(() => at(Number.NaN))).code).toBe("GATE_FAILED");
+  });
+});
+
 describe("verifyExport", () => {
   test("certifies float and INT8 artefacts, with every companion file written", async () => {
     const { model } = await exportOnnx({ ...options, trace: yoloGraph({ imgsz: SIZE }) });
@@ -132,6 +221,8 @@ describe("verifyExport", () => {
       verifyExport(path, { classes, images: tensors, reference: bytes, precision: "int8" }),
     );
     expect(ExportError.is(error, "HEAD_COLLAPSE") && error.details.detections).toBe(0);
+    // The output itself is what one scale ruins.
+    expect(ExportError.is(error, "HEAD_COLLAPSE") && error.details.worst?.length).toBe(5);
     expect([existsSync(path), existsSync(`${path}.rejected`)]).toEqual([false, true]);
     expect(existsSync(join(directory, "collapsed.certificate.json"))).toBe(false);
   });

@@ -60,6 +60,13 @@ export { certifyTflitePromptFree } from "./tflite/prompt-free-tflite.js";
 export { readTflite } from "./tflite/read-tflite.js";
 export { writeTflite } from "./tflite/write-tflite.js";
 export { type Deployable, traceStudent } from "./trace-student.js";
+export { ACCURACY_LIMITS, type AccuracyVerdict, assertAccuracy } from "./verify/accuracy-gate.js";
+export {
+  type CertificateFile,
+  type CertificateSeal,
+  checkCertificates,
+  writeCertificates,
+} from "./verify/certificate-file.js";
 export { assertParity, type ParityReport, type Precision, parity } from "./verify/parity.js";
 export { certifyPromptFree, type PromptFreeStructure } from "./verify/prompt-free.js";
 export {
@@ -67,6 +74,5 @@ export {
   type Certificate,
   type VerifySpec,
   verifyExport,
-  writeCertificates,
 } from "./verify/verify-export.js";
 export { preprocessSpec, type WriteArtefactsOptions, writeArtefacts } from "./write-artefacts.js";

@@ -1,6 +1,9 @@
 import { DataType, type Model } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 
+/** A table of vectors with at least so many rows is a vocabulary; class tables are smaller. */
+const VOCABULARY_ROWS = 1000;
+
 /** What the structural check found. */
 export interface PromptFreeStructure {
   promptFree: true;
@@ -14,8 +17,8 @@ export interface PromptFreeStructure {
 const EMBEDDING_OPS: ReadonlySet<string> = new Set(["Gather", "GatherElements", "GatherND", "Embedding"]);
 
 /**
- * Proves from the graph alone that a model takes an image and nothing else: one float input `images` of rank 4 with 3 channels, and no
- * lookup whose indices come from an input.
+ * Proves from the graph alone that a model takes an image and nothing else: one float input `images` of rank 4 with 3 channels, no
+ * lookup whose indices come from an input, no string constant and no embedding table (a prompt that is baked in).
  *
  * @throws ExportError `NOT_PROMPT_FREE` with the inputs and the reason
  */
@@ -40,10 +43,16 @@ export function certifyPromptFree({ graph }: Model): PromptFreeStructure {
   if (input.shape?.length !== 4 || input.shape[1] !== 3) {
     return fail(`input images has shape [${input.shape?.join(",") ?? "unknown"}], not [1,3,H,W]`);
   }
+  const text = graph.initializers.find(({ dataType }) => dataType === DataType.STRING);
+  if (text !== undefined) return fail(`constant ${text.name} holds strings`);
+  const tables = new Map(graph.initializers.map(({ name, dims }) => [name, dims]));
   const dependent = new Set([input.name]);
   const operators: Record<string, number> = {};
   for (const node of graph.nodes) {
     operators[node.opType] = (operators[node.opType] ?? 0) + 1;
+    const rows = node.opType === "Gather" ? tables.get(node.inputs[0] ?? "") : undefined;
+    if (rows !== undefined && rows.length === 2 && rows[0]! >= VOCABULARY_ROWS)
+      return fail(`${node.opType} ${node.name} reads the embedding table ${node.inputs[0]} [${rows.join(",")}]`);
     if (!node.inputs.some((name) => dependent.has(name))) continue;
     const [table = "", indices = ""] = node.inputs;
     if (EMBEDDING_OPS.has(node.opType) && dependent.has(indices) && !dependent.has(table)) {

@@ -5,6 +5,7 @@ import { CounterRandom } from "@seg/augment";
 import type { ClassMapping } from "@seg/coco-dataset";
 import { decodeModel, modelHash } from "@seg/onnx";
 import { ExportError } from "../errors.js";
+import { sqnrReport } from "../quantize/sqnr.js";
 import { type Detections, decodeOutputs, type RawTensor } from "../runtime/decode.js";
 import type { LetterboxGeometry } from "../runtime/geometry.js";
 import { createSession, type Session } from "../runtime/session.js";
@@ -86,17 +87,6 @@ function defaultCertificate(path: string): string {
   return join(dirname(path), `${stem}${extension === ".tflite" ? "_tflite" : ""}.certificate.json`);
 }
 
-/** Collects the certificates of one run in `certificate.json`. Returns its path. */
-export function writeCertificates(directory: string, certificates: readonly Certificate[]): string {
-  const path = join(directory, "certificate.json");
-  writeJson(path, {
-    version: 1,
-    promptFree: certificates.length > 0 && certificates.every((c) => c.promptFree),
-    artefacts: certificates,
-  });
-  return path;
-}
-
 async function check(
   path: string,
   { classes, images = [], precision = "fp32", reference, seed = 0 }: VerifySpec,
@@ -148,7 +138,18 @@ async function check(
   }
   // Noise and zeros lie outside the calibrated domain, so images decide where there are any.
   const report = source === null ? null : parity(images.length > 0 ? pairs.slice(2) : pairs, { numClasses });
-  if (report !== null) assertParity(report, precision);
+  if (report !== null && reference !== undefined) {
+    try {
+      assertParity(report, precision);
+    } catch (error) {
+      throw await withWorstTensors(error, {
+        reference,
+        bytes,
+        images: inputs.slice(2).map(([, data]) => data),
+        numClasses,
+      });
+    }
+  }
   return {
     ...structure,
     version: 1,
@@ -163,6 +164,29 @@ async function check(
     ...(report === null ? {} : { parity: report }),
     warnings,
   };
+}
+
+/** A failed comparison with the tensors that differ most, where the artefact is a QDQ graph whose tensors have names of the source. */
+async function withWorstTensors(
+  error: unknown,
+  {
+    reference,
+    bytes,
+    images,
+    numClasses,
+  }: { reference: string | Uint8Array; bytes: Uint8Array; images: readonly Float32Array[]; numClasses: number },
+): Promise<unknown> {
+  if (!ExportError.is(error, "HEAD_COLLAPSE") || isTflite(bytes) || images.length === 0) return error;
+  const source = decodeModel(typeof reference === "string" ? await readFile(reference) : reference);
+  const { worst } = await sqnrReport(source, decodeModel(bytes), images.slice(0, 2), { numClasses, worst: 5 });
+  const names = worst.map(({ tensor, sqnrDb }) => `${tensor} (${sqnrDb.toFixed(1)} dB)`).join(", ");
+  const { code, details, message } = error;
+  return new ExportError({
+    code,
+    message: `${message} Worst tensors: ${names}.`,
+    details: { ...details, worst },
+    cause: error,
+  });
 }
 
 /** Structure of a model file, the shape of its input in the ONNX contract, and how to run it. */
