@@ -1,6 +1,16 @@
 import type { z } from "zod";
 import type { JobEventType } from "../jobs/types.js";
 import type {
+  FeedbackBody,
+  Feedback as FeedbackSchema,
+  FeedbackStatistics as FeedbackStatisticsSchema,
+  Fingerprint as FingerprintSchema,
+  Insights as InsightsSchema,
+  Plan as PlanSchema,
+  PoolStatus as PoolStatusSchema,
+  RecommendBody,
+} from "../server/schemas/advisor.js";
+import type {
   Dataset as DatasetSchema,
   Datasets,
   UploadReport as UploadReportSchema,
@@ -61,6 +71,14 @@ export type Trainers = z.output<typeof TrainersSchema>;
 export type Dataset = z.output<typeof DatasetSchema>;
 export type AvailableDatasets = z.output<typeof Datasets>;
 export type UploadReport = z.output<typeof UploadReportSchema>;
+export type Fingerprint = z.output<typeof FingerprintSchema>;
+export type PlanRequest = z.input<typeof RecommendBody>;
+export type Plan = z.output<typeof PlanSchema>;
+export type FeedbackInput = z.input<typeof FeedbackBody>;
+export type Feedback = z.output<typeof FeedbackSchema>;
+export type FeedbackStatistics = z.output<typeof FeedbackStatisticsSchema>;
+export type Insights = z.output<typeof InsightsSchema>;
+export type PoolStatus = z.output<typeof PoolStatusSchema>;
 export type Token = z.output<typeof TokenSchema>;
 export type CreatedToken = z.output<typeof CreatedTokenSchema>;
 
@@ -435,6 +453,60 @@ export class HubClient {
     options: CallOptions = {},
   ): Promise<Accepted> {
     return this.#post(`/layers/${encodeURIComponent(layer)}/pull`, request, options);
+  }
+
+  /** `POST /advisor/fingerprint` */
+  fingerprint(dataset_name: string, options: CallOptions = {}): Promise<Fingerprint> {
+    return this.#post("/advisor/fingerprint", { dataset_name }, options);
+  }
+
+  /** `POST /advisor/recommend` */
+  recommendPlan(request: PlanRequest, options: CallOptions = {}): Promise<Plan> {
+    return this.#post("/advisor/recommend", request, options);
+  }
+
+  /** `POST /advisor/confirm` */
+  confirmPlan(
+    plan_id: string,
+    {
+      changes,
+      ...options
+    }: CallOptions & { changes?: Readonly<Record<string, string | number | boolean | null>> } = {},
+  ): Promise<Plan> {
+    return this.#post("/advisor/confirm", { plan_id, changes }, options);
+  }
+
+  /** `POST /advisor/explain` */
+  explainPlan(
+    plan_id: string,
+    { level, ...options }: CallOptions & { level?: "minimal" | "standard" | "detailed" | "technical" } = {},
+  ): Promise<{ plan_id: string; level: string; text: string }> {
+    return this.#post("/advisor/explain", { plan_id, level }, options);
+  }
+
+  /** `POST /feedback` */
+  giveFeedback(feedback: FeedbackInput, options: CallOptions = {}): Promise<Feedback> {
+    return this.#post("/feedback", feedback, options);
+  }
+
+  /** `GET /feedback/stats` */
+  feedbackStatistics({ signal }: CallOptions = {}): Promise<FeedbackStatistics> {
+    return this.#get("/feedback/stats", {}, signal);
+  }
+
+  /** `GET /insights` */
+  insights({ signal }: CallOptions = {}): Promise<Insights> {
+    return this.#get("/insights", {}, signal);
+  }
+
+  /** `GET /pool/status` */
+  poolStatus({ signal }: CallOptions = {}): Promise<PoolStatus> {
+    return this.#get("/pool/status", {}, signal);
+  }
+
+  /** `POST /pool/cleanup` */
+  cleanPool(target: number, options: CallOptions = {}): Promise<{ dropped: string[] }> {
+    return this.#post("/pool/cleanup", { target }, options);
   }
 
   /** `GET /me` */
