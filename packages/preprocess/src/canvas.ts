@@ -1,4 +1,4 @@
-import type { Geometry } from "./geometry.js";
+import type { Placement } from "./geometry.js";
 
 /** Sets what lies around the content of a planar [3, netH, netW] input to one value; the content itself is not touched. */
 export function fillBorder({
@@ -7,7 +7,7 @@ export function fillBorder({
   value,
 }: {
   out: Float32Array | Uint8Array;
-  geometry: Geometry;
+  geometry: Placement;
   value: number;
 }): void {
   const plane = netW * netH;

@@ -38,6 +38,9 @@ export interface Geometry {
   readonly maskUnsupported?: true;
 }
 
+/** Where the content lies on a model's input. */
+export type Placement = Pick<Geometry, "contentW" | "contentH" | "padL" | "padT" | "padR" | "padB" | "netW" | "netH">;
+
 /** The fields of a decoded image that geometry keeps; a plain image counts as upright. */
 export interface ImageSpace {
   readonly width: number;

@@ -1,8 +1,8 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { PreprocessError } from "./errors.js";
 import { type Geometry, type ImageSpace, makeGeometry } from "./geometry.js";
+import { letterboxPlacement } from "./letterbox-placement.js";
 import { resample } from "./resample.js";
-import { pyRound } from "./rounding.js";
 import { checkContent, checkImage, checkSize } from "./sizes.js";
 
 /** Options of {@link letterboxGeometry}. */
@@ -54,28 +54,15 @@ export function letterboxGeometry(
       message: `letterbox size must be positive integers, got ${fullW} x ${fullH}.`,
     });
   }
-  let ratio = Math.min(fullH / height, fullW / width);
-  if (!scaleup) ratio = Math.min(ratio, 1);
-  let contentW = pyRound(width * ratio);
-  let contentH = pyRound(height * ratio);
-  let dw = fullW - contentW;
-  let dh = fullH - contentH;
-  if (auto) {
-    dw %= stride;
-    dh %= stride;
-  } else if (scaleFill) {
-    contentW = fullW;
-    contentH = fullH;
-    dw = 0;
-    dh = 0;
-  }
+  const place = { width, height, fullW, fullH, auto, scaleFill, scaleup, center, stride };
+  const { contentW, contentH, padL, padT, netW, netH } = letterboxPlacement(place);
   checkContent({ from: [width, height], to: [contentW, contentH], model });
   return makeGeometry({
     image: space,
     model,
     content: [contentW, contentH],
-    pad: center ? [pyRound(dw / 2 - 0.1), pyRound(dh / 2 - 0.1)] : [0, 0],
-    net: [contentW + dw, contentH + dh],
+    pad: [padL, padT],
+    net: [netW, netH],
     normalizedBy: "net",
     config: { size: [fullW, fullH], auto, scaleFill, scaleup, center, stride, kernel: "cv2-linear" },
   });

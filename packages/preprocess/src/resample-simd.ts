@@ -1,6 +1,6 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { type Cv2Table, cv2Table } from "./cv2-table.js";
-import type { Geometry } from "./geometry.js";
+import type { Placement } from "./geometry.js";
 import {
   Arena,
   align,
@@ -240,7 +240,7 @@ export function resizeSimd(image: RgbImage, request: ResizeRequest): RgbImage | 
 export function resampleToChwSimd(
   image: RgbImage,
   request: ResizeRequest,
-  { netW, netH, padL, padT }: Geometry,
+  { netW, netH, padL, padT }: Placement,
   table: Float32Array | Uint8Array,
   out: Float32Array | Uint8Array,
 ): boolean {

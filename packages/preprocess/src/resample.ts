@@ -1,6 +1,6 @@
 import type { RgbImage } from "@seg/coco-dataset";
 import { writeChw } from "./chw.js";
-import type { Geometry } from "./geometry.js";
+import type { Placement } from "./geometry.js";
 import { type ResizeRequest, resampleToChwSimd } from "./resample-simd.js";
 import { resizeCv2Linear } from "./resize-cv2.js";
 import { resizePillow } from "./resize-pillow.js";
@@ -27,7 +27,7 @@ export function resampleToChw({
 }: {
   image: RgbImage;
   kernel: Kernel;
-  geometry: Geometry;
+  geometry: Placement;
   table: Float32Array | Uint8Array;
   out: Float32Array | Uint8Array;
 }): void {

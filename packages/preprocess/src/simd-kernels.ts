@@ -90,7 +90,8 @@ export function simdKernels(): SimdKernels | null {
   if (kernels !== undefined) return kernels;
   kernels = null;
   const wasm = (globalThis as { WebAssembly?: WebAssemblyApi }).WebAssembly;
-  const bytes = Buffer.from(KERNELS_WASM, "base64");
+  // Not Buffer: browsers run this too.
+  const bytes = Uint8Array.from(atob(KERNELS_WASM), (character) => character.charCodeAt(0));
   // `validate` is the feature test: an engine without SIMD rejects the module.
   if (wasm?.validate(bytes)) kernels = new wasm.Instance(new wasm.Module(bytes)).exports as SimdKernels;
   return kernels;
