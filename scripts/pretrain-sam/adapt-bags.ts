@@ -22,9 +22,10 @@ import { cpuSecondsNow } from "../pretrain/measure.js";
 const { values: args } = parseArgs({
   options: {
     base: { type: "string", default: pretrainedSamDirectory() },
-    steps: { type: "string", default: "1100" },
+    steps: { type: "string", default: "1600" },
     rank: { type: "string", default: "3" },
     lr: { type: "string", default: "3e-3" },
+    jitter: { type: "string", default: "0.05" },
     seed: { type: "string", default: "0" },
     threads: { type: "string" },
     zoom: { type: "boolean", default: true },
@@ -46,6 +47,8 @@ const { before, after, merge } = await fineTuneSam({
   lr: Number(args.lr),
   lora: { r: Number(args.rank), loraAlpha: 2 * Number(args.rank) },
   zoom: args.zoom ? defaultZoom(sam) : null,
+  // Annotated boxes, as the test has them, are exact to a pixel.
+  jitter: { relative: Number(args.jitter), limit: 2.5 * Number(args.jitter) },
   seed,
   onEvent: (event) => {
     if (event.type === "start")

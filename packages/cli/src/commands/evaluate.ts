@@ -90,7 +90,7 @@ async function evaluateTeacher({
 }) {
   const loaded = await loadAdaptedSam(experiment);
   if (loaded === null) return null;
-  const { sam, sizeBytes, record } = loaded;
+  const { sam, zoom, sizeBytes, record } = loaded;
   try {
     const mapping = createClassMapping(split.dataset);
     const items: SamItem[] = [];
@@ -109,6 +109,7 @@ async function evaluateTeacher({
         sam,
         image: decoded,
         boxes: instances.map((o) => o.box),
+        zoom,
       });
       milliseconds.push(performance.now() - start);
       for (const [k, instance] of instances.entries()) {
@@ -123,7 +124,7 @@ async function evaluateTeacher({
       }
     }
     if (items.length === 0) return null;
-    const scores = await evaluateSam({ sam, items });
+    const scores = await evaluateSam({ sam, items, zoom });
     const segm = evaluateCoco({ groundTruth: split.dataset, detections, iouType: "segm" });
     milliseconds.sort((a, b) => a - b);
     const at = (q: number) => milliseconds[Math.min(milliseconds.length - 1, Math.floor(q * milliseconds.length))]!;

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createClassMapping } from "@seg/coco-dataset";
-import { GROUNDING_DINO_PRESETS, selectTeachers } from "@seg/teachers";
+import { GROUNDING_DINO_PRESETS, SAM_PRESETS, selectTeachers } from "@seg/teachers";
 import { type JsonObject, toYaml } from "@seg/train";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { loadSplit } from "../data.js";
@@ -16,6 +16,7 @@ import type { Output } from "../output.js";
 import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
 import { type TeacherData, teacherItems } from "../teacher/teacher-data.js";
+import { type GateCheck, requireGates } from "../teacher/teacher-gate.js";
 import { trainGroundingDino } from "../teacher/train-grounding-dino.js";
 import { trainSam } from "../teacher/train-sam.js";
 
@@ -50,7 +51,7 @@ export const trainTeacherOptions: OptionSpecs = {
   method: {
     type: "string",
     fallback: "lora",
-    help: "lora, qlora (base in 4 bits while training) or full; SAM always takes lora",
+    help: "lora, qlora (base in 4 bits while training) or full (every weight)",
   },
   teacher: {
     type: "string",
@@ -98,6 +99,23 @@ export const trainTeacherOptions: OptionSpecs = {
     help: "phrases that are not trained, to measure what adapting Grounding DINO costs",
   },
   ...perTeacher("sam."),
+  "sam.preset": { type: "string", help: `adapted layers: ${Object.keys(SAM_PRESETS).join(", ")}` },
+  "sam.zoom": {
+    type: "number",
+    range: { min: 0 },
+    help: "show each object in a window of so many times its box; 0: whole images [2.5 for models below 512 px]",
+  },
+  "sam.box-jitter": {
+    type: "number",
+    range: { min: 0 },
+    help: "how far prompt boxes move in training, as a share of their side [0.1]",
+  },
+  "require-teacher-gate": {
+    type: "boolean",
+    fallback: false,
+    help: "fail when a teacher misses its gate: mAP50 0.85, mask IoU 0.88",
+    aliases: ["require_teacher_gate"],
+  },
   steps: { type: "number", range: whole, help: "optimisation steps of SAM; wins over epochs", aliases: ["sam.steps"] },
   "max-trainable-ratio": {
     type: "number",
@@ -124,11 +142,11 @@ function checkWords(options: OptionValues): void {
   if (!(METHODS as readonly string[]).includes(method)) {
     throw new UsageError(`--method is ${METHODS.join(" or ")}, got "${method}".`);
   }
-  const preset = options["grounding_dino.preset"] as string | undefined;
-  if (preset !== undefined && !Object.hasOwn(GROUNDING_DINO_PRESETS, preset)) {
-    throw new UsageError(
-      `--grounding_dino.preset is one of ${Object.keys(GROUNDING_DINO_PRESETS).join(", ")}; got "${preset}".`,
-    );
+  const presets = { grounding_dino: GROUNDING_DINO_PRESETS, sam: SAM_PRESETS };
+  for (const [teacher, known] of Object.entries(presets)) {
+    const preset = options[`${teacher}.preset`] as string | undefined;
+    if (preset === undefined || Object.hasOwn(known, preset)) continue;
+    throw new UsageError(`--${teacher}.preset is one of ${Object.keys(known).join(", ")}; got "${preset}".`);
   }
 }
 
@@ -208,12 +226,18 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
   };
   const results: Record<string, unknown> = {};
   const input = { options, data, output, signal };
+  const missed: GateCheck[] = [];
   if (bases.grounding_dino !== null) {
-    results["grounding_dino"] = await trainGroundingDino({ ...input, base: bases.grounding_dino });
+    const trained = await trainGroundingDino({ ...input, base: bases.grounding_dino });
+    results["grounding_dino"] = trained.result;
+    missed.push(...trained.missed);
   }
   if (bases.sam !== null) {
     signal.throwIfAborted();
-    results["sam"] = await trainSam({ ...input, base: bases.sam });
+    const trained = await trainSam({ ...input, base: bases.sam });
+    results["sam"] = trained.result;
+    missed.push(...trained.missed);
   }
   output.result({ command: "train-teacher", adapted: decision.fineTune, decision, ...results });
+  if (options["require-teacher-gate"]) requireGates(missed);
 }

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { type GroundingDino, loadTeachers, pretrainedGroundingDinoDirectory } from "@seg/teachers";
+import { type GroundingDino, loadGroundingDino, loadTeachers, pretrainedGroundingDinoDirectory } from "@seg/teachers";
 import { CommandError } from "../errors.js";
 
 /** Name under which the small Grounding DINO of this repository is asked for. */
@@ -11,8 +11,8 @@ export interface GroundingDinoRecord {
   readonly version: 1;
   /** Folder of the base weights, relative to the record, or the name of an embedded model. */
   readonly base: string;
-  /** Folder of the adapter, relative to the record. */
-  readonly adapter: string;
+  /** Folder of the adapter, relative to the record; null when `base` was trained whole. */
+  readonly adapter: string | null;
   /** Phrase of every class, in class order. */
   readonly phrases: readonly string[];
 }
@@ -43,9 +43,13 @@ export function loadAdaptedDetector(
   const base = groundingDinoDirectory(
     record.base === EMBEDDED_GROUNDING_DINO ? record.base : resolve(dirname(file), record.base),
   );
-  const { groundingDino } = loadTeachers(dirname(file), { groundingDinoBase: base, only: ["grounding_dino"] });
+  const groundingDino =
+    record.adapter === null
+      ? loadGroundingDino(base)
+      : loadTeachers(dirname(file), { groundingDinoBase: base, only: ["grounding_dino"] }).groundingDino;
   if (groundingDino === undefined) return null;
-  const weights = [join(base, "model.safetensors"), join(dirname(file), record.adapter, "adapter_model.safetensors")];
+  const weights = [join(base, "model.safetensors")];
+  if (record.adapter !== null) weights.push(join(dirname(file), record.adapter, "adapter_model.safetensors"));
   const sizeBytes = weights.reduce((sum, path) => sum + (existsSync(path) ? statSync(path).size : 0), 0);
   return { model: groundingDino, base, sizeBytes, record };
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import type { MaskTeacher } from "@seg/distill";
-import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, type Sam } from "@seg/teachers";
+import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, Sam, type SamZoom } from "@seg/teachers";
 import { CommandError } from "../errors.js";
 
 /** Name under which the small SAM of this repository is asked for. */
@@ -13,8 +13,10 @@ export interface SamRecord {
   readonly version: 1;
   /** Folder of the base weights, relative to the record, or the name of an embedded model. */
   readonly base: string;
-  /** Folder of the adapter, relative to the record. */
-  readonly adapter: string;
+  /** Folder of the adapter, relative to the record; null when `base` was trained whole. */
+  readonly adapter: string | null;
+  /** How small objects are shown; absent or null: on whole images. */
+  readonly zoom?: SamZoom | null;
 }
 
 export const samRecordFile = (experiment: string): string => join(experiment, "teachers", "sam.json");
@@ -32,35 +34,44 @@ export function samDirectory(name: string): string {
 const fileHash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 /** The adapted SAM of an experiment with its adapter merged, or null where none was trained. */
-export async function loadAdaptedSam(
-  experiment: string,
-): Promise<{ sam: Sam; hash: string; sizeBytes: number; record: SamRecord } | null> {
+export async function loadAdaptedSam(experiment: string): Promise<{
+  sam: Sam;
+  zoom: SamZoom | null;
+  hash: string;
+  sizeBytes: number;
+  record: SamRecord;
+} | null> {
   const file = samRecordFile(experiment);
   if (!existsSync(file)) return null;
   const record = JSON.parse(readFileSync(file, "utf8")) as SamRecord;
   const base = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(file), record.base));
-  const { sam } = loadTeachers(dirname(file), { samBase: base, only: ["sam"] });
+  const sam =
+    record.adapter === null
+      ? Sam.fromPretrained(base)
+      : loadTeachers(dirname(file), { samBase: base, only: ["sam"] }).sam;
   if (sam === undefined) return null;
-  const [weights, delta] = [
-    join(base, "model.safetensors"),
-    join(dirname(file), record.adapter, "adapter_model.safetensors"),
-  ];
-  const hash = createHash("sha256").update(fileHash(weights)).update(fileHash(delta)).digest("hex");
-  return { sam, hash, sizeBytes: statSync(weights).size + statSync(delta).size, record };
+  const files = [join(base, "model.safetensors")];
+  if (record.adapter !== null) files.push(join(dirname(file), record.adapter, "adapter_model.safetensors"));
+  const zoom = record.zoom ?? null;
+  const hash = createHash("sha256");
+  for (const each of files) hash.update(fileHash(each));
+  if (zoom !== null) hash.update(JSON.stringify(zoom));
+  const sizeBytes = files.reduce((sum, each) => sum + statSync(each).size, 0);
+  return { sam, zoom, hash: hash.digest("hex"), sizeBytes, record };
 }
 
 /** The adapted SAM behind the interface that distillation knows. */
 export async function loadMaskTeacher(experiment: string): Promise<{ teacher: MaskTeacher; dispose(): void } | null> {
   const loaded = await loadAdaptedSam(experiment);
   if (loaded === null) return null;
-  const { sam, hash, record } = loaded;
+  const { sam, zoom, hash, record } = loaded;
   return {
     dispose: () => sam.dispose(),
     teacher: {
-      id: `${basename(record.base)} + LoRA`,
+      id: record.adapter === null ? basename(record.base) : `${basename(record.base)} + LoRA`,
       hash,
       async predict(image, boxes) {
-        const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes });
+        const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes, zoom });
         // image px -> model px -> logit grid; SAM places the content in the top left corner
         const cells = side / geometry.netW;
         return {

@@ -33,10 +33,12 @@ export function loadTextTeacher(experiment: string): TextTeacher | null {
   const { model, base, record } = loaded;
   const teacher = new GroundingDinoTeacher({ model, processor: loadGroundingDinoProcessor(base) });
   const hash = createHash("sha256");
-  const adapter = join(dirname(groundingDinoRecordFile(experiment)), record.adapter, "adapter_model.safetensors");
-  for (const file of [join(base, "model.safetensors"), join(base, "preprocessor_config.json"), adapter])
-    if (existsSync(file)) hash.update(readFileSync(file));
-  const identity = { id: `${basename(record.base)} + LoRA`, hash: hash.digest("hex") };
+  const files = [join(base, "model.safetensors"), join(base, "preprocessor_config.json")];
+  if (record.adapter !== null)
+    files.push(join(dirname(groundingDinoRecordFile(experiment)), record.adapter, "adapter_model.safetensors"));
+  for (const file of files) if (existsSync(file)) hash.update(readFileSync(file));
+  const name = basename(record.base);
+  const identity = { id: record.adapter === null ? name : `${name} + LoRA`, hash: hash.digest("hex") };
   return {
     phrases: record.phrases,
     mAP50: measured(experiment),

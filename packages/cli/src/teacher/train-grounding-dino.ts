@@ -1,13 +1,17 @@
+import { copyFileSync, existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import {
   type DetectorEvaluation,
+  evaluateGroundingDino,
   fineTuneGroundingDino,
   formatDetectorEvaluation,
   formatRetention,
   type GroundingDinoPreset,
   loadGroundingDino,
   loadGroundingDinoProcessor,
+  loadTeachers,
   RETENTION_GATE,
+  type TrainingMethod,
 } from "@seg/teachers";
 import type { OptionValues } from "../args.js";
 import { writeJson } from "../files.js";
@@ -15,9 +19,7 @@ import { duration, type Output } from "../output.js";
 import { detectorRetention } from "./detector-retention.js";
 import { EMBEDDED_GROUNDING_DINO, type GroundingDinoRecord, groundingDinoRecordFile } from "./detector-teacher.js";
 import type { TeacherData } from "./teacher-data.js";
-
-/** mAP50 that a teacher should have before its boxes are worth distilling. */
-const GROUNDING_DINO_GATE = 0.85;
+import { type GateCheck, GROUNDING_DINO_GATE, warnBelowGate } from "./teacher-gate.js";
 
 /** Adapts Grounding DINO to the boxes; returns what the command's result says of it. */
 export async function trainGroundingDino({
@@ -33,7 +35,7 @@ export async function trainGroundingDino({
   data: TeacherData;
   output: Output;
   signal: AbortSignal;
-}): Promise<Record<string, unknown>> {
+}): Promise<{ readonly missed: readonly GateCheck[]; readonly result: Record<string, unknown> }> {
   const name = options["teacher"] as string;
   const directory = options["output"] as string;
   const limit = options["grounding_dino.max-images"] as number | undefined;
@@ -47,9 +49,28 @@ export async function trainGroundingDino({
   const rank = number("lora.r");
   const alpha = number("lora.lora_alpha");
   const started = performance.now();
-  const outDir = join(directory, "teachers", "grounding_dino_lora");
   const curve: { step: number; loss: number }[] = [];
-  const method = options["method"] as "lora" | "qlora" | "full";
+  const method = options["method"] as TrainingMethod;
+  const folder = method === "full" ? "grounding_dino_full" : "grounding_dino_lora";
+  const outDir = join(directory, "teachers", folder);
+  /** Trained beside codes, used beside the weights they stand for: the two differ. */
+  const mergedIntoOriginal = async (): Promise<DetectorEvaluation> => {
+    const teachers = join(directory, "teachers");
+    const loaded = loadTeachers(teachers, { groundingDinoBase: base, only: ["grounding_dino"] }).groundingDino!;
+    try {
+      const { encode, size } = processor;
+      return await evaluateGroundingDino({
+        model: loaded,
+        items: data.val,
+        phrases,
+        encode: (list) => encode(list),
+        size,
+        signal,
+      });
+    } finally {
+      loaded.dispose();
+    }
+  };
   let share = 0;
   let total = 0;
   let best: { epoch: number; mAP50: number }[] = [];
@@ -100,7 +121,7 @@ export async function trainGroundingDino({
         if (train.type === "step") {
           curve.push({ step: train.step, loss: train.loss });
           output.progress({
-            label: "dino lora",
+            label: `dino ${method}`,
             done: train.step,
             total,
             ...(train.etaSeconds === null ? {} : { etaSeconds: train.etaSeconds }),
@@ -137,13 +158,21 @@ export async function trainGroundingDino({
         );
       }
     }
+    const isFull = result.handle === null;
+    // A folder that loads by itself, like the one it came from.
+    if (isFull) copyModelFiles(base, outDir);
+    const origin = name === EMBEDDED_GROUNDING_DINO ? name : relative(join(directory, "teachers"), resolve(base));
     const record: GroundingDinoRecord = {
       version: 1,
-      base: name === EMBEDDED_GROUNDING_DINO ? name : relative(join(directory, "teachers"), resolve(base)),
-      adapter: "grounding_dino_lora",
+      base: isFull ? folder : origin,
+      adapter: isFull ? null : folder,
       phrases,
     };
-    if (result.handle !== null) writeJson(groundingDinoRecordFile(directory), record);
+    writeJson(groundingDinoRecordFile(directory), record);
+    const onOriginal = method === "qlora" && data.val.length > 0 ? await mergedIntoOriginal() : null;
+    if (onOriginal !== null) {
+      output.line(`merged      into the original base: ${formatDetectorEvaluation(onOriginal, data.names)}`);
+    }
     const named = (e: DetectorEvaluation | null) =>
       e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: data.names[c.classId] })) };
     best = best.sort((a, b) => a.epoch - b.epoch);
@@ -154,24 +183,38 @@ export async function trainGroundingDino({
       trainableShare: share,
       before: named(before),
       after: named(after),
+      afterOnOriginalBase: named(onOriginal),
       validation: best,
       thresholds: result.thresholds,
       retention,
       merge,
       curve,
     });
-    if (after !== null && after.mAP50 <= GROUNDING_DINO_GATE) {
-      output.line(
-        `warning: mAP50 ${after.mAP50.toFixed(3)} is not above ${GROUNDING_DINO_GATE}; more epochs or images, a higher --grounding_dino.lora.r or a larger --teacher make a better teacher`,
-      );
-    }
+    const missed = warnBelowGate(
+      [
+        {
+          metric: "mAP50",
+          value: (onOriginal ?? after)?.mAP50 ?? null,
+          gate: GROUNDING_DINO_GATE,
+          advice: "more epochs or images, a higher --grounding_dino.lora.r or a larger --teacher make a better teacher",
+        },
+      ],
+      output,
+    );
     const check =
       merge === null
         ? ""
         : `, adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`;
     output.line(`dino        ${method} in ${outDir} (${duration((performance.now() - started) / 1000)})${check}`);
-    return { before, after, merge, retention, steps: result.steps, reason: result.reason };
+    return { missed, result: { before, after, merge, retention, steps: result.steps, reason: result.reason } };
   } finally {
     model.dispose();
   }
+}
+
+/** What a model folder holds beside its weights. */
+const MODEL_FILES = ["config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"];
+
+function copyModelFiles(from: string, to: string): void {
+  for (const file of MODEL_FILES) if (existsSync(join(from, file))) copyFileSync(join(from, file), join(to, file));
 }

@@ -1,10 +1,23 @@
+import { copyFileSync, existsSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
-import { fineTuneSam, formatSamEvaluation, Sam, type SamEvaluation } from "@seg/teachers";
+import {
+  defaultZoom,
+  evaluateSam,
+  fineTuneSam,
+  formatSamEvaluation,
+  loadTeachers,
+  Sam,
+  type SamEvaluation,
+  type SamPreset,
+  SMALL_SAM_ZOOM,
+  type TrainingMethod,
+} from "@seg/teachers";
 import type { OptionValues } from "../args.js";
 import { writeJson } from "../files.js";
 import { duration, type Output } from "../output.js";
 import { EMBEDDED_SAM, type SamRecord, samRecordFile } from "./mask-teacher.js";
 import type { TeacherData, TeacherItem } from "./teacher-data.js";
+import { type GateCheck, SAM_GATE, warnBelowGate } from "./teacher-gate.js";
 
 /** Adapts SAM to the masks; returns what the command's result says of it. */
 export async function trainSam({
@@ -20,7 +33,7 @@ export async function trainSam({
   data: TeacherData;
   output: Output;
   signal: AbortSignal;
-}): Promise<Record<string, unknown>> {
+}): Promise<{ readonly missed: readonly GateCheck[]; readonly result: Record<string, unknown> }> {
   const name = options["sam"] as string;
   const directory = options["output"] as string;
   const { names } = data;
@@ -32,6 +45,22 @@ export async function trainSam({
   const steps = number("steps");
   const lr = number("lr");
   const ratio = options["max-trainable-ratio"] as number | undefined;
+  const method = options["method"] as TrainingMethod;
+  const context = options["sam.zoom"] as number | undefined;
+  const zoom = context === undefined ? defaultZoom(sam) : context === 0 ? null : { ...SMALL_SAM_ZOOM, context };
+  const preset = options["sam.preset"] as SamPreset | undefined;
+  const jitter = options["sam.box-jitter"] as number | undefined;
+  const folder = method === "full" ? "sam_full" : "sam_lora";
+  const outDir = join(directory, "teachers", folder);
+  /** Trained beside codes, used beside the weights they stand for: the two differ. */
+  const mergedIntoOriginal = async (): Promise<SamEvaluation> => {
+    const loaded = loadTeachers(join(directory, "teachers"), { samBase: base, only: ["sam"] }).sam!;
+    try {
+      return await evaluateSam({ sam: loaded, items: validation, zoom, signal });
+    } finally {
+      loaded.dispose();
+    }
+  };
   const started = performance.now();
   const curve: { step: number; loss: number }[] = [];
   let share = 0;
@@ -39,6 +68,10 @@ export async function trainSam({
     const result = await fineTuneSam({
       sam,
       items,
+      method,
+      zoom,
+      ...(preset === undefined ? {} : { preset }),
+      ...(jitter === undefined ? {} : { jitter: { relative: jitter, limit: 2.5 * jitter } }),
       lora: { r: number("lora.r") ?? 8, loraAlpha: number("lora.lora_alpha") ?? 16 },
       ...(steps === undefined ? { epochs: number("epochs") ?? 100 } : { steps }),
       batch: number("batch") ?? 4,
@@ -47,7 +80,7 @@ export async function trainSam({
       ...(ratio === undefined ? {} : { maxTrainableRatio: ratio }),
       ...(lr === undefined ? {} : { lr }),
       ...(validation.length > 0 ? { validation } : {}),
-      outDir: join(directory, "teachers", "sam_lora"),
+      outDir,
       cacheDir: join(directory, "teacher_cache", "sam_embeddings"),
       signal,
       onEvent: (event) => {
@@ -55,7 +88,7 @@ export async function trainSam({
           curve.push({ step: event.step, loss: event.loss });
           const perStep = (performance.now() - started) / 1000 / event.step;
           output.progress({
-            label: "sam lora",
+            label: `sam ${method}`,
             done: event.step,
             total: event.steps,
             etaSeconds: perStep * (event.steps - event.step),
@@ -66,7 +99,7 @@ export async function trainSam({
         if (event.type === "start") {
           share = event.trainable / (event.trainable + event.frozen);
           output.line(
-            `sam lora    ${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
+            `sam ${method.padEnd(8)}${event.trainable} trainable of ${event.trainable + event.frozen} parameters (${(100 * share).toFixed(2)} %), rest frozen and verified; ` +
               `${event.instances} instances, ${event.skippedInstances} without a mask`,
           );
         }
@@ -79,12 +112,17 @@ export async function trainSam({
       },
     });
     const { before, after, merge } = result;
-    const record: SamRecord = {
-      version: 1,
-      base: name === EMBEDDED_SAM ? name : relative(join(directory, "teachers"), resolve(base)),
-      adapter: "sam_lora",
-    };
+    const isFull = result.handle === null;
+    // The network's own folder then: with the configuration that the weights were prepared for.
+    if (isFull && existsSync(join(base, "preprocessor_config.json")))
+      copyFileSync(join(base, "preprocessor_config.json"), join(outDir, "preprocessor_config.json"));
+    const origin = name === EMBEDDED_SAM ? name : relative(join(directory, "teachers"), resolve(base));
+    const record: SamRecord = { version: 1, base: isFull ? folder : origin, adapter: isFull ? null : folder, zoom };
     writeJson(samRecordFile(directory), record);
+    const onOriginal = method === "qlora" && validation.length > 0 ? await mergedIntoOriginal() : null;
+    if (onOriginal !== null) {
+      output.line(`merged      into the original base: ${formatSamEvaluation(onOriginal, names).split("\n")[0]}`);
+    }
     const named = (e: SamEvaluation | null) =>
       e && { ...e, perClass: e.perClass.map((c) => ({ ...c, name: names[c.classId] })) };
     writeJson(join(directory, "teachers", "sam_metrics.json"), {
@@ -93,6 +131,7 @@ export async function trainSam({
       trainableShare: share,
       before: named(before),
       after: named(after),
+      afterOnOriginalBase: named(onOriginal),
       merge,
       curve,
     });
@@ -101,19 +140,24 @@ export async function trainSam({
         `warning: adaptation did not raise the mask IoU (${before.meanIou.toFixed(3)} -> ${after.meanIou.toFixed(3)}); more steps or images may help`,
       );
     }
-    if (after !== null && after.meanIou <= SAM_GATE) {
-      output.line(
-        `warning: mask IoU ${after.meanIou.toFixed(3)} is not above ${SAM_GATE}; more steps, a higher --sam.lora.r or a larger --sam make a better teacher`,
-      );
-    }
-    output.line(
-      `sam         adapter in ${join(directory, "teachers", "sam_lora")} (${duration((performance.now() - started) / 1000)}), adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`,
+    const missed = warnBelowGate(
+      [
+        {
+          metric: "mask IoU",
+          value: (onOriginal ?? after)?.meanIou ?? null,
+          gate: SAM_GATE,
+          advice: "more steps, a higher --sam.lora.r or a larger --sam make a better teacher",
+        },
+      ],
+      output,
     );
-    return { before, after, merge };
+    const check =
+      merge === null
+        ? ""
+        : `, adapter against merged ${merge.adapterVsMerged.toExponential(1)} at logit scale ${merge.scale.toFixed(1)}`;
+    output.line(`sam         ${method} in ${outDir} (${duration((performance.now() - started) / 1000)})${check}`);
+    return { missed, result: { before, after, merge } };
   } finally {
     sam.dispose();
   }
 }
-
-/** Mask IoU that a teacher should have before its masks are worth distilling. */
-const SAM_GATE = 0.88;
