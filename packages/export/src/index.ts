@@ -2,8 +2,19 @@
  * From a trained student to verified edge artefacts: ONNX export, INT8 quantisation, prompt-free certificate, benchmark.
  * @module
  */
-export { type BenchmarkOptions, type BenchmarkReport, type BenchmarkRow, benchmark } from "./benchmark/benchmark.js";
+export {
+  type Accuracy,
+  type BenchmarkArtefact,
+  type BenchmarkOptions,
+  type BenchmarkReference,
+  type BenchmarkReport,
+  type BenchmarkRow,
+  benchmark,
+} from "./benchmark/benchmark.js";
+export { type EnergyMeter, energyBetween, openEnergyMeter } from "./benchmark/energy.js";
 export { formatBenchmarkMarkdown } from "./benchmark/format.js";
+export { benchmarkPlot } from "./benchmark/plot.js";
+export { writeBenchmark } from "./benchmark/write-benchmark.js";
 export { type ClassesFile, classesFile, classMappingYaml, metadataYaml } from "./class-files.js";
 export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "./errors.js";
 export { type ExportedOnnx, type ExportOnnxOptions, exportOnnx } from "./export-onnx.js";

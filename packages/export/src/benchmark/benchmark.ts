@@ -4,9 +4,12 @@ import { cpus, loadavg } from "node:os";
 import { resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { CounterRandom } from "@seg/augment";
-import { census, decodeModel } from "@seg/onnx";
+import { census, decodeModel, type Model } from "@seg/onnx";
+import { parsePythonLiteral } from "../runtime/python-literal.js";
 import { createSession, type Session } from "../runtime/session.js";
+import { ACCURACY_LIMITS } from "../verify/accuracy-gate.js";
 import type { Precision } from "../verify/parity.js";
+import { type EnergyMeter, energyBetween, openEnergyMeter } from "./energy.js";
 import { measurePeakRss } from "./peak-rss.js";
 import { quantile, ratioEstimate } from "./statistics.js";
 
@@ -15,6 +18,27 @@ export interface BenchmarkArtefact {
   name: string;
   path: string;
   precision: Precision;
+  /** How to run it, and what that is called. @defaultValue onnxruntime-node on the CPU */
+  open?: (threads: number) => Promise<Session>;
+  /** @defaultValue "onnxruntime-node cpu" */
+  runtime?: string;
+  /** On the given split; measured by the caller. */
+  accuracy?: Accuracy;
+}
+
+/** Accuracy on one split, boxes or masks, whatever the caller compares. */
+export interface Accuracy {
+  readonly map50: number;
+  /** mAP50-95. */
+  readonly map: number;
+}
+
+/** A model that is shown beside the artefacts and not timed here, for example the teacher. */
+export interface BenchmarkReference {
+  readonly name: string;
+  readonly bytes: number | null;
+  readonly medianMs: number | null;
+  readonly accuracy: Accuracy | null;
 }
 
 export interface BenchmarkOptions {
@@ -30,15 +54,22 @@ export interface BenchmarkOptions {
   baseline?: string;
   /** Starts a process per artefact to measure memory. @defaultValue true */
   measureMemory?: boolean;
+  /** Largest loss of mAP50-95 against the baseline, by precision. @defaultValue 0.03 for int8, 0.005 for fp16 */
+  accuracyLimits?: Partial<Readonly<Record<Precision, number>>>;
+  /** @defaultValue none */
+  references?: readonly BenchmarkReference[];
+  /** Energy counters. @defaultValue RAPL, where readable */
+  energyMeter?: EnergyMeter | null;
+  signal?: AbortSignal;
   /** Of the input and the bootstrap. @defaultValue 0 */
   seed?: number;
 }
 
 /**
  * `optimised`: at least 1.05x faster (median of paired ratios) and the lower 95 % bootstrap bound above 1. `smaller-only`: below 0.9x of the
- * baseline's bytes without that speed. `not-optimised`: neither.
+ * baseline's bytes without that speed. `not-optimised`: neither. `rejected`: loses more accuracy than its limit, whatever its speed.
  */
-export type Verdict = "baseline" | "optimised" | "smaller-only" | "not-optimised";
+export type Verdict = "baseline" | "optimised" | "smaller-only" | "not-optimised" | "rejected";
 
 export interface BenchmarkRow {
   artefact: string;
@@ -47,7 +78,10 @@ export interface BenchmarkRow {
   threads: number;
   bytes: number;
   gzipBytes: number;
-  parameters: number;
+  /** null for a file that is no ONNX model. */
+  parameters: number | null;
+  /** Median time to open the file, ms. */
+  loadMs: number;
   medianMs: number;
   p95Ms: number;
   minMs: number;
@@ -59,6 +93,13 @@ export interface BenchmarkRow {
   speedup: number;
   speedupLow: number;
   speedupHigh: number;
+  /** Joules of the processor packages per run, the rest of the machine included; null when not measured. */
+  joulesPerRun: number | null;
+  accuracy: Accuracy | null;
+  /** Loss of mAP50-95 against the baseline; null when either is unknown. */
+  accuracyDrop: number | null;
+  /** Hash of the calibration images, from the model's metadata; null for a float model. */
+  calibrationSha256: string | null;
   fileSha256: string;
   verdict: Verdict;
   /** Likely reason of a speed-up that did not come. */
@@ -76,14 +117,17 @@ export interface BenchmarkReport {
   /** One-minute load average before and after; high values blur the times, the paired ratios less so. */
   loadAverage: readonly [before: number, after: number];
   rows: BenchmarkRow[];
+  references: readonly BenchmarkReference[];
+  /** Artefacts that could not be opened, and why. */
+  unavailable: { artefact: string; reason: string }[];
   notMeasured: string[];
 }
 
 const LEAST_ROUNDS = 20;
+/** Openings of each artefact whose median is the load time. */
+const LOADS = 3;
 const NOT_MEASURED = [
-  "Power draw and energy per image: no meter on this machine.",
-  "TFLite: no artefact or runtime in this run.",
-  "TensorRT: no GPU in this run.",
+  "GPU power (NVML): nothing ran on a GPU.",
   "Image decoding, letterbox and mask assembly: the network alone is timed.",
   "Other devices: every number holds for the device named above.",
 ];
@@ -93,18 +137,22 @@ function judge({
   speedupLow,
   bytes,
   baselineBytes,
+  isAccurate,
 }: {
+  isAccurate: boolean;
   speedup: number;
   speedupLow: number;
   bytes: number;
   baselineBytes: number;
 }): Verdict {
+  if (!isAccurate) return "rejected";
   if (speedup >= 1.05 && speedupLow > 1) return "optimised";
   return bytes < 0.9 * baselineBytes ? "smaller-only" : "not-optimised";
 }
 
 function noteFor(precision: Precision, speedup: number, verdict: Verdict): string {
   if (verdict === "optimised" || verdict === "baseline") return "";
+  if (verdict === "rejected") return "Loses more accuracy than its limit; it must not be deployed.";
   if (precision === "int8") {
     return speedup < 1
       ? "Slower than the baseline: the CPU lacks VNNI/dot-product instructions, or the image is too small for the conversions to pay."
@@ -112,6 +160,29 @@ function noteFor(precision: Precision, speedup: number, verdict: Verdict): strin
   }
   if (precision === "fp16") return "CPUs compute fp16 graphs in float32 with casts: only the file is smaller.";
   return "No clear difference between rounds.";
+}
+
+/** Opens an artefact several times; keeps the last session. */
+async function load(
+  { path, open = (count) => createSession({ model: path, threads: count }) }: BenchmarkArtefact,
+  threads: number,
+): Promise<{ session: Session; loadMs: number }> {
+  const times: number[] = [];
+  for (let i = 0; ; i++) {
+    const start = performance.now();
+    const session = await open(threads);
+    times.push(performance.now() - start);
+    if (i === LOADS - 1) return { session, loadMs: quantile(times, 0.5) };
+    await session.dispose();
+  }
+}
+
+/** Hash of the calibration images that quantisation wrote into the model. */
+function calibrationHash({ metadataProps }: Model): string | null {
+  const record = metadataProps.find(({ key }) => key === "quantization")?.value;
+  const parsed = record === undefined ? null : parsePythonLiteral(record);
+  const hash = parsed instanceof Map ? parsed.get("calibration_sha256") : null;
+  return typeof hash === "string" ? hash : null;
 }
 
 /**
@@ -129,6 +200,10 @@ export async function benchmark(
     warmup = 10,
     baseline = artefacts[0]?.name ?? "",
     measureMemory = true,
+    accuracyLimits = {},
+    references = [],
+    energyMeter = openEnergyMeter(),
+    signal,
     seed = 0,
   }: BenchmarkOptions,
 ): Promise<BenchmarkReport> {
@@ -144,55 +219,102 @@ export async function benchmark(
   const random = new CounterRandom({ seed, path: "benchmark/input" });
   const data = Float32Array.from({ length: 3 * height * width }, () => random.uniform());
   const loadBefore = loadavg()[0]!;
-  const sessions: Session[] = [];
-  const times: number[][] = artefacts.map(() => []);
+  const opened: {
+    artefact: BenchmarkArtefact;
+    session: Session;
+    loadMs: number;
+    times: number[];
+    joules: number | null;
+  }[] = [];
+  const unavailable: BenchmarkReport["unavailable"] = [];
   try {
-    for (const { path } of artefacts) sessions.push(await createSession({ model: path, threads }));
-    const feeds = sessions.map((session) => ({ [session.inputNames[0]!]: { data, dims } }));
-    for (const [i, session] of sessions.entries()) for (let n = 0; n < warmup; n++) await session.run(feeds[i]!);
+    for (const artefact of artefacts) {
+      signal?.throwIfAborted();
+      try {
+        opened.push({ artefact, ...(await load(artefact, threads)), times: [], joules: null });
+      } catch (error) {
+        if (artefact.name === baseline) throw error;
+        unavailable.push({ artefact: artefact.name, reason: error instanceof Error ? error.message : String(error) });
+      }
+    }
+    const run = ({ session }: { session: Session }) => session.run({ [session.inputNames[0]!]: { data, dims } });
+    for (const entry of opened) for (let n = 0; n < warmup; n++) await run(entry);
     for (let round = 0; round < rounds; round++) {
-      for (let turn = 0; turn < sessions.length; turn++) {
-        const i = (round + turn) % sessions.length;
+      signal?.throwIfAborted();
+      for (let turn = 0; turn < opened.length; turn++) {
+        const entry = opened[(round + turn) % opened.length]!;
         const start = performance.now();
-        await sessions[i]!.run(feeds[i]!);
-        times[i]!.push(performance.now() - start);
+        await run(entry);
+        entry.times.push(performance.now() - start);
+      }
+    }
+    if (energyMeter !== null) {
+      // Counters tick about once a millisecond: whole blocks of runs, one artefact after the other.
+      for (const entry of opened) {
+        const before = energyMeter.read();
+        for (let n = 0; n < rounds; n++) await run(entry);
+        entry.joules = energyBetween(before, energyMeter.read(), energyMeter.wrapsAt) / rounds;
       }
     }
   } finally {
-    for (const session of sessions) await session.dispose();
+    for (const { session } of opened) await session.dispose();
   }
+  const first = opened.find(({ artefact }) => artefact.name === baseline)!;
+  const baselineBytes = (await readFile(first.artefact.path)).length;
   const rows: BenchmarkRow[] = [];
-  const baselineBytes = (await readFile(artefacts[reference]!.path)).length;
-  for (const [i, { name, path, precision }] of artefacts.entries()) {
+  for (const entry of opened) {
+    const { artefact, times, loadMs, joules } = entry;
+    const { name, path, precision, runtime = "onnxruntime-node cpu", accuracy = null, open } = artefact;
     const bytes = await readFile(path);
-    const model = decodeModel(bytes);
-    const ratio = ratioEstimate({ baseline: times[reference]!, artefact: times[i]!, seed });
+    const model = open === undefined ? decodeModel(bytes) : null;
+    const ratio = ratioEstimate({ baseline: first.times, artefact: times, seed });
+    const limit = accuracyLimits[precision] ?? ACCURACY_LIMITS[precision];
+    const accuracyDrop = accuracy && first.artefact.accuracy ? first.artefact.accuracy.map - accuracy.map : null;
+    const isAccurate = accuracyDrop === null || accuracyDrop <= limit;
     const verdict: Verdict =
-      i === reference
+      entry === first
         ? "baseline"
-        : judge({ speedup: ratio.median, speedupLow: ratio.low, bytes: bytes.length, baselineBytes });
-    const inputName = model.graph.inputs[0]!.name;
+        : judge({ speedup: ratio.median, speedupLow: ratio.low, bytes: bytes.length, baselineBytes, isAccurate });
+    const memory = measureMemory && model !== null;
+    const inputName = model?.graph.inputs[0]?.name ?? "images";
     rows.push({
       artefact: name,
       precision,
-      runtime: "onnxruntime-node cpu",
+      runtime,
       threads,
       bytes: bytes.length,
       gzipBytes: gzipSync(bytes).length,
-      parameters: census(model).parameters,
-      medianMs: quantile(times[i]!, 0.5),
-      p95Ms: quantile(times[i]!, 0.95),
-      minMs: Math.min(...times[i]!),
-      fps: 1000 / quantile(times[i]!, 0.5),
-      peakRssBytes: measureMemory ? await measurePeakRss({ path: resolve(path), inputName, dims, threads }) : null,
+      parameters: model === null ? null : census(model).parameters,
+      loadMs,
+      medianMs: quantile(times, 0.5),
+      p95Ms: quantile(times, 0.95),
+      minMs: Math.min(...times),
+      fps: 1000 / quantile(times, 0.5),
+      peakRssBytes: memory ? await measurePeakRss({ path: resolve(path), inputName, dims, threads }) : null,
       speedup: ratio.median,
       speedupLow: ratio.low,
       speedupHigh: ratio.high,
+      joulesPerRun: joules,
+      accuracy,
+      accuracyDrop,
+      calibrationSha256: model === null ? null : calibrationHash(model),
       fileSha256: createHash("sha256").update(bytes).digest("hex"),
       verdict,
       note: noteFor(precision, ratio.median, verdict),
     });
   }
+  const notMeasured = [
+    ...(energyMeter === null ? ["Processor power (RAPL): no readable counter on this machine."] : []),
+    ...(rows.every(({ accuracy }) => accuracy === null)
+      ? ["Accuracy: none was given; verdicts rest on speed and size."]
+      : []),
+    ...NOT_MEASURED,
+    ...(measureMemory ? [] : ["Peak memory: switched off."]),
+    ...rows.flatMap(({ artefact, runtime, peakRssBytes }) =>
+      measureMemory && peakRssBytes === null ? [`Peak memory of ${artefact}: not for ${runtime}.`] : [],
+    ),
+    ...unavailable.map(({ artefact, reason }) => `${artefact}: ${reason}`),
+  ];
   return {
     version: 1,
     device: `${cpus()[0]?.model ?? "unknown CPU"}, ${cpus().length} logical cores`,
@@ -203,6 +325,8 @@ export async function benchmark(
     baseline,
     loadAverage: [loadBefore, loadavg()[0]!],
     rows,
-    notMeasured: [...NOT_MEASURED, ...(measureMemory ? [] : ["Peak memory: switched off."])],
+    references,
+    unavailable,
+    notMeasured,
   };
 }
