@@ -17,6 +17,7 @@ import { History } from "./history.js";
 import { isEnded, JobPanel, RecentJobs } from "./job-panel.js";
 import { Login, Mark, messageOf } from "./login.js";
 import { MAX_COMPARED, MetricChart } from "./metric-chart.js";
+import { PlanCard } from "./plan-card.js";
 import { RetrainForm } from "./retrain-form.js";
 import { applyTheme, type Caller, forgetToken, storedTheme, storedToken, storeToken, type Theme } from "./session.js";
 import { type Toast, Toasts } from "./toasts.js";
@@ -327,6 +328,7 @@ function Dashboard({
                 }
           }
         />
+        {data !== null && <PlanCard client={client} data={data} onError={fail} />}
         {isAdmin && data !== null && (
           <RetrainForm
             client={client}

@@ -84,9 +84,9 @@ export function PlanCard({
   return (
     <section class="card" aria-labelledby="plan-title">
       <h2 id="plan-title">Plan a training</h2>
-      <form onSubmit={ask}>
+      <form onSubmit={ask} class="plan-form">
         <div class="dataset">
-          <label for="plan-dataset">Data set</label>
+          <label for="plan-dataset">Data set to plan for</label>
           <select id="plan-dataset" value={dataset} onChange={(event) => setDataset(event.currentTarget.value)}>
             <option value="">Choose…</option>
             {usable.map(({ name, images }) => (
@@ -155,7 +155,7 @@ export function PlanCard({
               {warning}
             </p>
           ))}
-          <div class="buttons">
+          <div class="plan-actions">
             {plan.state === "proposed" ? (
               <button type="button" class="primary" onClick={confirm}>
                 Accept the plan

@@ -130,7 +130,7 @@ export function RetrainForm({
               <strong>Stored data</strong>
               <span class="hint">
                 {formatCount(stored)} records in {usable.length} data set
-                {usable.length === 1 ? "" : "s"}, plus accepted corrections
+                {usable.length === 1 ? "" : "s"}
               </span>
             </span>
           </label>

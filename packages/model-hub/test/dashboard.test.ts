@@ -5,6 +5,7 @@ import process from "node:process";
 import type { AxeResults } from "axe-core";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { Advisor } from "../src/advisor/advisor.js";
 import { dashboardPage } from "../src/dashboard/dashboard-page.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { findChromium } from "./chromium.js";
@@ -155,7 +156,11 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   });
   async function start(options: Parameters<Browser["newPage"]>[0] = {}) {
     const module = new URL("./steady-trainer.ts", import.meta.url).href;
-    hub = await openApp({ root: directory.path, trainers: [{ module }, { module, export: "adapter" }] });
+    hub = await openApp({
+      root: directory.path,
+      trainers: [{ module }, { module, export: "adapter" }],
+      deps: { advisor: new Advisor() },
+    });
     const names = await fill();
     server = await serve(hub.app, { port: 0 });
     await open(options);
@@ -354,6 +359,26 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await page.getByRole("button", { name: "Cancel", exact: true }).click();
     await dialog().getByRole("button", { name: "Cancel the run" }).click();
     await page.getByText("The run was cancelled").waitFor();
+  });
+
+  test("proposes a plan in words, explains it, takes the answer", async () => {
+    await start();
+    await signIn(hub.user);
+    const card = page.getByRole("region", { name: "Plan a training" });
+    await card.getByRole("button", { name: "Propose a plan" }).click();
+    await card.getByText("Choose a data set first.").waitFor();
+    await card.getByLabel("Data set to plan for").selectOption("bags-2026");
+    await card.getByLabel("What shall be found?").fill("torn straps on bags on a conveyor");
+    await card.getByLabel("What matters most?").selectOption("quality");
+    await card.getByRole("button", { name: "Propose a plan" }).click();
+    await card.getByRole("row", { name: /Model for the device yolov8s-seg .*one size down/ }).waitFor();
+    await card.getByRole("button", { name: "Explain in detail" }).click();
+    await card.getByText("What would change a choice").waitFor();
+    await checkAccessibility();
+    await card.scrollIntoViewIfNeeded();
+    await picture("dashboard-plan", { fullPage: true });
+    await card.getByRole("button", { name: "Accept the plan" }).click();
+    await card.getByText(/Accepted\. Its number is [0-9a-f]{16}\./).waitFor();
   });
 
   test("cancels a run and resumes it", async () => {

@@ -2,6 +2,7 @@ import { loadDataset } from "@seg/coco-dataset";
 import { type DatasetFingerprint, fingerprintDataset } from "../../advisor/fingerprint.js";
 import { insightsOf } from "../../advisor/insights.js";
 import { HubError } from "../../errors.js";
+import { readMemory } from "../../pool/memory.js";
 import type { AppDeps } from "../deps.js";
 import { given } from "../given.js";
 import { ok, type Route, route } from "../route.js";
@@ -81,7 +82,8 @@ export function advisorRoutes({
           created_by: principal.name,
           constraints: given({
             device: constraints.device,
-            freeBytes: constraints.free_bytes,
+            // Training runs on this machine unless somebody says otherwise.
+            freeBytes: constraints.free_bytes ?? (await readMemory()).availableBytes,
             maxLatencyMs: constraints.max_latency_ms,
             gflopsPerSecond: constraints.gflops_per_second,
             maxModelBytes: constraints.max_model_bytes,
