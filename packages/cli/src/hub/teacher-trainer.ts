@@ -20,7 +20,7 @@ const params = z.strictObject({
   sam: z.string().min(1).default(EMBEDDED_SAM),
   /** Grounding DINO likewise. */
   grounding_dino: z.string().min(1).default(EMBEDDED_GROUNDING_DINO),
-  /** How Grounding DINO is adapted; SAM always takes lora. */
+  /** Adapters on the base as it is, or on one of 4 bits. */
   method: z.enum(["lora", "qlora"]).default("lora"),
   /** Share of the images that the metrics are measured on. */
   val_share: z.number().gt(0).max(0.5).default(0.2),
@@ -186,7 +186,7 @@ async function keepTeacher({
   results: Partial<Record<Teacher, TeacherResult>>;
 }): Promise<string> {
   const { folder: base, entry } = await resolveTeacherBase({ teacher, name });
-  const method = teacher === "sam" ? "lora" : config.method;
+  const { method } = config;
   const from = join(run, "teachers");
   const adapter = join(from, `${teacher}_lora`);
   const plain = (text: string) => text.replaceAll(/[^A-Za-z0-9._-]+/g, "-").slice(0, 100);

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -18,6 +18,16 @@ beforeEach(async () => {
         id: "facebook/sam-vit-base",
         licence: "apache-2.0",
         files: { "model.safetensors": "weights", "config.json": "{}" },
+      },
+      {
+        id: "bert-base-uncased",
+        licence: "apache-2.0",
+        files: {
+          "model.safetensors": "bert",
+          "vocab.txt": "[PAD]",
+          "tf_model.h5": "other",
+          "pytorch_model.bin": "other",
+        },
       },
     ],
     files: { "/sam_vit_b_01ec64.pth": Buffer.from("not the checkpoint"), "/FastSAM-x.pt": Buffer.from("first bytes") },
@@ -66,6 +76,45 @@ test("pins the first bytes of a file without published digest", async () => {
   await manager().remove("fastsam_x");
   fake.fault({ match: "FastSAM-x", kind: "corrupt", at: 0.5 });
   await expect(manager().ensure("fastsam_x", { strictIntegrity: true })).rejects.toMatchObject({ code: "INTEGRITY" });
+});
+
+test("native checkpoints are links in the models folder; a file of the user's own stays", async () => {
+  const { path } = await manager().ensure("fastsam_x");
+  const link = join(root, "models", "FastSAM-x.pt");
+  expect(await realpath(link)).toBe(await realpath(path));
+  await manager().remove("fastsam_x");
+  expect(await readdir(join(root, "models"))).toEqual([".seg-models"]);
+  await writeFile(link, "mine");
+  await manager().ensure("fastsam_x");
+  expect(await readFile(link, "utf8")).toBe("mine");
+});
+
+test("the text encoder is a model of its own: fetched once, without the formats that no loader reads", async () => {
+  const [entry] = catalogue.list({ role: "text_encoder" });
+  const { files, format } = await manager().ensure(entry!.id);
+  expect([format, files.map(({ name }) => name).sort()]).toEqual(["transformers", ["model.safetensors", "vocab.txt"]]);
+  expect((await manager().list({ role: "text_encoder", installed: true })).map(({ id }) => id)).toEqual([entry!.id]);
+  const before = fake.requests.length;
+  await manager().ensure(entry!.id);
+  expect(fake.requests.length).toBe(before);
+});
+
+test("an id, a repository and the last part of its name mean the same model; what two share means none", async () => {
+  for (const name of ["sam_vit_b", "facebook/sam-vit-base", "sam-vit-base"])
+    expect(catalogue.get(name).id).toBe("sam_vit_b");
+  expect(catalogue.find("Ultralytics/FastSAM")).toBeNull();
+  await manager().ensure("sam-vit-base", { prefer: "transformers" });
+  expect((await manager().status("facebook/sam-vit-base")).models[0]).toMatchObject({
+    id: "sam_vit_b",
+    state: "installed",
+  });
+  expect(manager().config("sam-vit-base")).toEqual({
+    hf_id: "facebook/sam-vit-base",
+    manager_family: "sam",
+    manager_variant: "vit_b",
+    description: "Segment Anything, ViT-B",
+  });
+  expect((await manager().remove("sam-vit-base")).freedBytes).toBeGreaterThan(0);
 });
 
 test("lists every cause when all sources fail", async () => {

@@ -22,13 +22,13 @@ const TEMPORARY = /^\.v\d{8}_\d{6}\.[0-9a-f]{8}\.tmp$/;
 export class DerivedFiles {
   readonly #root: string;
   readonly #store: BlobStore;
-  readonly #renderCard: (version: VersionDetail) => string;
+  readonly #renderCard: (version: VersionDetail, previous: string) => string;
 
   constructor({
     root,
     store,
     renderCard,
-  }: { root: string; store: BlobStore; renderCard: (version: VersionDetail) => string }) {
+  }: { root: string; store: BlobStore; renderCard: (version: VersionDetail, previous: string) => string }) {
     this.#root = root;
     this.#store = store;
     this.#renderCard = renderCard;
@@ -58,7 +58,10 @@ export class DerivedFiles {
       // A model's own files win over the ones made here.
       const own = new Set(version.files.map(({ path }) => path));
       if (!own.has("metadata.json")) await writeFile(join(temporary, "metadata.json"), metadataText(version));
-      if (!own.has("README.md")) await writeFile(join(temporary, "README.md"), this.#renderCard(version));
+      if (!own.has("README.md")) {
+        const previous = (await readFile(join(target, "README.md"), "utf8").catch(ignoreAbsent)) ?? "";
+        await writeFile(join(temporary, "README.md"), this.#renderCard(version, previous));
+      }
       return await this.#place(version, temporary, target);
     } finally {
       // After a rename there is nothing left to remove.

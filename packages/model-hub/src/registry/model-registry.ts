@@ -39,6 +39,7 @@ import type {
   VersionPatch,
   VersionState,
 } from "./types.js";
+import { versionCard } from "./version-card.js";
 import { SELECT_SUMMARY, toSummary } from "./version-row.js";
 
 const VISIBLE: readonly VersionState[] = ["pending", "ready", "failed"];
@@ -50,8 +51,8 @@ export interface ModelRegistryOptions {
   readonly root: string;
   readonly events: HubEvents;
   readonly clock?: HubClock;
-  /** Text of a version's README.md. */
-  readonly renderCard?: (version: VersionDetail) => string;
+  /** Text of a version's README.md; `previous` is the one that it replaces, else "". @defaultValue {@link versionCard} */
+  readonly renderCard?: (version: VersionDetail, previous: string) => string;
   /** A derived file could not be written: the change itself is done, `repair()` writes the file later. @defaultValue ignored */
   readonly onDerivedError?: (error: unknown, what: string) => void;
 }
@@ -74,7 +75,7 @@ export class ModelRegistry implements ModelRegistryPort {
     root,
     events,
     clock = systemClock,
-    renderCard = plainCard,
+    renderCard = versionCard,
     onDerivedError = () => undefined,
   }: ModelRegistryOptions) {
     this.#sql = sql;
@@ -545,15 +546,3 @@ async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 /** Enough of a card when no other is given. */
-function plainCard({ model, version, description, files, metrics }: VersionDetail): string {
-  const shown = Object.entries(metrics).filter(([, value]) => typeof value === "number");
-  return [
-    `# ${model} ${version}`,
-    description,
-    ...files.map(({ path, bytes, sha256 }) => `- ${path}: ${bytes} bytes, SHA-256 ${sha256}`),
-    ...shown.map(([name, value]) => `- ${name}: ${value}`),
-  ]
-    .filter((line) => line !== "")
-    .join("\n\n")
-    .concat("\n");
-}

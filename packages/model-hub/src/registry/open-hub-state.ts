@@ -40,7 +40,7 @@ export interface HubStateOptions {
   readonly training?: RetrainServiceOptions["training"];
   readonly device?: string;
   readonly allowPrivateWebhooks?: boolean;
-  readonly renderCard?: (version: VersionDetail) => string;
+  readonly renderCard?: (version: VersionDetail, previous: string) => string;
   readonly onDerivedError?: (error: unknown, what: string) => void;
   readonly clock?: HubClock;
 }

@@ -249,7 +249,7 @@ export async function startFakeHub({
       return;
     }
     const api = /^\/api\/models\/(.+?)(?:\/(revision|tree|paths-info)\/(.+))?$/.exec(pathname);
-    const file = /^\/([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname);
+    const file = /^\/([^/]+(?:\/[^/]+)?)\/resolve\/([^/]+)\/(.+)$/.exec(pathname);
     const id = api?.[1] ?? file?.[1] ?? "";
     const head = heads.get(id);
     if (head === undefined) {

@@ -7,7 +7,7 @@ import type { ActivationPolicy, Json, VersionComparison, VersionMetrics } from "
 export interface RetrainRequest {
   /** @defaultValue "default" */
   readonly model?: string;
-  /** True: every registered dataset of the trainer's schema plus accepted corrections; false: `dataset_name`. @defaultValue true */
+  /** True: every registered dataset of the trainer's schema; false: `dataset_name`. @defaultValue true */
   readonly use_database?: boolean;
   readonly dataset_name?: string;
   /** 1-10000 */

@@ -2,8 +2,8 @@ import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { temporaryDirectory } from "../../../test/databases.js";
+import { runHub } from "../../../test/run-hub.js";
 import { startS3Double } from "../../testing/s3-double.js";
-import { main } from "../main.js";
 
 const directory = temporaryDirectory();
 let root: string;
@@ -13,21 +13,7 @@ beforeEach(() => {
   env = { SEG_HUB_HOME: root, HF_HOME: join(root, "hf"), USER: "ana" };
 });
 
-async function run(...argv: string[]) {
-  const text = { out: "", err: "" };
-  const status = await main(argv, {
-    env,
-    out: (chunk) => {
-      text.out += chunk;
-    },
-    err: (chunk) => {
-      text.err += chunk;
-    },
-    isTerminal: false,
-    signal: new AbortController().signal,
-  });
-  return { status, ...text };
-}
+const run = (...argv: string[]) => runHub(argv, { env });
 const json = async (...argv: string[]) => JSON.parse((await run(...argv, "--json")).out);
 const put = (name: string, content: string) => {
   const path = join(root, name);

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "vitest";
 import { temporaryDirectory } from "../../../test/databases.js";
+import { runHub } from "../../../test/run-hub.js";
 import { startFakeHub } from "../../testing/fake-hub.js";
-import { main } from "../main.js";
 
 const directory = temporaryDirectory();
 let root: string;
@@ -12,21 +12,7 @@ beforeEach(() => {
   root = mkdtempSync(join(directory.path, "models-"));
   env = { SEG_HUB_HOME: join(root, "seg"), HF_HOME: join(root, "hf") };
 });
-async function run(...argv: string[]) {
-  const text = { out: "", err: "" };
-  const status = await main(argv, {
-    env,
-    out: (chunk) => {
-      text.out += chunk;
-    },
-    err: (chunk) => {
-      text.err += chunk;
-    },
-    isTerminal: false,
-    signal: new AbortController().signal,
-  });
-  return { status, ...text };
-}
+const run = (...argv: string[]) => runHub(argv, { env });
 const json = async (...argv: string[]) => JSON.parse((await run(...argv, "--json")).out);
 
 test("lists the catalogue by role, tells the dual record and the state, without the network", async () => {

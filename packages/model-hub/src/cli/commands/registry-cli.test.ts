@@ -4,28 +4,13 @@ import { beforeEach, describe, expect, test } from "vitest";
 import { temporaryDirectory } from "../../../test/databases.js";
 import { cocoDocument } from "../../../test/datasets.js";
 import { openRegistry } from "../../../test/open-registry.js";
+import { runHub } from "../../../test/run-hub.js";
 import { openDatabase } from "../../sql/open-database.js";
-import { main } from "../main.js";
 
 const directory = temporaryDirectory();
 let root: string;
 
-async function run(...argv: string[]) {
-  let out = "";
-  let err = "";
-  const status = await main(argv, {
-    env: { SEG_HUB_HOME: root, USER: "ana" },
-    out: (text) => {
-      out += text;
-    },
-    err: (text) => {
-      err += text;
-    },
-    isTerminal: false,
-    signal: new AbortController().signal,
-  });
-  return { status, out, err };
-}
+const run = (...argv: string[]) => runHub(argv, { env: { SEG_HUB_HOME: root, USER: "ana" } });
 const json = async (...argv: string[]) => {
   const { status, out } = await run(...argv, "--json");
   expect(status).toBe(0);
