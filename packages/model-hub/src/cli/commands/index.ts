@@ -12,5 +12,8 @@ export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCo
   datasets: async () => (await import("./datasets.js")).datasetCommands,
   retrain: async () => (await import("./jobs.js")).retrainCommands,
   jobs: async () => (await import("./jobs.js")).jobCommands,
+  advise: async () => (await import("./advisor.js")).adviseCommands,
+  feedback: async () => (await import("./advisor.js")).feedbackCommands,
+  stats: async () => (await import("./advisor.js")).statsCommands,
   tokens: async () => (await import("./tokens.js")).tokenCommands,
 };
