@@ -66,7 +66,16 @@ test("--list-models and --show-manager-status answer without data, network or tr
 });
 
 test("a model of the catalogue is fetched once, verified, adapted and found again", async () => {
-  const first = await train("first", "--model", "sam-vit-base");
+  const words = `train-teacher --model sam-vit-base --method lora --epochs 1 --batch 2 --lora.r 2 --threads 1 --json`;
+  const folders = [
+    "--dataset",
+    data,
+    "--dataset-root",
+    join(root, "dataset", "images"),
+    "--output",
+    join(root, "first"),
+  ];
+  const first = await runSeg(...words.split(" "), ...folders);
   expect(first.code, first.stderr).toBe(0);
   expect(first.stderr).toContain("sam_vit_b: trying hf facebook/sam-vit-base");
   const folder = join(root, "first", "teachers");
