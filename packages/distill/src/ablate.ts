@@ -249,7 +249,10 @@ export async function* ablate(
       }
       // Early stopping would end the arms at different steps.
       const checkpoint = { ...cfg.checkpoint, early_stopping: { enabled: false } };
-      const run = { ...armConfig(cfg, arm), directory: folder, seed, batch, stepsPerEpoch, checkpoint, resume: true };
+      const run = {
+        ...armConfig(cfg, arm),
+        ...{ directory: folder, seed, batch, stepsPerEpoch, checkpoint, resume: true, plots: false },
+      };
       let result: FitResult | null = null;
       for await (const event of trainStudent(run, signal ? { signal } : {})) {
         if (event.type === "end") result = event.result;

@@ -98,6 +98,10 @@ export interface TrainStudentConfig {
   readonly onNan?: "stop" | "rollback";
   /** Unreadable images end the run by name, or are left out with a warning. @defaultValue "error" */
   readonly onBadImage?: "error" | "skip";
+  /** Pictures of the run in its directory when it ends: curves, confusion, labels, batches. @defaultValue true */
+  readonly plots?: boolean;
+  /** A TensorBoard event file beside `results.csv`, with the preprocessing in it. @defaultValue false */
+  readonly tensorboard?: boolean;
   readonly callbacks?: NonNullable<FitOptions["callbacks"]>;
 }
 

@@ -35,6 +35,7 @@ const base = (name: string, over: Partial<TrainStudentConfig> = {}): TrainStuden
   bnMomentum: 0.1,
   ema: { tau: 20 },
   warmupEpochs: 1,
+  plots: false,
   ...over,
 });
 
@@ -73,6 +74,8 @@ describe("trainStudent", () => {
       epochs: 24,
       val: { dataset, imagesDir: dir },
       evaluation: { interval: 12, batch: 4 },
+      plots: true,
+      tensorboard: true,
     });
     const { epochs, result, events } = await run({ ...cfg, checkpoint: { early_stopping: { enabled: false } } });
     expect(epochs.at(-1)!["seg"]).toBeLessThan(0.6 * epochs[0]!["seg"]!);
@@ -84,6 +87,11 @@ describe("trainStudent", () => {
     expect(header).toContain("train/seg_loss");
     expect(header).toContain("metrics/mAP50(M)");
     expect(existsSync(join(cfg.directory, "weights", "student.safetensors"))).toBe(true);
+    const pictures = ["results.png", "BoxPR_curve.svg", "MaskF1_curve.png", "confusion_matrix.png", "labels.jpg"];
+    const mosaics = ["train_batch0.jpg", "train_batch3.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"];
+    for (const name of [...pictures, ...mosaics])
+      expect([name, existsSync(join(cfg.directory, name))]).toEqual([name, true]);
+    expect(readFileSync(join(cfg.directory, "events.out.tfevents.seg")).includes("pad: 114")).toBe(true);
     const mapping = JSON.parse(readFileSync(join(cfg.directory, "class_mapping.json"), "utf8"));
     expect([mapping.class_mapping, mapping.category_ids]).toEqual([{ 0: "square", 1: "triangle" }, [4, 9]]);
     expect(tf.memory().numTensors).toBe(before);

@@ -25,11 +25,12 @@ import { modelAnchors } from "./anchors.js";
 import { BatchLoader } from "./batch-loader.js";
 import { classMappingFile, datasetHash } from "./class-mapping-hash.js";
 import { ConfigError, EmptySplitError, KdInactiveError, StudentDataMismatchError } from "./errors.js";
-import { checkMapping, evaluateStudent, loadEvaluationSet } from "./evaluate-student.js";
+import { checkMapping, evaluateStudent, loadEvaluationSet, type StudentEvaluation } from "./evaluate-student.js";
 import { FeatureAdaptors, STUDENT_STRIDES } from "./feature-adaptors.js";
 import { GradientProbe, type GradientShares } from "./gradient-probe.js";
 import { type LossGains, lossGains, type StudentTargets, studentLoss } from "./losses/student-loss.js";
 import { studentPredictor } from "./predictor.js";
+import { writeRunReport } from "./run-report.js";
 import { isMaskStudent } from "./select-student.js";
 import { createStudent, type Student } from "./student.js";
 import { loadWeights } from "./students/weights/load-weights.js";
@@ -334,6 +335,8 @@ export async function* trainStudent(
       return { inputs, loss: lossOf(positives), files: loaded.files, kdRamp };
     };
 
+    /** The last one of this process, for the pictures. */
+    let evaluation: StudentEvaluation | null = null;
     const task: TrainTask = {
       model: student.net,
       ...(adaptors ? { projector: adaptors } : {}),
@@ -376,8 +379,8 @@ export async function* trainStudent(
                 ...options,
               };
               // Not abortable: an interrupted run ends after this evaluation with its epoch saved, instead of losing the epoch.
-              const result = await withState(student.net, emaState, () => evaluateStudent(input));
-              return result.metrics;
+              evaluation = await withState(student.net, emaState, () => evaluateStudent(input));
+              return evaluation.metrics;
             },
           }
         : {}),
@@ -406,6 +409,7 @@ export async function* trainStudent(
         resume: cfg.resume ?? false,
         on_nan: cfg.onNan ?? "stop",
         args: argsOf(cfg),
+        ...(cfg.tensorboard ? { tensorboard: { preprocessing: preprocessingOf(imgsz) } } : {}),
       },
       { ...abort, ...(now ? { now } : {}), ...(cfg.callbacks ? { callbacks: cfg.callbacks } : {}) },
     );
@@ -414,7 +418,14 @@ export async function* trainStudent(
       const next = await events.next();
       if (next.done) return next.value;
       const event = next.value;
-      if (event.type === "end") writeSafetensors(run.file("weights", "student.safetensors"), event.result.state);
+      if (event.type === "end") {
+        writeSafetensors(run.file("weights", "student.safetensors"), event.result.state);
+        if (cfg.plots !== false && event.result.reason !== "aborted") {
+          const closedFrom = closed > 0 && closed < epochs ? epochs - closed : null;
+          const val = cfg.val ?? null;
+          await writeRunReport({ run, loader, imgsz, mapping, train: data, val, evaluation, closedFrom });
+        }
+      }
       yield event;
       if (!announced) {
         announced = true;
@@ -437,6 +448,16 @@ export async function* trainStudent(
     tf.dispose([anchors.centers, anchors.strides]);
   }
 }
+
+/** How images become network inputs, as deployments must repeat it. */
+const preprocessingOf = (imgsz: number): JsonObject => ({
+  imgsz,
+  colour: "RGB",
+  resize: "letterbox, centred, bilinear (OpenCV)",
+  pad: 114,
+  scale: "1/255",
+  layout: "NCHW float32",
+});
 
 /** Images of a gradient measurement: a few tell the share, at a fraction of a step's cost. */
 const PROBE_IMAGES = 4;

@@ -4,11 +4,17 @@ import { svgFile } from "./svg-file.js";
 
 /**
  * Writes a chart as `name.svg` and, where the optional package sharp is installed, as `name.png`. A chart without anything to draw writes nothing.
+ * @param options - of {@link svgFile}
  * @returns the names of the files
  */
-export async function writeChart(run: RunDirectory, name: string, chart: SafeHtml): Promise<string[]> {
+export async function writeChart(
+  run: RunDirectory,
+  name: string,
+  chart: SafeHtml,
+  options: { readonly scale?: number } = {},
+): Promise<string[]> {
   if (!chart.text.startsWith("<svg ")) return [];
-  const svg = svgFile(chart);
+  const svg = svgFile(chart, options);
   run.write(`${name}.svg`, `${svg}\n`);
   const sharp = await optionalSharp();
   if (sharp === null) return [`${name}.svg`];

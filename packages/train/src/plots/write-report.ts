@@ -33,7 +33,8 @@ export async function writeReport(
   { labels, evaluation, mosaics = {} }: ReportInput = {},
 ): Promise<string[]> {
   const files: string[] = [];
-  if (existsSync(run.file("results.csv"))) files.push(...(await writeChart(run, "results", resultsPlot(run))));
+  if (existsSync(run.file("results.csv")))
+    files.push(...(await writeChart(run, "results", resultsPlot(run), { scale: 1 })));
   if (evaluation) {
     const { dataset, detections, maskDetections } = evaluation;
     const kinds = [{ prefix: "Box", iouType: "bbox" as const, rows: detections }];
