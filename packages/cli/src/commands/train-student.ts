@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 import { type ClassMapping, createClassMapping } from "@seg/coco-dataset";
 import {
@@ -168,11 +168,11 @@ export const trainStudentOptions: OptionSpecs = {
 const RUN_FILES = ["args.yaml", "class_mapping.json", "checkpoints.json", "results.csv", "weights"];
 
 /**
- * What `--output` holds.
+ * Whether `--output` holds a run.
  * @throws {@link CommandError} `cli/not-a-folder`, and without --resume `cli/run-exists`
  */
-function inspectOutput(directory: string, { resume }: { resume: boolean }): { hasRun: boolean; isEmpty: boolean } {
-  if (!existsSync(directory)) return { hasRun: false, isEmpty: true };
+function inspectOutput(directory: string, { resume }: { resume: boolean }): boolean {
+  if (!existsSync(directory)) return false;
   if (!statSync(directory).isDirectory()) {
     throw new CommandError({
       code: "cli/not-a-folder",
@@ -186,7 +186,7 @@ function inspectOutput(directory: string, { resume }: { resume: boolean }): { ha
       message: `${directory} already holds a training run. Continue it with --resume or choose another --output.`,
     });
   }
-  return { hasRun, isEmpty: readdirSync(directory).length === 0 };
+  return hasRun;
 }
 
 /** Options that are given, under their configuration names. */
@@ -378,7 +378,7 @@ export async function trainStudentCommand(
   const resume = options["resume"] as boolean;
   const isAblation = options["ablation"] as boolean;
   // An ablation is a set of runs, each of which goes on by itself.
-  const { hasRun, isEmpty } = inspectOutput(directory, { resume: resume || isAblation });
+  const hasRun = inspectOutput(directory, { resume: resume || isAblation });
   const load = (path: string) => loadSplit(path, images, { onBadImage });
   const train = await load(options["data"] as string);
   const val = options["val"] === undefined ? null : await load(options["val"] as string);
@@ -440,8 +440,8 @@ export async function trainStudentCommand(
     ...(val === null ? {} : { val: { dataset: val.dataset, imagesDir: val.imagesDir } }),
     directory,
     mapping,
-    // A new run beside foreign files (a log, a split) would go to a folder with a suffix; resuming nothing keeps the folder.
-    resume: resume || !isEmpty,
+    // A folder with a run was refused above unless it is to go on; resuming nothing begins, and keeps the folder beside other files.
+    resume: true,
   };
   const asked = { options, train: data, unlabelled, mapping, output, signal };
   let distillation: DistillationData | null = null;
