@@ -70,7 +70,8 @@ export async function killUploading({
   let wasKilled = false;
   for (;;) {
     const isLast = killed >= kills;
-    const at = whole === 0 || isLast ? null : 1 + random(whole);
+    // Every fifth may end, so that contents follow each other.
+    const at = whole === 0 || isLast || random(5) === 0 ? null : 1 + random(whole);
     const task: PutTask = {
       store: address,
       key: KEY,

@@ -24,6 +24,8 @@ import {
 const META = ".meta.json";
 /** Ends the name of content that is being written. */
 const PARTIAL = ".partial";
+/** Ends the name of the description of content that is about to appear. */
+const PENDING = ".json";
 /** Unfinished content this old has no writer any more. */
 const ABANDONED_AFTER_MS = 24 * 3600_000;
 
@@ -126,7 +128,8 @@ export class FileObjectStore implements ObjectStore {
     if (ifAbsent && (await isPresent(path))) throw alreadyExists(key);
     const pending = this.#pendingPath(key, meta.ino!);
     const isDone = async () => ifAbsent && (await isPresent(path));
-    await this.#withLock(key, isDone, async () => {
+    const isMine = await this.#withLock(key, isDone, async () => {
+      await this.#settle(key, path);
       if (ifMatch !== undefined && (await this.head(key))?.etag !== ifMatch) throw stale(key);
       await writeFileAtomic(pending, JSON.stringify(meta));
       try {
@@ -135,30 +138,52 @@ export class FileObjectStore implements ObjectStore {
         await rm(pending, { force: true });
         throw error;
       }
-      await rename(pending, `${path}${META}`);
+      await rename(pending, `${path}${META}`).catch((error: NodeJS.ErrnoException) => {
+        // A writer that took this one for dead has settled it.
+        if (error.code !== "ENOENT") throw error;
+      });
       await syncDirectory(dirname(path));
     });
+    if (!isMine) throw alreadyExists(key);
   }
 
-  /** A change of a key is several steps: a comparison and a rename, content and description. @param isDone - nothing is left to wait for */
-  async #withLock(key: string, isDone: () => Promise<boolean>, work: () => Promise<void>): Promise<void> {
+  /**
+   * A change of a key is several steps: a comparison and a rename, content and description.
+   * @param isDone - nothing is left to do or to wait for
+   * @returns false when `isDone` said yes instead of the work
+   */
+  async #withLock(key: string, isDone: () => Promise<boolean>, work: () => Promise<void>): Promise<boolean> {
     const lock = await BlobLock.acquire({
       path: join(this.#staging, `${hashOf(key)}.lock`),
       clock: systemClock,
       isDone,
     });
+    if (lock === null && (await isDone())) return false;
     try {
       await work();
+      return true;
     } finally {
       await lock?.release();
     }
   }
 
   #pendingPath(key: string, ino: string): string {
-    return join(this.#staging, `${hashOf(key)}.${ino}.json`);
+    return join(this.#staging, `${hashOf(key)}.${ino}${PENDING}`);
   }
 
-  /** Removes content whose writer was killed. Descriptions stay: one of them may be the only one of its object. */
+  /** Ends what killed writers of a key began, under its lock: moves the description of the present content to its place, removes the others. */
+  async #settle(key: string, path: string): Promise<void> {
+    const current = (await statOf(path))?.ino;
+    for (const name of await listNames(this.#staging)) {
+      if (!name.startsWith(`${hashOf(key)}.`) || !name.endsWith(PENDING)) continue;
+      const pending = join(this.#staging, name);
+      const isCurrent = current !== undefined && pending === this.#pendingPath(key, String(current));
+      if (isCurrent) await rename(pending, `${path}${META}`);
+      else await rm(pending, { force: true });
+    }
+  }
+
+  /** Removes content whose writer was killed. Descriptions stay until their key is written again: one may be the only one of its object. */
   async #sweep(): Promise<void> {
     for (const name of await listNames(this.#staging)) {
       if (!name.endsWith(PARTIAL) && !name.endsWith(".tmp")) continue;
@@ -244,11 +269,9 @@ export class FileObjectStore implements ObjectStore {
     if (!(await isPresent(path)) && !(await isPresent(`${path}${META}`))) return;
     const isDone = async () => !(await isPresent(path));
     await this.#withLock(key, isDone, async () => {
-      const ino = (await statOf(path))?.ino;
+      await this.#settle(key, path);
       await rm(path, { force: true });
       await rm(`${path}${META}`, { force: true });
-      // What a writer that died before moving it left.
-      if (ino !== undefined) await rm(this.#pendingPath(key, String(ino)), { force: true });
     });
   }
 
