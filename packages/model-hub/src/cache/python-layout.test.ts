@@ -1,13 +1,20 @@
-import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { createHub } from "../hub.js";
 import { startFakeHub } from "../testing/fake-hub.js";
 
-const PYTHON = process.env["SEG_PEER_PYTHON"] ?? "/tmp/peer/venv/bin/python";
+/** A Python with huggingface_hub. */
+const PYTHON = process.env["SEG_PEER_PYTHON"];
+/** Its import takes seconds on a busy machine. */
+const PATIENCE_MS = 180_000;
+const python = async (code: string, ...args: string[]): Promise<string> => {
+  const env = { ...process.env, HF_HUB_DISABLE_XET: "1" };
+  return (await promisify(execFile)(PYTHON!, ["-c", code, ...args], { env })).stdout;
+};
 
 const SCAN = `
 import json, sys
@@ -25,7 +32,7 @@ from huggingface_hub import snapshot_download
 print(snapshot_download("acme/sam", cache_dir=sys.argv[1], endpoint=sys.argv[2]))
 `;
 
-test.skipIf(!existsSync(PYTHON))(
+test.skipIf(PYTHON === undefined)(
   "Python's huggingface_hub lists a cache written here (needs SEG_PEER_PYTHON)",
   async () => {
     const root = await mkdtemp(join(tmpdir(), "python-"));
@@ -35,7 +42,7 @@ test.skipIf(!existsSync(PYTHON))(
     const commit = fake.commitOf("acme/sam");
     const environment = { hfCache: join(root, "hf"), segHome: join(root, "seg"), hfEndpoint: fake.url, hfToken: null };
     await createHub({ env: {}, environment }).download("hf:acme/sam");
-    const seen = JSON.parse(execFileSync(PYTHON, ["-c", SCAN, join(root, "hf")], { encoding: "utf8" }));
+    const seen = JSON.parse(await python(SCAN, join(root, "hf")));
     expect(seen).toEqual({
       warnings: [],
       repos: [["acme/sam", [[commit, ["main"], ["config.json", "model.onnx"]]]]],
@@ -44,24 +51,17 @@ test.skipIf(!existsSync(PYTHON))(
     await fake.close();
     await rm(root, { recursive: true, force: true });
   },
+  PATIENCE_MS,
 );
 
-test.skipIf(!existsSync(PYTHON))(
+test.skipIf(PYTHON === undefined)(
   "a cache written by Python's huggingface_hub is read here, offline (needs SEG_PEER_PYTHON)",
   async () => {
     const root = await mkdtemp(join(tmpdir(), "python-"));
     const fake = await startFakeHub({
       repos: [{ id: "acme/sam", licence: "mit", files: { "config.json": "{}", "onnx/model.onnx": "weights" } }],
     });
-    const { execFile } = await import("node:child_process");
-    await new Promise<void>((resolve, reject) =>
-      execFile(
-        PYTHON,
-        ["-c", DOWNLOAD, join(root, "hf"), fake.url],
-        { env: { ...process.env, HF_HUB_DISABLE_XET: "1" } },
-        (error, _, stderr) => (error ? reject(new Error(stderr)) : resolve()),
-      ),
-    );
+    await python(DOWNLOAD, join(root, "hf"), fake.url);
     await fake.close();
     const environment = { hfCache: join(root, "hf"), segHome: join(root, "seg"), hfToken: null, isOffline: true };
     const hub = createHub({ env: {}, environment });
@@ -73,4 +73,5 @@ test.skipIf(!existsSync(PYTHON))(
     expect((await hub.cache.verify()).findings).toEqual([]);
     await rm(root, { recursive: true, force: true });
   },
+  PATIENCE_MS,
 );
