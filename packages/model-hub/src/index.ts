@@ -127,6 +127,7 @@ export { type JwtOptions, JwtVerifier } from "./tokens/jwt-verifier.js";
 export { TokenStore } from "./tokens/token-store.js";
 export type * from "./tokens/types.js";
 export { RetrainService, type RetrainServiceOptions } from "./training/retrain-service.js";
+export { type SweepRequest, SweepService } from "./training/sweep-service.js";
 export type * from "./training/types.js";
 export { HubEvents } from "./webhooks/hub-events.js";
 export type * from "./webhooks/types.js";

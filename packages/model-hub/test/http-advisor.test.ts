@@ -5,6 +5,7 @@ import { LearningStore } from "../src/advisor/learning-store.js";
 import { ModelPool } from "../src/pool/model-pool.js";
 import type { SqlDriver } from "../src/sql/driver.js";
 import { openDatabase } from "../src/sql/open-database.js";
+import { SweepService } from "../src/training/sweep-service.js";
 import { temporaryDirectory } from "./databases.js";
 import { openApp, type TestHub } from "./open-app.js";
 
@@ -125,6 +126,19 @@ describe("advisor, feedback and pool over HTTP", () => {
     ["POST", "/feedback", { run_id: "none", rating: 9 }, 400, "INVALID_REQUEST"],
   ])("%s %s %o: %i", async (method, path, json, status, code) => {
     expect(await call(method, path, json)).toMatchObject({ status, body: { code } });
+  });
+
+  test("a sweep is a job of administrators", async () => {
+    const sweeps = new SweepService({ retrain: hub.retrain, jobs: hub.jobs, root: join(hub.root, "sweeps") });
+    const app = await openApp({ root: directory.path, deps: { sweeps } });
+    const json = { retrain: { use_database: true }, variation: { kind: "seed", count: 2 } };
+    expect((await app.call("POST", "/sweeps", { json, token: app.user })).status).toBe(403);
+    expect((await app.call("POST", "/sweeps", { json: { ...json, variation: { kind: "mood" } } })).status).toBe(400);
+    const response = await app.call("POST", "/sweeps", { json });
+    expect(response.status).toBe(202);
+    const { job_id } = (await response.json()) as { job_id: string };
+    expect(await hub.jobs.get(job_id)).toMatchObject({ kind: "sweep", created_by: "ana", state: "queued" });
+    await app.close();
   });
 
   test("nobody without a token; a server without these parts says so", async () => {

@@ -37,6 +37,7 @@ import type {
   RetrainBody,
   RetrainPreview as RetrainPreviewSchema,
   RetrainResult as RetrainResultSchema,
+  SweepBody,
   Trainers as TrainersSchema,
 } from "../server/schemas/retrain.js";
 import type { CreatedToken as CreatedTokenSchema, Token as TokenSchema } from "../server/schemas/tokens.js";
@@ -453,6 +454,11 @@ export class HubClient {
     options: CallOptions = {},
   ): Promise<Accepted> {
     return this.#post(`/layers/${encodeURIComponent(layer)}/pull`, request, options);
+  }
+
+  /** `POST /sweeps`: a job. */
+  startSweep(request: z.input<typeof SweepBody>, options: CallOptions = {}): Promise<Accepted> {
+    return this.#post("/sweeps", request, options);
   }
 
   /** `POST /advisor/fingerprint` */

@@ -72,7 +72,7 @@ function addressOf(context: Context, trustedProxies: number): string {
   return address ?? "unknown";
 }
 
-/** Every endpoint of `spec/model-hub.md` 2.8 but those of sweeps. */
+/** Every endpoint of `spec/model-hub.md` 2.8. */
 function routesOf(deps: AppDeps, limits: ServerLimits, onRevoked: () => void): Route[] {
   return [
     ...retrainRoutes({ ...deps, limits }),

@@ -5,6 +5,7 @@ import type { JobQueue } from "../jobs/types.js";
 import type { ModelPool } from "../pool/model-pool.js";
 import type { ModelRegistryPort } from "../registry/types.js";
 import type { AuthenticatorPort, TokenStorePort } from "../tokens/types.js";
+import type { SweepService } from "../training/sweep-service.js";
 import type { RetrainServicePort } from "../training/types.js";
 import type { AuditLog } from "./audit.js";
 import type { HubPort, LayersPort } from "./ports.js";
@@ -57,6 +58,8 @@ export interface AppDeps {
   readonly advisor?: Advisor;
   /** @defaultValue none: `/feedback` and `/insights` are refused with INVALID_STATE */
   readonly learning?: LearningStore;
+  /** @defaultValue none: `/sweeps` is refused with INVALID_STATE */
+  readonly sweeps?: SweepService;
   /** @defaultValue none: `/pool` is refused with INVALID_STATE */
   readonly pool?: ModelPool;
   /** Where uploads lie while they are received and checked. */

@@ -6,6 +6,7 @@ import type { JobHandler, JobKind } from "../jobs/types.js";
 import { type HubState, type HubStateOptions, openHubState } from "../registry/open-hub-state.js";
 import { Authenticator } from "../tokens/authenticator.js";
 import { type JwtOptions, JwtVerifier } from "../tokens/jwt-verifier.js";
+import { SweepService } from "../training/sweep-service.js";
 import { FileAuditLog } from "./audit.js";
 import { createApp, type HubApp } from "./create-app.js";
 import type { AppDeps } from "./deps.js";
@@ -59,6 +60,7 @@ export async function openHubServer({
   try {
     const { registry, jobs, retrain, datasets, tokens, sql } = state;
     const learning = new LearningStore({ sql, log: join(root, "feedback.jsonl") });
+    const sweeps = new SweepService({ retrain, jobs, root: join(root, "sweeps") });
     const app = createApp({
       registry,
       jobs,
@@ -70,10 +72,11 @@ export async function openHubServer({
       uploadDirectory: join(root, "uploads"),
       learning,
       advisor: new Advisor({ learning }),
+      sweeps,
       ...more,
     });
     const server = await serve(app, { port, host });
-    state.startWorking(handlers);
+    state.startWorking({ sweep: sweeps.handler, ...handlers });
     // After the port is bound: a start that fails must not leave a token that nobody saw.
     const needsAdmin = adminToken === null && jwt === undefined && (await tokens.countUsableAdmins()) === 0;
     const firstToken = needsAdmin ? (await tokens.create({ name: "first start", role: "admin" })).token : null;

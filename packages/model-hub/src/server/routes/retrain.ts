@@ -1,15 +1,43 @@
 import { z } from "zod";
+import { HubError } from "../../errors.js";
+import type { SweepRequest } from "../../training/sweep-service.js";
 import type { RetrainRequest } from "../../training/types.js";
 import type { AppDeps, ServerLimits } from "../deps.js";
 import { given } from "../given.js";
 import { parsePrefer } from "../prefer.js";
 import { ok, type Route, route } from "../route.js";
 import { Flag, ModelQuery } from "../schemas/common.js";
-import { RetrainBody, RetrainPreview, RetrainResult, Trainers } from "../schemas/retrain.js";
+import { RetrainBody, RetrainPreview, RetrainResult, SweepBody, Trainers } from "../schemas/retrain.js";
 import { accepted, acceptedAnswer } from "./jobs.js";
 
-export function retrainRoutes({ retrain, limits }: Pick<AppDeps, "retrain"> & { limits: ServerLimits }): Route[] {
+export function retrainRoutes({
+  retrain,
+  sweeps,
+  limits,
+}: Pick<AppDeps, "retrain" | "sweeps"> & { limits: ServerLimits }): Route[] {
   return [
+    route({
+      method: "post",
+      path: "/sweeps",
+      id: "startSweep",
+      tag: "Retraining",
+      summary: "Train variations of seed, parameters or adapter, and rank them",
+      description:
+        "A job that starts a retraining per trial. Its result ranks the trials with the versions that they registered; the active version stays.",
+      access: "admin",
+      body: SweepBody,
+      answers: { 202: acceptedAnswer },
+      errors: ["INVALID_REQUEST", "NOT_FOUND", "DATASET_TOO_SMALL", "QUEUE_FULL", "INVALID_STATE"],
+      async handle({ body: { retrain: base, ...sweep }, principal, noteTarget }) {
+        if (sweeps === undefined) {
+          throw new HubError({ code: "INVALID_STATE", message: "This server was started without sweeps." });
+        }
+        const request = given({ ...base, dataset_name: base.dataset_name ?? undefined }) as RetrainRequest;
+        const { job_id } = await sweeps.start(request, given(sweep) as SweepRequest, { actor: principal.name });
+        noteTarget(job_id);
+        return accepted(job_id);
+      },
+    }),
     route({
       method: "post",
       path: "/model/retrain",

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { SweepVariationInput } from "../../training/sweep-service.js";
 import { Count, component, JsonObject, Name, VersionRef } from "./common.js";
 import { Comparison, Metrics } from "./versions.js";
 
@@ -85,5 +86,16 @@ export const Trainers = component(
         }),
       }),
     ),
+  }),
+);
+
+export const SweepBody = component(
+  "SweepRequest",
+  z.strictObject({
+    retrain: RetrainBody.describe("What every trial starts from"),
+    variation: SweepVariationInput,
+    metric: z.enum(["accuracy", "precision", "recall", "f1_score", "map50", "map50_95", "mask_iou", "loss"]).optional(),
+    seed: z.number().int().min(0).optional(),
+    max_trials: z.number().int().min(1).max(256).optional(),
   }),
 );

@@ -1,0 +1,142 @@
+import { mkdtempSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { temporaryDirectory } from "../../test/databases.js";
+import { until } from "../../test/job-queue-conformance.js";
+import { openRetrain } from "../../test/open-retrain.js";
+import { JobWorker } from "../jobs/job-worker.js";
+import type { SqlDriver } from "../sql/driver.js";
+import { openDatabase } from "../sql/open-database.js";
+import { SweepService } from "./sweep-service.js";
+
+describe("SweepService", () => {
+  const directory = temporaryDirectory();
+  let sql: SqlDriver;
+  let hub: Awaited<ReturnType<typeof openRetrain>>;
+  let sweeps: SweepService;
+  let workers: JobWorker[];
+  beforeEach(async () => {
+    const root = mkdtempSync(join(directory.path, "root-"));
+    sql = await openDatabase(join(root, "registry.sqlite"));
+    hub = await openRetrain({ sql, root });
+    sweeps = new SweepService({ retrain: hub.retrain, jobs: hub.jobs, root: join(root, "sweeps") });
+    workers = [];
+  });
+  afterEach(async () => {
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await sql.close();
+  });
+  const train = () => {
+    const worker = hub.startWorker();
+    workers.push(worker);
+    return worker;
+  };
+  const sweep = () => {
+    const worker = new JobWorker({
+      queue: hub.jobs,
+      handlers: { sweep: sweeps.handler },
+      pollMs: 20,
+      cancelCheckMs: 20,
+      heartbeatMs: 200,
+    });
+    worker.start();
+    workers.push(worker);
+    return worker;
+  };
+  const ended = async (id: string) => {
+    for await (const _ of hub.jobs.watch(id));
+    return hub.jobs.get(id);
+  };
+
+  test("trains every trial as a job of its own and ranks the versions", async () => {
+    const { job_id, trials } = await sweeps.start(
+      { epochs: 1 },
+      {
+        variation: {
+          kind: "mixed",
+          of: [
+            { kind: "seed", count: 2 },
+            { kind: "grid", values: { batch_size: [2, 4] } },
+          ],
+        },
+      },
+      { actor: "ana" },
+    );
+    expect(trials).toBe(4);
+    train();
+    sweep();
+    const { state, result, progress } = await ended(job_id);
+    expect({ state, percent: progress?.percent }).toEqual({ state: "succeeded", percent: 100 });
+    const ranking = result!["ranking"] as {
+      metric: number;
+      version: string;
+      params: { batch_size: number; seed: number };
+    }[];
+    expect(ranking).toHaveLength(4);
+    expect(ranking.map(({ metric }) => metric)).toEqual(ranking.map(({ metric }) => metric).sort((a, b) => b - a));
+    expect(result!["best"]).toEqual(ranking[0]);
+    for (const { version, metric, params } of ranking) {
+      const { metrics, manifest } = await hub.registry.get(version);
+      expect(metrics.map50_95).toBe(metric);
+      expect(manifest.params).toMatchObject({ retrain: { batch_size: params.batch_size, seed: params.seed } });
+    }
+    const jobs = (await hub.jobs.list({ kind: "retrain" })).jobs;
+    expect(jobs.map(({ created_by }) => created_by)).toEqual(["ana", "ana", "ana", "ana"]);
+  });
+
+  test("goes on after its worker stopped, with the trial that was running", async () => {
+    const { job_id } = await sweeps.start(
+      { epochs: 1, params: { step_ms: 30 } },
+      { variation: { kind: "seed", count: 2 } },
+    );
+    train();
+    const first = sweep();
+    await until(async () => (await hub.jobs.list({ kind: "retrain" })).total === 1);
+    await first.stop();
+    sweep();
+    const { state, result } = await ended(job_id);
+    expect({ state, ranking: (result!["ranking"] as unknown[]).length }).toEqual({ state: "succeeded", ranking: 2 });
+    expect((await hub.jobs.list({ kind: "retrain" })).total).toBe(2);
+  });
+
+  test("a trial that fails stops no other", async () => {
+    const { job_id } = await sweeps.start(
+      { epochs: 1 },
+      { variation: { kind: "grid", values: { fail_at_epoch: [1, null] } }, metric: "loss" },
+    );
+    train();
+    sweep();
+    const { result } = await ended(job_id);
+    expect(result!["ranking"]).toMatchObject([
+      { state: "succeeded", params: { fail_at_epoch: null }, metric: expect.any(Number) },
+      { state: "failed", metric: null, version: null, error: expect.stringContaining("made to fail") },
+    ]);
+  });
+
+  test("cancelling a sweep cancels the trial that runs", async () => {
+    const { job_id } = await sweeps.start(
+      { epochs: 1, params: { pause_at_epoch: 1 } },
+      { variation: { kind: "seed", count: 3 } },
+    );
+    train();
+    sweep();
+    await until(async () => (await hub.jobs.list({ kind: "retrain", state: "running" })).total === 1);
+    await hub.jobs.cancel(job_id);
+    expect((await ended(job_id)).state).toBe("cancelled");
+    const [trial] = (await hub.jobs.list({ kind: "retrain" })).jobs;
+    expect((await ended(trial!.id)).state).toBe("cancelled");
+    expect((await hub.jobs.list({ kind: "retrain" })).total).toBe(1);
+  });
+
+  test("refuses before anything is queued: too many trials, a value that no training takes, an unknown metric", async () => {
+    const start = (variation: object, more: object = {}) => sweeps.start({}, { variation, ...more } as never);
+    await expect(start({ kind: "seed", count: 40 })).rejects.toMatchObject({ code: "INVALID_REQUEST" });
+    await expect(start({ kind: "grid", values: { batch_size: [4, 5000] } })).rejects.toMatchObject({
+      code: "INVALID_REQUEST",
+    });
+    await expect(start({ kind: "seed", count: 2 }, { metric: "beauty" })).rejects.toMatchObject({
+      code: "INVALID_REQUEST",
+    });
+    expect((await hub.jobs.list()).total).toBe(0);
+  });
+});
