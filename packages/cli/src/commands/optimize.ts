@@ -6,31 +6,44 @@ import { createStudent, isMaskStudent, loadWeights } from "@seg/distill";
 import {
   type CalibrationMethod,
   calibrate,
+  certifyPromptFree,
   exportOnnx,
   quantizeStatic,
-  sqnrReport,
   traceStudent,
   verifyExport,
   writeArtefacts,
   writeCertificates,
 } from "@seg/export";
-import { encodeModel } from "@seg/onnx";
+import { decodeModel, encodeModel } from "@seg/onnx";
 import { decodeImage, PreprocessError, prepareYolo } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { imagesDirectory, writeJson } from "../files.js";
 import type { CommandContext } from "../main.js";
+import { type Int8Record, onnxArtefacts, QUANTIZE_MODES, type QuantizeMode } from "../optimize/onnx-artefacts.js";
 import { pruneRun } from "../optimize/prune-run.js";
 import { tensorRtEngine } from "../optimize/tensorrt-engine.js";
 import { type ArtefactPrecision, tfliteArtefacts } from "../optimize/tflite-artefacts.js";
+import { validationSet } from "../optimize/validation-set.js";
 import type { Output } from "../output.js";
 import { readStudentRecord } from "../student-record.js";
 
 export const optimizeOptions: OptionSpecs = {
   model: { type: "string", required: true, help: "run directory of the student" },
   format: { type: "list", help: "onnx, tflite, tensorrt; the float32 ONNX file is always written [onnx]" },
-  quantize: { type: "string", fallback: "int8", help: "int8 or none" },
+  quantize: { type: "string", fallback: "int8", help: "int8, fp16, dynamic (size only) or none" },
+  "max-map-drop": {
+    type: "number",
+    range: { min: 0, max: 1 },
+    fallback: 0.03,
+    help: "largest loss of mAP50-95 of INT8 on the validation split; the worst layers stay float until it holds",
+  },
+  "end-to-end": {
+    type: "boolean",
+    fallback: false,
+    help: "also write model_e2e.onnx with suppression and masks inside",
+  },
   data: { type: "string", help: "calibration images (COCO .json) [the training split]" },
   images: { type: "string", help: "folder of the calibration images" },
   "calibration-images": {
@@ -39,7 +52,7 @@ export const optimizeOptions: OptionSpecs = {
     fallback: 128,
     help: "how many images calibrate",
   },
-  "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile or entropy" },
+  "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile, entropy or mse" },
   prune: {
     type: "number",
     range: { above: 0, below: 1 },
@@ -70,12 +83,12 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   const formats = (options["format"] as readonly string[] | undefined) ?? ["onnx"];
   const unknown = formats.filter((f) => !["onnx", "tensorrt", "tflite"].includes(f));
   if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx, tflite, tensorrt.`);
-  const quantize = options["quantize"] as string;
-  if (quantize !== "int8" && quantize !== "none")
-    throw new UsageError(`--quantize is int8 or none, got "${quantize}".`);
+  const quantize = options["quantize"] as QuantizeMode;
+  if (!QUANTIZE_MODES.includes(quantize))
+    throw new UsageError(`--quantize is one of ${QUANTIZE_MODES.join(", ")}, got "${quantize}".`);
   const method = options["calibration-method"] as CalibrationMethod;
-  if (!["minmax", "percentile", "entropy"].includes(method)) {
-    throw new UsageError(`--calibration-method is minmax, percentile or entropy, got "${method}".`);
+  if (!["minmax", "percentile", "entropy", "mse"].includes(method)) {
+    throw new UsageError(`--calibration-method is minmax, percentile, entropy or mse, got "${method}".`);
   }
   let record = readStudentRecord(directory);
   const ratio = options["prune"] as number | undefined;
@@ -168,17 +181,32 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   await mkdir(folder, { recursive: true });
   const models: Record<string, Uint8Array> = { "model_fp32.onnx": exported.bytes };
   const precisions: [name: string, precision: ArtefactPrecision][] = [["model_fp32.onnx", "fp32"]];
-  let sqnr: Awaited<ReturnType<typeof sqnrReport>> | null = null;
   const table = quantize === "int8" ? await calibrate(exported.model, tensors, { method }) : null;
-  if (table !== null && formats.includes("onnx")) {
-    const quantized = quantizeStatic(exported.model, table, { preset: "x64" });
-    models["model_int8.onnx"] = encodeModel(quantized);
-    sqnr = await sqnrReport(exported.model, quantized, tensors.slice(0, 8), { numClasses: record.classes.length });
-    const size = models["model_int8.onnx"].length;
-    output.line(
-      `onnx        int8 ${(size / 1e6).toFixed(2)} MB (${((100 * size) / exported.bytes.length).toFixed(1)} % of fp32), calibrated on ${tensors.length} images (${method})`,
-    );
-    precisions.push(["model_int8.onnx", "int8"]);
+  let int8: Int8Record | null = null;
+  const endToEndNames = new Set<string>();
+  if (formats.includes("onnx")) {
+    const made = await onnxArtefacts({
+      model: exported.model,
+      mode: quantize,
+      table,
+      images: tensors,
+      numClasses: record.classes.length,
+      validation: quantize === "int8" ? await validationSet({ directory, record, signal }) : null,
+      maxDrop: options["max-map-drop"] as number,
+      withEndToEnd: options["end-to-end"] as boolean,
+      output,
+      signal,
+    });
+    int8 = made.int8;
+    for (const { name, precision, bytes, isEndToEnd } of made.artefacts) {
+      models[name] = bytes;
+      if (isEndToEnd) endToEndNames.add(name);
+      else precisions.push([name, precision]);
+      const calibrated = name === "model_int8.onnx" ? `, calibrated on ${tensors.length} images (${method})` : "";
+      output.line(
+        `onnx        ${isEndToEnd ? "end to end" : precision} ${(bytes.length / 1e6).toFixed(2)} MB (${((100 * bytes.length) / exported.bytes.length).toFixed(1)} % of fp32)${calibrated}`,
+      );
+    }
   }
   if (table !== null && formats.includes("tensorrt")) {
     models["model_int8_trt.onnx"] = encodeModel(quantizeStatic(exported.model, table, { preset: "tensorrt" }));
@@ -195,6 +223,8 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   const reference = join(folder, "model_fp32.onnx");
   const images = tensors.slice(0, 8);
   const certificates = [];
+  // Other outputs, so not decoded like the raw graph; its structure must hold all the same.
+  for (const name of endToEndNames) certifyPromptFree(decodeModel(models[name]!));
   for (const [name, precision] of precisions) {
     certificates.push(
       await verifyExport(join(folder, name), {
@@ -226,7 +256,8 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     version: 1,
     formats: { onnx: "written", ...written },
     sizes: Object.fromEntries(Object.entries(models).map(([n, b]) => [n, b.length])),
-    sqnr,
+    sqnr: int8?.sqnr ?? null,
+    int8: int8 === null ? null : { floatLayers: int8.floatLayers, accuracy: int8.accuracy, ranking: int8.ranking },
   });
   output.line(`certificate prompt free: ${promptFree}; ${certificate}`);
   output.result({ command: "optimize", promptFree, files: paths });
