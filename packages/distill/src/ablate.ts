@@ -168,7 +168,8 @@ export function summarizeAblation({
     verdict.push(`${arm} (${adds}): ${metric} ${value}, ${signed(difference)} against ${first}: ${words}.`);
   }
   const seeds = new Set(runs.map(({ seed }) => seed)).size;
-  if (seeds < 3) verdict.push(`${seeds} seeds show a tendency; a claim needs at least 3.`);
+  if (seeds < 3)
+    verdict.push(`${seeds === 1 ? "One seed shows" : `${seeds} seeds show`} a tendency; a claim needs at least 3.`);
   for (const { arm, reason } of skipped) verdict.push(`${arm} was left out: ${reason}.`);
   return { metric, runs, arms, skipped, verdict };
 }

@@ -2,10 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MaskTeacher, Teachers } from "@seg/distill";
 import { loadMaskTeacher } from "../teacher/mask-teacher.js";
+import { GROUNDING_DINO_GATE } from "../teacher/teacher-gate.js";
 import { loadTextTeacher } from "../teacher/text-teacher.js";
-
-/** Box mAP50 on validation images from which a detector is worth listening to where people annotated already. */
-export const DETECTOR_GATE = 0.85;
 
 /** The parts of a teacher that a training uses, with the reasons. */
 export interface ChosenTeachers {
@@ -27,7 +25,7 @@ function unavailable(experiment: string): readonly string[] {
 
 /**
  * Which parts of an experiment's teacher a student listens to. Masks wherever the student draws masks. Boxes and class scores on images that nobody annotated; on annotated ones only when the
- * detector reached {@link DETECTOR_GATE} on validation images, or when asked to: below it people's labels are the better teacher, and the time is saved.
+ * detector reached {@link GROUNDING_DINO_GATE} on validation images, or when asked to: below it people's labels are the better teacher, and the time is saved.
  *
  * @param wantsClasses - asked for by name
  * @param isOpen - there are images on which the detector names objects
@@ -59,7 +57,7 @@ export async function chooseTeachers({
   }
   const text = isOpen || wantsClasses || wantsFeatures ? loadTextTeacher(experiment) : null;
   const quality = text?.mAP50 ?? null;
-  const passes = quality !== null && quality > DETECTOR_GATE;
+  const passes = quality !== null && quality > GROUNDING_DINO_GATE;
   const listens = text !== null && (isOpen || wantsClasses);
   if (text !== null) {
     disposals.push(() => text.dispose());
@@ -69,7 +67,7 @@ export async function chooseTeachers({
     if (listens && (passes || wantsClasses)) reasons.push(`${text.detector.id}: class scores and boxes (${measured})`);
     else if (listens)
       reasons.push(
-        `${text.detector.id}: no class scores and boxes beside its labels, ${measured}, at most ${DETECTOR_GATE} (--kd-cls and --kd-box insist)`,
+        `${text.detector.id}: no class scores and boxes beside its labels, ${measured}, at most ${GROUNDING_DINO_GATE} (--kd-cls and --kd-box insist)`,
       );
     if (wantsFeatures) reasons.push(`${text.features.id}: features of its backbone`);
   } else if (isOpen) {
