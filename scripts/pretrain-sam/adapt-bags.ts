@@ -65,6 +65,6 @@ const below = after!.perClass
   .filter(({ meanIou, ellipse }) => meanIou <= ellipse)
   .map(({ classId }) => BAG_CLASSES[classId]);
 console.log(
-  `mean ${before!.meanIou.toFixed(3)} -> ${after!.meanIou.toFixed(3)}, adapter against merged ${merge.adapterVsMerged.toExponential(1)}, ${((cpuSecondsNow() - started) / 60).toFixed(1)} core-minutes`,
+  `mean ${before!.meanIou.toFixed(3)} -> ${after!.meanIou.toFixed(3)}, adapter against merged ${merge!.adapterVsMerged.toExponential(1)}, ${((cpuSecondsNow() - started) / 60).toFixed(1)} core-minutes`,
 );
 console.log(below.length === 0 ? "every class above the ellipse" : `below the ellipse: ${below.join(", ")}`);

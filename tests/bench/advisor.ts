@@ -54,7 +54,7 @@ const adapters = Array.from(
     rating: null,
     owner: null,
     tags: [WORDS[(i * 3) % 16]!],
-    safety: { nsfw: null, safeFormat: true, pickleScan: null },
+    safety: { nsfw: false, safeFormat: true, pickleScan: null },
   }),
 );
 

@@ -1,6 +1,5 @@
 import { createStudent } from "@seg/distill";
 import { traceStudent } from "@seg/export";
-import { deployForward } from "@seg/nn";
 import { encodeModel, optimizeModel } from "@seg/onnx";
 import { compile, configure, engineInfo, freeze } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
@@ -20,12 +19,13 @@ export async function infer(): Promise<BenchResult[]> {
   configure({ threads: 1 });
   const student = createStudent("yolov8n-seg", { classes: 80, imgsz: SIZE, seed: 0 });
   student.net.train(false);
-  const { model } = optimizeModel(traceStudent({ model: student.net, imgsz: SIZE }));
+  const { model } = optimizeModel(traceStudent({ model: student.net, deploy: student.deploy, imgsz: SIZE }));
   const runtime = openRuntime();
   const session = runtime.load(encodeModel(model), "extended");
   const pixels = Float32Array.from({ length: 3 * SIZE * SIZE }, (_, i) => ((i * 7919) % 255) / 255);
 
-  const forward = (images: tf.Tensor): Record<string, tf.Tensor> => deployForward(student.net, images as tf.Tensor4D);
+  const forward = (images: tf.Tensor): Record<string, tf.Tensor> =>
+    student.deploy(images as tf.Tensor4D) as Record<string, tf.Tensor>;
   // Read after tidy: inside, every intermediate is alive and would become an output.
   const consume = (run: (images: tf.Tensor) => Record<string, tf.Tensor>): void => {
     const outputs = tf.tidy(() => run(tf.tensor4d(pixels, [1, 3, SIZE, SIZE])));
