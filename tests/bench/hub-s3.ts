@@ -22,7 +22,7 @@ interface Server {
 /** The same parts by plain requests, as many at a time, without a hash or a signature. */
 async function putPlain({ endpoint, bucket }: Server, key: string, part: Buffer): Promise<void> {
   const url = `${endpoint}/${bucket}/${key}`;
-  const send = async (query: string, method: string, body?: Uint8Array<ArrayBuffer>) => {
+  const send = async (query: string, method: string, body?: string | Uint8Array<ArrayBuffer>) => {
     const response = await fetch(`${url}?${query}`, { method, ...(body === undefined ? {} : { body }) });
     if (!response.ok) throw new Error(`${method} ${query}: ${response.status}`);
     return response.text();
