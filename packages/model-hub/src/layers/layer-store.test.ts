@@ -9,6 +9,9 @@ import { VerificationRecords } from "../cache/verification-records.js";
 import { SamModelManager } from "../catalogue/sam-model-manager.js";
 import { createHub } from "../hub.js";
 import { blobKey } from "../registry/blob-store.js";
+import { collectGarbage } from "../registry/collect-garbage.js";
+import { objectBlobs } from "../registry/object-blobs.js";
+import { openDatabase } from "../sql/open-database.js";
 import { FileObjectStore } from "../stores/file-object-store.js";
 import type { ObjectStore } from "../stores/object-store.js";
 import { S3ObjectStore } from "../stores/s3-object-store.js";
@@ -260,6 +263,22 @@ describe.each(Object.entries(kinds))("LayerStore in %s", (_, start) => {
     );
     await world.damage(blobKey(record.sha256));
     await expect(layers.resolve("layer-1", { task: "derain" })).rejects.toMatchObject({ code: "INTEGRITY" });
+  });
+
+  test("collecting garbage leaves what a layer holds, and takes what no record names", async () => {
+    const { record } = await layers.push(
+      "layer-1",
+      await file("n.pth", "noise"),
+      { name: "restormer_deraining" },
+      consent,
+    );
+    const orphan = blobKey(digest("sha256", "left over"));
+    await world.store.put(orphan, Buffer.from("left over"));
+    const sql = await openDatabase(join(root, "registry.sqlite"));
+    const report = await collectGarbage({ sql, store: objectBlobs(world.store), minAgeMs: -1 });
+    await sql.close();
+    expect(report.removed).toEqual([orphan]);
+    expect(await world.store.head(blobKey(record.sha256))).not.toBeNull();
   });
 
   test("several files are one model, resolved as their folder", async () => {
