@@ -9,6 +9,10 @@ type Bench = (options: { withPeer: boolean }) => Promise<BenchResult[]> | AsyncI
 const benches: Record<string, () => Promise<Bench>> = {
   augment: async () => (await import("./augment.js")).augment,
   passes: async () => (await import("./passes.js")).passes,
+  "train-epoch": async () => (await import("./train-epoch.js")).trainEpoch,
+  "quantize-int8": async () => (await import("./quantize-int8.js")).quantizeInt8,
+  "export-check": async () => (await import("./export-check.js")).exportCheck,
+  "export-codec": async () => (await import("./export-codec.js")).exportCodec,
   "train-step": async () => (await import("./train-step.js")).trainStep,
   "hub-download": async () => (await import("./hub-download.js")).hubDownload,
   "hub-s3": async () => (await import("./hub-s3.js")).hubS3,
