@@ -104,6 +104,7 @@ test("adapts what the annotations call for; the version is a teacher folder and 
     pipeline_tag: "mask-generation",
     datasets: ["tiny"],
   });
+  expect(existsSync(join(outputDirectory, "metadata.json"))).toBe(false);
   // The run that made it is gone afterwards: the version must stand alone.
   rmSync(join(root, "whole", "teacher"), { recursive: true });
   const loaded = await loadAdaptedSam(outputDirectory);

@@ -158,7 +158,8 @@ export const trainer: Trainer = {
       );
     }
     await copyFile(join(run, "teacher_config.yaml"), join(outputDirectory, "teacher_config.yaml"));
-    await copyFile(join(run, "metadata.json"), join(outputDirectory, "metadata.json"));
+    // Not in the root, where `metadata.json` is the version's manifest.
+    await copyFile(join(run, "metadata.json"), join(outputDirectory, "teachers", "metadata.json"));
     return {
       metrics: teacherMetrics(results, loss),
       metric_definition_id: `teachers-val:${[...wanted].sort().join("+")}`,
