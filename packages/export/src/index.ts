@@ -69,6 +69,7 @@ export type {
 } from "./tflite/model.js";
 export { certifyTflitePromptFree } from "./tflite/prompt-free-tflite.js";
 export { readTflite } from "./tflite/read-tflite.js";
+export { tfliteContestant } from "./tflite/tflite-contestant.js";
 export { writeTflite } from "./tflite/write-tflite.js";
 export { type Deployable, traceStudent } from "./trace-student.js";
 export { ACCURACY_LIMITS, type AccuracyVerdict, assertAccuracy } from "./verify/accuracy-gate.js";

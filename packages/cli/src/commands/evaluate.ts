@@ -3,7 +3,13 @@ import { basename, dirname, join, resolve } from "node:path";
 import { createClassMapping, evaluate as evaluateCoco, instancesOf, mask } from "@seg/coco-dataset";
 import { type OverlayInstance, renderOverlay } from "@seg/coco-dataset/preview";
 import { evaluateStudent, type StudentEvaluation } from "@seg/distill";
-import { type BenchmarkReport, benchmark, type Certificate, formatBenchmarkMarkdown } from "@seg/export";
+import {
+  type BenchmarkReport,
+  benchmark,
+  type Certificate,
+  formatBenchmarkMarkdown,
+  tfliteContestant,
+} from "@seg/export";
 import { createDetector } from "@seg/export/runtime";
 import { decodeImage, samMaskToImage } from "@seg/preprocess";
 import {
@@ -317,7 +323,16 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     );
     output.event({ type: "evaluated", model: name, seconds: (performance.now() - start) / 1000 });
   }
-  const bench = await benchmark(artefacts, { imgsz: record.imgsz, rounds: options["rounds"] as number, threads: 1 });
+  // Timed beside the others where its runtime is installed, and named as not measured elsewhere.
+  const tflite = join(directory, "optimized", "model_int8.tflite");
+  const contestants = existsSync(tflite)
+    ? [tfliteContestant({ name: "student TFLite INT8", path: tflite, precision: "int8" })]
+    : [];
+  const bench = await benchmark([...artefacts, ...contestants], {
+    imgsz: record.imgsz,
+    rounds: options["rounds"] as number,
+    threads: 1,
+  });
   const teacher = experiment === undefined ? null : await evaluateTeacher({ split, experiment, output });
   const detector =
     experiment === undefined ? null : await evaluateDetectorTeacher({ split, experiment, output, signal });
@@ -409,7 +424,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   const notMeasured = [
     ...bench.notMeasured,
     "peak memory of the teacher",
-    "TensorRT and TFLite artefacts (not available in this version)",
+    "TensorRT engines (built and timed on the target by trtexec)",
+    ...(contestants.length === 0 ? ["TFLite: seg optimize wrote no model_int8.tflite"] : []),
   ];
   const last = artefacts.at(-1)!;
   const drawn = await overlays({

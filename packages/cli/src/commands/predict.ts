@@ -12,7 +12,11 @@ import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
 
 export const predictOptions: OptionSpecs = {
-  model: { type: "string", required: true, help: "exported model (.onnx)" },
+  model: {
+    type: "string",
+    required: true,
+    help: "exported model (.onnx, or .tflite where @litertjs/core is installed)",
+  },
   output: { type: "string", fallback: "predictions", help: "folder for overlays and predictions.json" },
   confidence: {
     type: "number",

@@ -95,6 +95,7 @@ const FLOAT: readonly (readonly [string, Build, number])[] = [
     (b, x) => b.node("Add", [b.initializer("row", DataType.FLOAT, [8, 1, 1], values("row", 8)), x])[0]!,
     0,
   ],
+  ["difference of values of different size", (b, x) => b.node("Sub", [b.node("Mul", [x, x])[0]!, x])[0]!, 1e-6],
   ["division", (b, x) => b.node("Div", [x, b.initializer("two", DataType.FLOAT, [], Float32Array.of(3))])[0]!, 2.4e-7],
   ["maximum", (b, x) => b.node("Max", [x, b.node("Mul", [x, x])[0]!])[0]!, 0],
   [
