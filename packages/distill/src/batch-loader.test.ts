@@ -112,6 +112,33 @@ describe("BatchLoader", () => {
     }
   });
 
+  test("an object that something was pasted over keeps what is left of its mask", () => {
+    const ring = (k: number) => [[k, k, k + 16, k, k + 16, k + 16, k, k + 16]];
+    const masked = images.map((image) => ({
+      ...image,
+      sample: { ...image.sample, masks: (image.sample.bboxes as number[][]).map(([k]) => ring(k!)) },
+    }));
+    const augment = { mosaic: 0, mixup: 0, copyPaste: 1, scale: 0, translate: 0, fliplr: 0 };
+    const options = { batch: 2, size, seed: 4, mixUntil: 9, distillation: null, featureStrides: [], temperature: 1 };
+    const pasting = new BatchLoader(masked, { ...options, parts: { segment: true }, augment });
+    let [cut, whole] = [0, 0];
+    for (const epoch of [0, 1, 2, 3, 4, 5]) {
+      const { targets } = pasting.load(epoch, 0);
+      const { masks, hasMask, valid, boxes, side } = targets;
+      valid.forEach((v, row) => {
+        if (v === 0) return;
+        expect(hasMask![row]).toBe(1);
+        const cells = masks!.subarray(row * side * side, (row + 1) * side * side).reduce((sum, c) => sum + c, 0);
+        const [x1, y1, x2, y2] = boxes.slice(4 * row, 4 * row + 4) as unknown as [number, number, number, number];
+        const inBox = Math.round(((x2 - x1) * (y2 - y1)) / 16);
+        expect(cells).toBeLessThanOrEqual(inBox + 9);
+        if (cells < inBox - 2) cut += 1;
+        else whole += 1;
+      });
+    }
+    expect([cut > 0, whole > 0]).toEqual([true, true]);
+  });
+
   test("features are looked up through the map of the picture; mixed pictures have none", () => {
     const features = [
       // Columns of the original image (16 px): the value is the column.

@@ -1,5 +1,13 @@
-import { type Affine, composeAffine, type PipelineResult, type PlacedSource, sourceMap } from "@seg/augment";
-import type { Box } from "@seg/coco-dataset";
+import {
+  type Affine,
+  type BitmapMask,
+  composeAffine,
+  type PipelineMask,
+  type PipelineResult,
+  type PlacedSource,
+  sourceMap,
+} from "@seg/augment";
+import { type Box, type CocoSegmentation, mask as maskAlgebra, segmentationToRle } from "@seg/coco-dataset";
 import type { PointMap, TargetInstance, TargetSample, TeacherAnswer } from "./targets.js";
 import type { DistillationData } from "./teacher/prepare-distillation.js";
 import type { TrainingImage } from "./training-images.js";
@@ -60,6 +68,15 @@ function answerOf(
   };
 }
 
+/** Polygons where nothing covered the object; what is left of one that something was pasted over is a bitmap. */
+function maskOf(mask: PipelineMask): Pick<TargetInstance, "polygons" | "bitmap"> {
+  if (Array.isArray(mask)) return { polygons: mask.map((part: ArrayLike<number>) => Float64Array.from(part)) };
+  if (!("counts" in mask)) return { bitmap: (mask as BitmapMask).data };
+  const { size, counts } = mask;
+  const [height, width] = size;
+  return { bitmap: maskAlgebra.decode(segmentationToRle({ size, counts } as CocoSegmentation, height, width)) };
+}
+
 /**
  * The objects of an augmented picture as the losses take them: each with the annotation it came from, its own or a donor's, and what the teacher said about that annotation,
  * taken along by the composed map of its picture.
@@ -97,12 +114,12 @@ export function placeResult({
     const at = origin?.lastIndexOf(":") ?? -1;
     const place = placeOf(origin === null ? "" : origin.slice(0, at));
     const object = place.image.objects[origin === null ? own : Number(origin.slice(at + 1))]!;
-    const polygons = masks?.[i] as readonly (readonly number[])[] | undefined;
+    const mask = masks?.[i];
     const teacher = distillation === null ? null : answerOf(distillation, object.annotationId, place);
     return {
       classId: labels[i] as number,
       box: bboxes[i]!,
-      ...(polygons ? { polygons: polygons.map((part) => Float64Array.from(part)) } : {}),
+      ...(mask === undefined ? {} : maskOf(mask)),
       ...(iscrowd?.[i] ? { ignore: true } : {}),
       weight: object.weight,
       ...(teacher === null ? {} : { teacher, map: place.map }),

@@ -41,6 +41,8 @@ export interface TargetInstance {
   readonly box: Box;
   /** Parts, flat x, y. */
   readonly polygons?: readonly Float64Array[];
+  /** Instead of polygons: pixels of the whole picture, row-major, not 0 inside. */
+  readonly bitmap?: Uint8Array;
   /** A region that is neither object nor background. */
   readonly ignore?: boolean;
   /** Trust in the label. @defaultValue 1 */
@@ -274,6 +276,15 @@ export function targetArrays({
           scaleY: PROTO_SCALE,
         });
         masks.set(grid, row * cells);
+      } else if (segment && instance.bitmap) {
+        hasMask[row] = 1;
+        const step = 1 / PROTO_SCALE;
+        for (let i = 0; i < side; i++) {
+          for (let j = 0; j < side; j++) {
+            const pixel = (i * step + step / 2) * size + j * step + step / 2;
+            if (instance.bitmap[pixel] !== 0) masks[row * cells + i * side + j] = 1;
+          }
+        }
       }
       if (teacher === undefined) return;
       const { logits, score = 0, box: teacherBox, mask: cached } = teacher;
