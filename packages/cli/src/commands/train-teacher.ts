@@ -94,6 +94,12 @@ export const trainTeacherOptions: OptionSpecs = {
     range: whole,
     help: "train Grounding DINO on at most this many images",
   },
+  "cache-views": {
+    type: "number",
+    range: whole,
+    help: "draw so many views of an image once and cache what frozen parts make of them; without it Grounding DINO sees a new view every time",
+    aliases: ["cache_views"],
+  },
   "retention.prompts": {
     type: "list",
     help: "phrases that are not trained, to measure what adapting Grounding DINO costs",

@@ -93,6 +93,8 @@ export async function trainGroundingDino({
       ...given("lr", number("lr")),
       ...given("patience", number("patience")),
       ...given("maxTrainableRatio", options["max-trainable-ratio"] as number | undefined),
+      ...given("cacheViews", options["cache-views"] as number | undefined),
+      cacheDir: join(directory, "teacher_cache", "grounding_dino_features"),
       seed: options["seed"] as number,
       resume: options["resume"] as boolean,
       ...(data.val.length > 0 ? { validation: data.val } : {}),

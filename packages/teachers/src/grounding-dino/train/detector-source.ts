@@ -21,6 +21,7 @@ export class DetectorSource {
   readonly #batch: number;
   readonly #seed: number;
   readonly #augmentation: DetectorAugmentation | null;
+  readonly #cacheViews: number | null;
   readonly #length: number;
   /** Size of all batches, pixels. */
   readonly canvas: { readonly width: number; readonly height: number };
@@ -39,6 +40,7 @@ export class DetectorSource {
     batch,
     seed,
     augmentation,
+    cacheViews = null,
   }: {
     readonly items: readonly DetectorItem[];
     readonly phrases: readonly string[];
@@ -48,6 +50,8 @@ export class DetectorSource {
     readonly batch: number;
     readonly seed: number;
     readonly augmentation: DetectorAugmentation | null;
+    /** Views of an image, its caption included, that come again and again; null: every draw is a new one. */
+    readonly cacheViews?: number | null;
   }) {
     const total = items.reduce((sum, { instances }) => sum + instances.length, 0);
     this.#items = items.map(({ image, instances }) => ({ image, instances: instances.filter(isTrainable) }));
@@ -61,6 +65,7 @@ export class DetectorSource {
     this.#batch = batch;
     this.#seed = seed;
     this.#augmentation = augmentation;
+    this.#cacheViews = cacheViews;
     const sizes = items.map(({ image }) => groundingDinoSize(image.width, image.height, size));
     this.canvas = { width: Math.max(...sizes.map(([w]) => w)), height: Math.max(...sizes.map(([, h]) => h)) };
     this.#length = this.#padded(encode(phrases).length);
@@ -85,8 +90,9 @@ export class DetectorSource {
     for (let i = 0; i < count; i++) {
       const position = step * count + i;
       // The last batch is filled up from the start of the order.
-      const item = this.#items[order[position % order.length]!]!;
-      const random = new CounterRandom({ seed: this.#seed, path: "grounding-dino/view", epoch, index: position });
+      const number = order[position % order.length]!;
+      const item = this.#items[number]!;
+      const random = this.#stream(epoch, position, number);
       const { image, instances } = this.#augmentation ? augmentItem(item, this.#augmentation, random) : item;
       const { data, geometry } = prepareGroundingDino(image, this.#size);
       isPadded ||= geometry.netW < width || geometry.netH < height;
@@ -123,6 +129,16 @@ export class DetectorSource {
       ),
       textMask: text.textMask,
     };
+  }
+
+  /** Random numbers of a draw's view and caption: of the draw itself, or of one of the item's fixed views. */
+  #stream(epoch: number, position: number, item: number): CounterRandom {
+    const views = this.#cacheViews;
+    return new CounterRandom(
+      views === null
+        ? { seed: this.#seed, path: "grounding-dino/view", epoch, index: position }
+        : { seed: this.#seed, path: "grounding-dino/cached-view", epoch: (epoch - 1) % views, index: item },
+    );
   }
 
   /** Classes of a caption in order, and its tokens; negatives that no longer fit are left out. */

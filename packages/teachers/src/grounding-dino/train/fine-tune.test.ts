@@ -6,12 +6,11 @@ import { weightsHash } from "@seg/nn";
 import { configure } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { detectorScene } from "../../synthetic/detector-world.js";
 import { splitPhrases } from "../batch-predictor.js";
-import { parseGroundingDinoConfig } from "../config.js";
 import { GroundingDino } from "../grounding-dino.js";
 import { evaluateGroundingDino, formatDetectorEvaluation } from "./evaluate.js";
 import { type DetectorFineTuneEvent, type DetectorFineTuneOptions, fineTuneGroundingDino } from "./fine-tune.js";
+import { smallCase } from "./small-case.js";
 
 const folder = mkdtempSync(join(tmpdir(), "seg-detector-"));
 beforeAll(async () => {
@@ -20,43 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const config = parseGroundingDinoConfig({
-  backbone_config: { embed_dim: 8, depths: [1, 1, 1, 1], num_heads: [1, 2, 2, 2], window_size: 4, mlp_ratio: 1 },
-  text_config: {
-    vocab_size: 1040,
-    hidden_size: 16,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    intermediate_size: 16,
-    max_position_embeddings: 32,
-  },
-  d_model: 32,
-  num_queries: 12,
-  encoder_layers: 1,
-  encoder_ffn_dim: 32,
-  encoder_attention_heads: 2,
-  decoder_layers: 2,
-  decoder_ffn_dim: 32,
-  decoder_attention_heads: 2,
-  max_text_len: 16,
-});
-const phrases = ["round thing", "edgy thing"];
-const round = ["circle", "oval", "ring", "blob"];
-/** Ids from the sum of the letters; "." between phrases as BERT has it. */
-const encode = (list: readonly string[]): number[] => [
-  101,
-  ...list.flatMap((phrase) => [
-    ...phrase.split(" ").map((word) => 200 + ([...word].reduce((sum, c) => sum + c.charCodeAt(0), 0) % 700)),
-    1012,
-  ]),
-  102,
-];
-const item = (index: number, side = 64) => {
-  const { image, instances } = detectorScene({ seed: 1, split: "train", index, side });
-  return { image, instances: instances.map(({ shape, box }) => ({ classId: round.includes(shape) ? 0 : 1, box })) };
-};
-const items = [0, 1, 2, 3].map((index) => item(index));
-const size = { shortestEdge: 64, longestEdge: 64 };
+const { config, phrases, encode, item, items, size } = smallCase();
 const tune = (name: string, extra: Partial<DetectorFineTuneOptions> = {}) => {
   const model = extra.model ?? new GroundingDino(config, { seed: 0 });
   const lora = {

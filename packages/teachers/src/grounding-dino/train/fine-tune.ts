@@ -39,6 +39,7 @@ import { DetectionStep } from "./detection-step.js";
 import type { DetectorItem } from "./detector-item.js";
 import { DetectorSource } from "./detector-source.js";
 import { type DetectorEvaluation, evaluateGroundingDino } from "./evaluate.js";
+import { FeatureCache } from "./feature-cache.js";
 import { checkDetectorMerge } from "./merge-check.js";
 import { SplitNetwork } from "./split-network.js";
 import { TrainableView } from "./trainable-view.js";
@@ -97,6 +98,15 @@ export interface DetectorFineTuneOptions {
   readonly clip?: number;
   /** null: pictures as they are. @defaultValue mirror, scale .85 to 1.1, shift 6 % */
   readonly augmentation?: DetectorAugmentation | null;
+  /**
+   * Views of each image, caption order included, that are drawn once; what the frozen part makes of them is then cached. With `augmentation: null` one view needs no drawing.
+   * @defaultValue none: every draw is a new view, nothing is cached; 1 without augmentation
+   */
+  readonly cacheViews?: number;
+  /** Keeps the frozen part's features between runs. @defaultValue memory only */
+  readonly cacheDir?: string;
+  /** Stored type of cached features. @defaultValue "F16" */
+  readonly cacheDtype?: "F32" | "F16";
   /** Factor of the one-to-many loss over encoder tokens, only with adapters in the encoder. @defaultValue 0; .5 for networks up to 128 wide */
   readonly denseWeight?: number;
   /** @defaultValue "max" */
@@ -151,6 +161,7 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
   const accumulate = options.accumulate ?? (isSmall ? 1 : 2);
   const clip = options.clip ?? (isSmall ? 1 : 0.1);
   const batch = Math.min(options.batch ?? 8, Math.max(items.length, 1));
+  const cacheViews = options.cacheViews ?? (options.augmentation === null ? 1 : null);
   const source = new DetectorSource({
     items,
     phrases,
@@ -160,6 +171,7 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     batch,
     seed,
     augmentation: options.augmentation === undefined ? {} : options.augmentation,
+    cacheViews,
   });
   if (source.counts.usable === 0) {
     throw new NoTrainableDataError({ images: items.length, instances: source.counts.skipped, needed: "a box" });
@@ -195,6 +207,11 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     encoder: trainsEncoder,
     dense: denseWeight > 0,
   });
+  const cache = cacheViews === null ? null : featureCache(network, `${baseHash}/${method}`, options);
+  if (network.frozen !== "nothing" && cache === null) {
+    const message = `Every draw is a new view, so the features of the frozen ${network.frozen} are not cached; cacheViews fixes their number.`;
+    onEvent?.({ type: "notice", message });
+  }
   const levels = mapSizes(model.config, source.canvas).map(({ height, width }) => [height, width] as const);
   const step = new DetectionStep({
     forward: (inputs) => network.heads(inputs),
@@ -223,7 +240,8 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     async batch(epoch, index) {
       handle?.random.setStep((epoch - 1) * source.stepsPerEpoch + index);
       const { inputs, ...rest } = source.batch(epoch, index);
-      const prepared = await step.prepare({ ...rest, inputs: network.freeze(inputs), denseWeight });
+      const frozen = cache === null ? network.freeze(inputs) : (await cache.freeze(inputs)).inputs;
+      const prepared = await step.prepare({ ...rest, inputs: frozen, denseWeight });
       return { loss: step.loss, inputs: prepared, dispose: () => tf.dispose({ ...prepared }) };
     },
     ...(options.validation && {
@@ -243,6 +261,8 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
       batch,
       images: items.length,
       data: dataHash(items),
+      // Cached features are rounded, and fixed views are others than new ones.
+      ...(cacheViews === null ? {} : { cacheViews, cacheDtype: options.cacheDtype ?? "F16" }),
     },
   };
 
@@ -330,6 +350,15 @@ export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): P
     new TextEncoder().encode(`${JSON.stringify(record, null, 2)}\n`),
   ]);
   return { handle, reason: end.reason, steps: end.step, before, after, merge, thresholds };
+}
+
+/** Quantised weights are no parameters: the method says that they are rounded. */
+function featureCache(
+  network: SplitNetwork,
+  weights: string,
+  { cacheDir, cacheDtype = "F16" }: DetectorFineTuneOptions,
+): FeatureCache {
+  return new FeatureCache({ network, weights, directory: cacheDir ?? null, dtype: cacheDtype });
 }
 
 /** The first images may happen to be empty ones. */

@@ -2,8 +2,9 @@ import type { Parameter } from "@seg/nn";
 import { type CompiledFunction, compile } from "@seg/tfjs-onnxruntime";
 import type { BatchTensors } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
+import { backboneChannels } from "../config.js";
 import type { GroundingDino } from "../grounding-dino.js";
-import type { ImageGeometry } from "../image-levels.js";
+import { type ImageGeometry, mapSizes } from "../image-levels.js";
 import { textOf } from "../text-batch.js";
 import { headsOf } from "./detection-heads.js";
 import type { DetectionHeads } from "./detection-step.js";
@@ -69,6 +70,22 @@ export class SplitNetwork {
     const outputs = this.#front(needed as { [name: string]: tf.Tensor });
     planes!.dispose();
     return { ...rest, ...outputs };
+  }
+
+  /** Extents of what {@link SplitNetwork.freeze} gives for one image of a batch, by name. */
+  frozenShapes(inputs: BatchTensors): Record<string, number[]> {
+    const { config } = this.#model;
+    const levels = mapSizes(config, this.#canvas);
+    if (this.frozen === "encoder") {
+      const cells = levels.reduce((sum, { height, width }) => sum + height * width, 0);
+      return { vision: [cells, config.dModel], fusedText: [inputs["inputIds"]!.shape[1]!, config.dModel] };
+    }
+    return Object.fromEntries(
+      backboneChannels(config.backbone).map((channels, i) => [
+        `map${i}`,
+        [levels[i]!.height, levels[i]!.width, channels],
+      ]),
+    );
   }
 
   /** What the losses read. */
