@@ -36,6 +36,8 @@ const MAX_PARTS = 10_000;
 const PARTS_IN_FLIGHT = 4;
 /** A race of two conditional writers (409) is decided by trying again. */
 const MAX_RACES = 5;
+/** Answers about one object that contradict themselves before the last one is taken as it is. */
+const MAX_LOOKS = 5;
 
 /** Our own objects: digests of large ones, notes on unfinished uploads, the probe. No key may start so. */
 const OWN = ".seg/";
@@ -366,19 +368,30 @@ export class S3ObjectStore implements ObjectStore {
 
   async head(key: string): Promise<ObjectInfo | null> {
     assertKey(key);
+    for (let look = 1; ; look++) {
+      const found = await this.#look(key);
+      // Seen: a server that answers with the length of the replaced object and the metadata of the new one.
+      if (found === null || found.isConsistent || look >= MAX_LOOKS) return found?.info ?? null;
+    }
+  }
+
+  async #look(key: string): Promise<{ info: ObjectInfo; isConsistent: boolean } | null> {
     try {
       const found = await this.#client.send(new HeadObjectCommand({ Bucket: this.#bucket, Key: key }));
-      const { sha256 = null, md5 = null, size: _, "digest-id": id, ...metadata } = found.Metadata ?? {};
+      const { sha256 = null, md5 = null, size, "digest-id": id, ...metadata } = found.Metadata ?? {};
       const beside = md5 === null && id !== undefined ? await this.#read(digestKey(key, id)) : null;
-      return {
+      const bytes = found.ContentLength ?? 0;
+      const info = {
         key,
-        bytes: found.ContentLength ?? 0,
+        bytes,
         etag: found.ETag ?? "",
         modifiedAt: (found.LastModified ?? new Date(0)).toISOString(),
         sha256: (beside?.["sha256"] as string | undefined) ?? sha256,
         md5: (beside?.["md5"] as string | undefined) ?? md5,
         metadata,
       };
+      const stated = beside?.["bytes"] ?? size;
+      return { info, isConsistent: stated === undefined || Number(stated) === bytes };
     } catch (error) {
       if (statusOf(error) === 404) return null;
       throw wrap(error, this.describe());
