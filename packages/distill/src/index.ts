@@ -77,6 +77,7 @@ export {
 } from "./select-student.js";
 export { createStudent, type Student } from "./student.js";
 export { studentTeacher } from "./student-teacher.js";
+export { embeddingLoss } from "./students/mobile-sam/embedding-loss.js";
 export { MobileSamNet, mobileSamConfig } from "./students/mobile-sam/network.js";
 export { promptedMaskLoss } from "./students/mobile-sam/prompted-mask-loss.js";
 export { selectBoxes } from "./students/mobile-sam/select-boxes.js";

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { modelAnchors } from "../../anchors.js";
 import { studentLoss } from "../../losses/student-loss.js";
 import type { Student } from "../../student.js";
+import { embeddingLoss } from "./embedding-loss.js";
 import { promptedMaskLoss } from "./prompted-mask-loss.js";
 import { selectBoxes } from "./select-boxes.js";
 import { createMobileSamStudent } from "./student.js";
@@ -106,6 +107,20 @@ describe("promptedMaskLoss", () => {
       expect(loss([0, 1])).toBeCloseTo(Math.LN2 + 2 / 7, 6);
       expect(loss([1, 1])).toBeCloseTo(Math.LN2 + 0.2 + 1 / 7, 6);
       expect(loss([0, 0])).toBe(0);
+    });
+  });
+});
+
+describe("embeddingLoss", () => {
+  test("is the mean square, or half of it near and linear far; the teacher's grid must be the student's", () => {
+    tf.tidy(() => {
+      const student = tf.tensor4d([0, 0.5, 3, -2], [1, 2, 2, 1]);
+      const teacher = tf.zeros([1, 2, 2, 1]) as tf.Tensor4D;
+      expect(embeddingLoss({ student, teacher }).dataSync()[0]).toBeCloseTo((0.25 + 9 + 4) / 4, 6);
+      // .125, 3 - .5, 2 - .5
+      expect(embeddingLoss({ student, teacher, form: "huber" }).dataSync()[0]).toBeCloseTo((0.125 + 2.5 + 1.5) / 4, 6);
+      const other = tf.zeros([1, 1, 1, 1]) as tf.Tensor4D;
+      expect(() => embeddingLoss({ student, teacher: other })).toThrow(/same input side/);
     });
   });
 });
