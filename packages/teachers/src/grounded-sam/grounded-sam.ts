@@ -4,6 +4,7 @@ import type { BackboneMap, TextLogits } from "../grounding-dino/teacher.js";
 import { embeddingSide } from "../sam/config.js";
 import { encodeImageOnce, predictInstanceMasks } from "../sam/predict.js";
 import type { Sam } from "../sam/sam.js";
+import type { SamZoom } from "../sam/zoom.js";
 import type { TextDetector } from "./detector.js";
 
 /** One object that was found and cut out. */
@@ -18,7 +19,7 @@ export interface GroundedInstance {
   readonly classLogits: Float32Array;
   /** In the size of the image. */
   readonly mask: Rle;
-  /** SAM's logits over its padded model image, [side, side], row-major; 256 for published networks. */
+  /** SAM's logits over its padded model image, [side, side], row-major; 256 for published networks, finer with `zoom`. */
   readonly maskLogits: Float32Array;
   /** SAM's own estimate. */
   readonly predictedIou: number;
@@ -70,18 +71,27 @@ export class GroundedSam {
   readonly #detector: TextDetector;
   readonly #sam: Sam;
   readonly #multimask: boolean;
+  readonly #zoom: SamZoom | null;
 
   /**
    * @param multimask - take the best of SAM's three masks by its own estimate. The small synthetic SAM learnt its single mask only: pass false. @defaultValue true
+   * @param zoom - show SAM each object in a window of its own, as its adapter was trained. @defaultValue null
    */
   constructor({
     detector,
     sam,
     multimask = true,
-  }: { readonly detector: TextDetector; readonly sam: Sam; readonly multimask?: boolean }) {
+    zoom = null,
+  }: {
+    readonly detector: TextDetector;
+    readonly sam: Sam;
+    readonly multimask?: boolean;
+    readonly zoom?: SamZoom | null;
+  }) {
     this.#detector = detector;
     this.#sam = sam;
     this.#multimask = multimask;
+    this.#zoom = zoom;
   }
 
   /** @throws as the detector; RangeError for a mapping without classes; the abort of the signal */
@@ -109,15 +119,22 @@ export class GroundedSam {
       }
     }
     const kept = select(candidates, image, { boxThreshold, maxDetections, nmsIou });
-    const maskSide = 4 * embeddingSide(this.#sam.config);
+    const grid = embeddingSide(this.#sam.config);
     const dinoFeatures = features ? await this.#detector.features(image) : null;
-    if (kept.length === 0) return { instances: [], maskSide, dinoFeatures, samFeatures: null };
+    if (kept.length === 0) return { instances: [], maskSide: 4 * grid, dinoFeatures, samFeatures: null };
 
     signal?.throwIfAborted();
-    const embedding = await encodeImageOnce(this.#sam, image);
+    // With windows the whole image may not be needed.
+    const embedding = features || this.#zoom === null ? await encodeImageOnce(this.#sam, image) : null;
     const boxes = kept.map(({ box }) => box);
-    const { logits, iou, geometry } = await predictInstanceMasks({
-      ...{ sam: this.#sam, image, boxes, embedding, multimask: this.#multimask },
+    const {
+      logits,
+      iou,
+      geometry,
+      side: maskSide,
+    } = await predictInstanceMasks({
+      ...{ sam: this.#sam, image, boxes, multimask: this.#multimask, zoom: this.#zoom },
+      ...(embedding && { embedding }),
     });
     const instances = kept.map((candidate, i): GroundedInstance => {
       const soft = samMaskToImage(logits[i]!, maskSide, geometry);
@@ -125,9 +142,9 @@ export class GroundedSam {
       const mask = maskAlgebra.encode(bitmap, image.height, image.width);
       return { ...candidate, mask, maskLogits: logits[i]!, predictedIou: iou[i]! };
     });
-    const side = maskSide / 4;
-    const shape = [side, side, this.#sam.config.vision.outputChannels] as const;
-    return { instances, maskSide, dinoFeatures, samFeatures: features ? { shape, data: embedding } : null };
+    const shape = [grid, grid, this.#sam.config.vision.outputChannels] as const;
+    const samFeatures = features ? { shape, data: embedding! } : null;
+    return { instances, maskSide, dinoFeatures, samFeatures };
   }
 }
 

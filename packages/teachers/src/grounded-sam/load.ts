@@ -1,10 +1,11 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadGroundingDino } from "../grounding-dino/load.js";
 import { loadGroundingDinoProcessor } from "../grounding-dino/processor.js";
 import { GroundingDinoTeacher } from "../grounding-dino/teacher.js";
 import { adapted, pretrainedGroundingDinoDirectory, pretrainedSamDirectory } from "../load-teachers.js";
 import { Sam } from "../sam/sam.js";
+import { defaultZoom, type SamZoom } from "../sam/zoom.js";
 import { GroundedSam } from "./grounded-sam.js";
 
 /** What {@link loadGroundedSam} made. */
@@ -67,8 +68,9 @@ export function loadGroundedSam({
     throw error;
   }
   const detector = new GroundingDinoTeacher({ model, processor });
+  const zoom = isAdapter(samLora) ? trainedZoom(samLora) : defaultZoom(sam);
   // The embedded SAM learnt its single mask only.
-  const teacher = new GroundedSam({ detector, sam, multimask: samBase !== pretrainedSamDirectory() });
+  const teacher = new GroundedSam({ detector, sam, multimask: samBase !== pretrainedSamDirectory(), zoom });
   return {
     teacher,
     warnings,
@@ -77,4 +79,11 @@ export function loadGroundedSam({
       sam.dispose();
     },
   };
+}
+
+/** How the adapter in a folder was shown its objects; null: on whole images, as adapters of other tools are. */
+function trainedZoom(folder: string): SamZoom | null {
+  const file = join(folder, "seg_lora.json");
+  if (!existsSync(file)) return null;
+  return (JSON.parse(readFileSync(file, "utf8")) as { zoom?: SamZoom | null }).zoom ?? null;
 }
