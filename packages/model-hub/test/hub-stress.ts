@@ -1,5 +1,5 @@
-// npm run test:hub-stress -- [seconds] [clients] [processes] [kills]: the long form of registry-processes.test.ts, download-processes.test.ts and
-// put-processes.test.ts, on every database and store that is present. 0 seconds leaves the race out, 0 kills the killing.
+// npm run test:hub-stress -- [seconds] [clients] [processes] [kills] [download] [upload] [registry]: the long form of registry-processes.test.ts, download-processes.test.ts and
+// put-processes.test.ts, on every database and store that is present. 0 seconds leaves the race out, 0 kills the killing; words choose parts.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,7 +15,11 @@ import { killRegistering } from "./registry-kills.js";
 import { stressRegistry } from "./registry-stress.js";
 import { killUploading } from "./upload-kills.js";
 
-const [seconds = 60, clients = 64, processes = 6, kills = 100] = process.argv.slice(2).map(Number);
+const given = process.argv.slice(2);
+const isNumber = (text: string) => /^\d+$/.test(text);
+const [seconds = 60, clients = 64, processes = 6, kills = 100] = given.filter(isNumber).map(Number);
+const parts = given.filter((text) => !isNumber(text));
+const isWanted = (part: string) => parts.length === 0 || parts.includes(part);
 const root = mkdtempSync(join(tmpdir(), "seg-hub-stress-"));
 const place = (name: string) => {
   const folder = join(root, name);
@@ -28,7 +32,7 @@ const say = (line: string, violations: readonly string[] = []) => {
   if (violations.length > 0) process.exitCode = 1;
 };
 
-async function transfers(): Promise<void> {
+async function downloads(): Promise<void> {
   const python = process.env["SEG_PEER_PYTHON"];
   const inspect = async (hfCache: string): Promise<readonly string[]> =>
     python === undefined
@@ -41,6 +45,9 @@ async function transfers(): Promise<void> {
     }; ${got.violations.length} violations`,
     got.violations,
   );
+}
+
+async function uploads(): Promise<void> {
   const put = async (name: string, bucket: Extract<StoreAddress, { endpoint: string }> | null) => {
     const stored = await killUploading({ root: place(name), kills, bucket });
     say(
@@ -100,8 +107,9 @@ async function registries(): Promise<void> {
 }
 
 try {
-  if (kills > 0) await transfers();
-  await registries();
+  if (kills > 0 && isWanted("download")) await downloads();
+  if (kills > 0 && isWanted("upload")) await uploads();
+  if (isWanted("registry")) await registries();
 } finally {
   rmSync(root, { recursive: true, force: true });
 }
