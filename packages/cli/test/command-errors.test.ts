@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
-import { cp, mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { createPlayground, failure } from "./playground.js";
 import { runSeg } from "./run-seg.js";
 
@@ -147,12 +147,35 @@ describe("runs", () => {
     );
   });
 
+  test("TFLite files are written, run and certified; without trtexec the command for the target is told", async () => {
+    vi.stubEnv("TRTEXEC", join(root, "no-trtexec"));
+    const folder = fresh();
+    const result = await runSeg("optimize", "--model", run, "--format", "tflite", "tensorrt", "--output", folder);
+    vi.unstubAllEnvs();
+    expect(result.code, result.stderr).toBe(0);
+    expect(result.stdout).toMatch(
+      /tensorrt +int8 UNAVAILABLE: .*no-trtexec is no executable file.* run: trtexec --onnx=/,
+    );
+    const written = readdirSync(folder);
+    for (const precision of ["fp32", "fp16", "int8"]) {
+      expect(written).toContain(`model_${precision}.tflite`);
+      expect(written).toContain(`model_${precision}_tflite.certificate.json`);
+    }
+    expect(written).toContain("model_int8_trt.onnx");
+    expect(written.filter((name) => name.includes("engine"))).toEqual([]);
+    const predictions = fresh();
+    const image = join(good.images, (await readdir(good.images))[0]!);
+    const found = await runSeg("predict", "--model", join(folder, "model_int8.tflite"), "--output", predictions, image);
+    expect(found.code, found.stderr).toBe(0);
+    expect(readdirSync(predictions)).toContain("predictions.json");
+  });
+
   test("an unknown format or quantisation", async () => {
     expect(await refuses(["optimize", "--model", run, "--format", "onx"], { exit: 2 })).toContain(
       "Unknown format onx.",
     );
     expect(await refuses(["optimize", "--model", run, "--quantize", "int4"], { exit: 2 })).toBe(
-      'error: --quantize is int8 or none, got "int4".',
+      'error: --quantize is one of int8, fp16, dynamic, none, got "int4".',
     );
   });
 

@@ -25,6 +25,7 @@ export interface LetterboxInputGeometry extends Placement {
 /**
  * The same pixels as `prepareYolo`: letterbox (OpenCV bilinear, border 114), RGB / 255, planes.
  *
+ * @param out - reused when it has the right length; its content is overwritten
  * @returns `data` float32 `[3, height, width]`
  * @throws PreprocessError `content_too_small`, `zero_dimension`
  * @example letterboxInput(image, { width: 640, height: 640 }).data.length // 3 * 640 * 640
@@ -32,13 +33,15 @@ export interface LetterboxInputGeometry extends Placement {
 export function letterboxInput(
   image: RgbImage,
   { width, height }: { width: number; height: number },
+  out?: Float32Array,
 ): { data: Float32Array; geometry: LetterboxInputGeometry } {
   checkImage(image);
   const place = letterboxPlacement({ width: image.width, height: image.height, fullW: width, fullH: height });
   const { contentW, contentH } = place;
   checkContent({ from: [image.width, image.height], to: [contentW, contentH], model: "yolov8_seg" });
   const table = normaliseTable([0, 0, 0], [255, 255, 255]);
-  const data = new Float32Array(3 * width * height);
+  const length = 3 * width * height;
+  const data = out?.length === length ? out : new Float32Array(length);
   fillBorder({ out: data, geometry: place, value: table[PAD_VALUE]! });
   resampleToChw({ image, kernel: "cv2-linear", geometry: place, table, out: data });
   const geometry = {

@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import type { ClassMapping } from "@seg/coco-dataset";
 import { prepareYolo } from "@seg/preprocess";
 import { isTflite } from "../tflite/is-tflite.js";
-import { assertSameClasses, type Detector, detectorFromSession } from "./detector-from-session.js";
+import { assertSameClasses, type Detector, detectorFromSession, type Letterbox } from "./detector-from-session.js";
 import { parseMetadata } from "./metadata.js";
 import { onnxMetadata } from "./onnx-metadata.js";
 import { createOrtSession, type OrtRuntime } from "./ort-session.js";
@@ -36,8 +36,7 @@ export async function createDetector({
   sessionOptions,
 }: DetectorOptions): Promise<Detector> {
   const bytes = typeof model === "string" ? await readFile(model) : model;
-  const letterbox: Parameters<typeof detectorFromSession>[0]["letterbox"] = (image, size) =>
-    prepareYolo(image, { size });
+  const letterbox: Letterbox = (image, size, out) => prepareYolo(image, out === undefined ? { size } : { size, out });
   if (isTflite(bytes)) {
     const { openTflite } = await import("../tflite/open-tflite.js");
     const { metadata, open } = openTflite(bytes);
