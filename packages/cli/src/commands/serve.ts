@@ -2,8 +2,8 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { objectBlobs, openObjectStore, type TrainerModule } from "@seg/model-hub";
-import { connectLayers, connectSources, openHubServer } from "@seg/model-hub/server";
+import type { TrainerModule } from "@seg/model-hub";
+import { openConnectedHub } from "@seg/model-hub/server";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { CommandError } from "../errors.js";
 import type { CommandContext } from "../main.js";
@@ -70,16 +70,10 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
       message: "JWTs need --jwt-issuer, --jwt-audience and --jwt-jwks together.",
     });
   }
-  const sources = connectSources();
-  const opened = await openObjectStore({
-    address: text("store") ?? env["SEG_HUB_STORE"] ?? join(root, "objects"),
-    env,
-  });
-  await opened.init();
-  const layers = await connectLayers({ root, store: opened.store, parts: sources.parts });
-  const hub = await openHubServer({
+  const hub = await openConnectedHub({
     root,
-    store: objectBlobs(opened.store),
+    env,
+    storeAddress: text("store"),
     port: options["port"] as number,
     host: text("host")!,
     trainers: trainers?.map(trainerModule) ?? ownTrainers(),
@@ -88,10 +82,7 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
-    handlers: { ...sources.handlers, ...layers.handlers },
     app: {
-      hub: sources.hub,
-      layers: layers.layers,
       trustedProxies: options["trusted-proxies"] as number,
       limits: { requestsPerMinute: options["requests-per-minute"] as number },
       corsOrigins: (options["cors-origin"] as readonly string[] | undefined) ?? [],
@@ -116,6 +107,5 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     process.once("SIGTERM", () => stop());
   });
   await hub.close();
-  opened.close();
   output.line("hub         stopped");
 }

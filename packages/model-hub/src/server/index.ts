@@ -7,6 +7,7 @@ export { createApp, type HubApp } from "./create-app.js";
 export { type AppDeps, DEFAULT_LIMITS, type ServerFault, type ServerLimits } from "./deps.js";
 export { connectSources, type HubParts, hubPort, installHandler } from "./hub-port.js";
 export { connectLayers, layerPullHandler, layersPort } from "./layers-port.js";
+export { type ConnectedHubOptions, openConnectedHub } from "./open-connected-hub.js";
 export { type HubServer, type HubServerOptions, openHubServer } from "./open-hub-server.js";
 export { type OpenApiDocument, openApiDocument } from "./openapi.js";
 export type { Facts, HubPort, LayersPort, SearchWarning } from "./ports.js";

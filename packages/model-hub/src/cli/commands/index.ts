@@ -15,5 +15,6 @@ export const commandGroups: Readonly<Record<string, () => Promise<readonly CliCo
   advise: async () => (await import("./advisor.js")).adviseCommands,
   feedback: async () => (await import("./advisor.js")).feedbackCommands,
   stats: async () => (await import("./advisor.js")).statsCommands,
+  serve: async () => (await import("./serve.js")).serveCommands,
   tokens: async () => (await import("./tokens.js")).tokenCommands,
 };

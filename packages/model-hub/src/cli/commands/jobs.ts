@@ -3,6 +3,7 @@ import { JOB_KINDS, type JobEvent, type JobKind, type JobState } from "../../job
 import { type CliCall, type CliCommand, CliUsageError } from "../command.js";
 import { STATE_OPTIONS, withState } from "../open-state.js";
 import { table } from "../table.js";
+import { trainerModules } from "../trainer-modules.js";
 
 function oneId(call: CliCall): string {
   if (call.positional.length === 1) return call.positional[0]!;
@@ -123,10 +124,7 @@ export const retrainCommands: readonly CliCommand[] = [
       detach: { type: "boolean", help: "queue only: a server runs it" },
     },
     async run(call) {
-      const trainers = call.list("trainer").map((given) => {
-        const [module, name] = given.split("#") as [string, string | undefined];
-        return { module, ...(name === undefined ? {} : { export: name }) };
-      });
+      const trainers = trainerModules(call.list("trainer"));
       return withState(
         call,
         async (state) => {

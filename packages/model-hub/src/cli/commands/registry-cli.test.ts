@@ -6,6 +6,7 @@ import { cocoDocument } from "../../../test/datasets.js";
 import { openRegistry } from "../../../test/open-registry.js";
 import { runHub } from "../../../test/run-hub.js";
 import { openDatabase } from "../../sql/open-database.js";
+import { main } from "../main.js";
 
 const directory = temporaryDirectory();
 let root: string;
@@ -114,4 +115,35 @@ test("seg-hub datasets and retrain: check, store, preview, queue, cancel, resume
   expect((await run("retrain", "--epochs", "x")).status).toBe(2);
   expect((await run("retrain")).err).toContain("no trainer");
   expect((await run("jobs", "--kind", "dance")).status).toBe(2);
+});
+
+test("seg-hub serve answers until it is interrupted and prints an administrator's token the first time", async () => {
+  const run = async (work: (url: string, token: string | null) => Promise<void>) => {
+    const stop = new AbortController();
+    let worked: Promise<void> | null = null;
+    const status = await main(["serve", "--root", root, "--port", "0", "--json"], {
+      env: { HF_HOME: root },
+      out(text) {
+        const { url, token } = JSON.parse(text) as { url: string; token: string | null };
+        worked = work(url, token).finally(() => stop.abort());
+      },
+      err: () => {},
+      isTerminal: false,
+      signal: stop.signal,
+    });
+    await worked;
+    return status;
+  };
+  let first: string | null = null;
+  const ask = async (url: string) =>
+    (await fetch(`${url}/layers`, { headers: { authorization: `Bearer ${first}` } })).status;
+  expect(
+    await run(async (url, token) => {
+      first = token;
+      expect(await ask(url)).toBe(200);
+    }),
+  ).toBe(0);
+  await run(async (url, token) => {
+    expect([token, await ask(url)]).toEqual([null, 200]);
+  });
 });
