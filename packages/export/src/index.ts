@@ -30,6 +30,7 @@ export {
 } from "./prune/prune-and-fine-tune.js";
 export { type PruneReport, pruneStructured } from "./prune/prune-structured.js";
 export { type PrunedStudent, pruneStudent } from "./prune/prune-student.js";
+export { pruneUnstructured, type UnstructuredOptions, type UnstructuredReport } from "./prune/prune-unstructured.js";
 export {
   type CalibrateOptions,
   type CalibrationImages,
