@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { LoraConfigError } from "./errors.js";
 
 const names = z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]);
 
@@ -62,3 +63,12 @@ export type LoraConfig = z.output<typeof loraConfigSchema>;
 
 /** Settings as callers write them: only `targetModules` is required. */
 export type LoraConfigInput = z.input<typeof loraConfigSchema>;
+
+/** Fills in the defaults. @throws {@link LoraConfigError} naming every field at fault */
+export function parseLoraConfig(settings: LoraConfigInput): LoraConfig {
+  const result = loraConfigSchema.safeParse(settings);
+  if (result.success) return result.data;
+  throw new LoraConfigError({
+    issues: result.error.issues.map(({ path, message }) => ({ field: path.join(".") || "settings", message })),
+  });
+}

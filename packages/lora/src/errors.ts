@@ -18,6 +18,17 @@ export class LoraTargetError extends SegError {
   }
 }
 
+/** Adapter settings that are out of range or unknown. Nothing was changed. */
+export class LoraConfigError extends SegError {
+  override readonly name = "LoraConfigError";
+  readonly code = "lora/config";
+  readonly issues: readonly { readonly field: string; readonly message: string }[];
+  constructor({ issues }: { issues: readonly { readonly field: string; readonly message: string }[] }) {
+    super(`LoRA settings: ${issues.map(({ field, message }) => `${field}: ${message}`).join("; ")}.`);
+    this.issues = issues;
+  }
+}
+
 /** An adapter or configuration asks for something that is not implemented; using it anyway would compute something else. */
 export class UnsupportedAdapterError extends SegError {
   override readonly name = "UnsupportedAdapterError";

@@ -10,11 +10,12 @@
 export { type LoadAdapterOptions, loadAdapter, type SaveAdapterOptions, saveAdapter } from "./adapter-files.js";
 export { activeAdapter, adapterNames, setAdapter } from "./adapters.js";
 export { baseHash, baseWeights } from "./base-weights.js";
-export { type LoraConfig, type LoraConfigInput, loraConfigSchema } from "./config.js";
+export { type LoraConfig, type LoraConfigInput, loraConfigSchema, parseLoraConfig } from "./config.js";
 export { type ConvertedAdapter, convertSamedAdapter } from "./convert-samed.js";
 export {
   AdapterMismatchError,
   FreezingError,
+  LoraConfigError,
   LoraTargetError,
   MergeError,
   UnknownAdapterError,

@@ -1,7 +1,7 @@
 import { at, Conv2d, Embedding, Linear, type Module, type Parameter, RandomSource } from "@seg/nn";
 import { type AdapterRecord, ensureAdapters, setAdapter, trainableBiases } from "./adapters.js";
 import { baseHash } from "./base-weights.js";
-import { type LoraConfig, type LoraConfigInput, loraConfigSchema } from "./config.js";
+import { type LoraConfig, type LoraConfigInput, parseLoraConfig } from "./config.js";
 import { LoraTargetError, MergeError, UnsupportedAdapterError } from "./errors.js";
 import { LoraConv2d } from "./layers/lora-conv2d.js";
 import { LoraEmbedding } from "./layers/lora-embedding.js";
@@ -56,7 +56,7 @@ export function injectLora(
   config: LoraConfigInput,
   { seed, adapterName = "default" }: { seed: number; adapterName?: string },
 ): LoraHandle {
-  const parsed = loraConfigSchema.parse(config);
+  const parsed = parseLoraConfig(config);
   return inject(model, parsed, resolveTargets(model, parsed, { adapterName }), { seed, adapterName });
 }
 

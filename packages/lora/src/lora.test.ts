@@ -153,7 +153,12 @@ describe("injectLora", () => {
     expect(inject({ modulesToSave: ["nothing"] })).toThrow(/modulesToSave names no module/);
     expect(inject({ targetModules: ["k_proj"], loraBias: true })).toThrow(LoraTargetError);
     expect(inject({ rank: 4 })).toThrow(/rank/);
-    expect(inject({ r: 0 })).toThrow(/r/);
+    expect(inject({ r: 0, loraDropout: 1 })).toThrow(
+      expect.objectContaining({
+        code: "lora/config",
+        issues: [expect.objectContaining({ field: "r" }), expect.objectContaining({ field: "loraDropout" })],
+      }),
+    );
     expect([...stateDict(model).keys()]).toEqual(keys);
     inject({})();
     expect(inject({})).toThrow(/already carries an adapter/);

@@ -1,5 +1,5 @@
 import { Conv2d, Embedding, Linear, type Module, type Parameter } from "@seg/nn";
-import { type LoraConfig, type LoraConfigInput, loraConfigSchema } from "./config.js";
+import { type LoraConfig, type LoraConfigInput, parseLoraConfig } from "./config.js";
 import { LoraTargetError } from "./errors.js";
 import { isAdapted, loraLayers } from "./layers/lora-layers.js";
 import { QuantizedLinear } from "./quantize/quantized-linear.js";
@@ -153,7 +153,7 @@ export function resolveTargets(
   settings: LoraConfigInput,
   { everyEntry = true, adapterName = "default" }: { everyEntry?: boolean; adapterName?: string } = {},
 ): { targets: LoraTarget[]; skipped: SkippedTarget[] } {
-  const config = loraConfigSchema.parse(settings);
+  const config = parseLoraConfig(settings);
   if (config.layersPattern !== null && config.layersToTransform === null) {
     throw new LoraTargetError({
       target: [config.layersPattern].flat().join(),

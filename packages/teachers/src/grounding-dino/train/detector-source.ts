@@ -3,6 +3,7 @@ import { type GroundingDinoSizeOptions, groundingDinoSize, prepareGroundingDino 
 import * as tf from "@tensorflow/tfjs";
 import { type EncodeCaption, textBatch, textTensors } from "../text-batch.js";
 import { augmentItem, type DetectorAugmentation } from "./augment-item.js";
+import { checkPhrases } from "./check-phrases.js";
 import type { DetectionBatch } from "./detection-step.js";
 import { type DetectorItem, isTrainable } from "./detector-item.js";
 import { toCxcywh } from "./targets.js";
@@ -30,7 +31,7 @@ export class DetectorSource {
   /** Objects that are trained on, and those whose box cannot be. */
   readonly counts: { readonly usable: number; readonly skipped: number };
 
-  /** @param phrases - by class index */
+  /** @param phrases - by class index @throws ClassNameError for a class without a phrase */
   constructor({
     items,
     phrases,
@@ -53,6 +54,7 @@ export class DetectorSource {
     /** Views of an image, its caption included, that come again and again; null: every draw is a new one. */
     readonly cacheViews?: number | null;
   }) {
+    checkPhrases(items, phrases);
     const total = items.reduce((sum, { instances }) => sum + instances.length, 0);
     this.#items = items.map(({ image, instances }) => ({ image, instances: instances.filter(isTrainable) }));
     const usable = this.#items.reduce((sum, { instances }) => sum + instances.length, 0);

@@ -12,6 +12,7 @@ import { NoTrainableDataError } from "../../errors.js";
 import { BatchPredictor, type ClassScore, type ImageAnswer } from "../batch-predictor.js";
 import type { GroundingDino } from "../grounding-dino.js";
 import type { EncodeCaption } from "../text-batch.js";
+import { checkPhrases } from "./check-phrases.js";
 import { type DetectorItem, isTrainable } from "./detector-item.js";
 
 /** Detections below count for nothing. */
@@ -124,6 +125,7 @@ export async function predictItems({
  */
 export async function evaluateGroundingDino(run: DetectorRun): Promise<DetectorEvaluation> {
   const { items, phrases } = run;
+  checkPhrases(items, phrases);
   const truths = items.map(({ instances }) => instances.filter(isTrainable));
   const instances = truths.reduce((sum, list) => sum + list.length, 0);
   if (instances === 0) throw new NoTrainableDataError({ images: items.length, instances, needed: "a box" });

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadAdapter } from "@seg/lora";
@@ -105,6 +105,12 @@ describe("fineTuneGroundingDino", () => {
   test("refuses data without a usable box, and names a loss that is not finite", async () => {
     const empty = items.map(({ image }) => ({ image, instances: [] }));
     await expect(tune("empty", { items: empty })).rejects.toMatchObject({ code: "teachers/no-trainable-data" });
+    const unknown = [{ image: items[0]!.image, instances: [{ classId: 2, box: [4, 4, 40, 40] as const }] }];
+    await expect(tune("phraseless", { items: unknown })).rejects.toMatchObject({
+      code: "teachers/class-name",
+      index: 2,
+    });
+    expect(existsSync(join(folder, "phraseless"))).toBe(false);
     const flat = [{ image: items[0]!.image, instances: [{ classId: 0, box: [4, 4, 4.5, 4.5] as const }] }];
     await expect(tune("flat", { items: flat })).rejects.toMatchObject({
       code: "teachers/no-trainable-data",

@@ -150,7 +150,7 @@ export interface DetectorFineTuneResult {
  * `model.safetensors` instead of adapters.
  *
  * @throws {@link NoTrainableDataError}, {@link NonFiniteTeacherLossError}, FreezingError, LoraTargetError, MergeError, ResumeMismatchError,
- * {@link PromptTooLongError}; the abort of the signal after saving a checkpoint
+ * {@link PromptTooLongError}, ClassNameError for a class without a phrase; the abort of the signal after saving a checkpoint
  */
 export async function fineTuneGroundingDino(options: DetectorFineTuneOptions): Promise<DetectorFineTuneResult> {
   const { model, items, phrases, encode, size, method = "lora", onEvent, signal, seed = 0, resume = false } = options;
