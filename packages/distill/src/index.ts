@@ -15,6 +15,7 @@ export {
 } from "./ablate.js";
 export { modelAnchors } from "./anchors.js";
 export { type Augmentation, type Augmenter, createAugmenter, type StudentAugmentation } from "./augmentation.js";
+export { autoStudentBatch } from "./auto-batch.js";
 export { BatchLoader, type BatchLoaderOptions, type FeatureArrays, type LoadedBatch } from "./batch-loader.js";
 export { type ClassMappingFile, classMappingFile, datasetHash } from "./class-mapping-hash.js";
 export {

@@ -3,6 +3,7 @@
  * @module
  */
 
+export { type AutoBatch, autoBatch } from "./auto-batch.js";
 export { type CheckpointConfig, MONITOR_METRICS } from "./checkpoint-config.js";
 export { CHECKPOINT_FORMAT, type CheckpointState, type CheckpointTensors } from "./checkpoint-file.js";
 export {

@@ -4,6 +4,7 @@ import { type ClassMapping, createClassMapping } from "@seg/coco-dataset";
 import {
   type Augmentation,
   ablate,
+  autoStudentBatch,
   createStudent,
   type DistillationData,
   isMaskStudent,
@@ -138,6 +139,13 @@ export const trainStudentOptions: OptionSpecs = {
     help: "train the control arms (labels only, + teacher's labels, + scores, + boxes, + masks, + features) and compare",
   },
   "ablation-seeds": { type: "number", range: { integer: true, min: 2 }, fallback: 2, help: "seeds of every arm" },
+  "auto-batch": {
+    type: "boolean",
+    fallback: false,
+    help: "the largest batch, a power of two, whose step fits into 40 % of the memory, instead of --batch",
+  },
+  "no-plots": { type: "boolean", fallback: false, help: "no pictures of the run when it ends" },
+  tensorboard: { type: "boolean", fallback: false, help: "TensorBoard events beside results.csv" },
   "eval-interval": {
     type: "number",
     range: { integer: true, min: 1 },
@@ -273,6 +281,8 @@ function trainingOptions(options: OptionValues): Omit<TrainStudentConfig, "stude
     },
     augment,
     evaluation: { interval: options["eval-interval"] as number },
+    plots: options["no-plots"] !== true,
+    tensorboard: options["tensorboard"] === true,
     ...(patience === undefined
       ? {}
       : { checkpoint: { early_stopping: patience === 0 ? { enabled: false } : { enabled: true, patience } } }),
@@ -432,8 +442,13 @@ export async function trainStudentCommand(
   const data: StudentData = { dataset: train.dataset, imagesDir: train.imagesDir };
   writeFileAtomic(join(directory, "distillation_config.yaml"), configYaml(options, { decision, mapping, notes }));
   const own = trainingOptions(options);
+  const batch = options["auto-batch"]
+    ? await autoStudentBatch({ ...own, student: decision.id, directory, resume, dataset: train.dataset })
+    : own.batch;
+  if (options["auto-batch"]) output.line(`batch       ${batch}: what a step may take of this machine's memory`);
   const config: TrainStudentConfig = {
     ...own,
+    ...(batch === undefined ? {} : { batch }),
     ...(chosen?.off.classes ? { gains: { kdCls: 0, kdBox: 0, ...own.gains } } : {}),
     student: decision.id,
     train: data,
