@@ -1,5 +1,6 @@
 import { freemem } from "node:os";
 import { Contestant, type Standing, takeTurns } from "./contestant.js";
+import { adapterOverhead } from "./lora-step/adapter-overhead.js";
 import type { BenchResult } from "./result.js";
 
 /** A model of which a step is measured: `lora-step/<name>.ts` on this engine, `lora-step/<python>.py` on PyTorch. */
@@ -52,6 +53,7 @@ export async function* loraStep({ withPeer }: { withPeer: boolean }): AsyncGener
     yield await timed(model, withPeer);
     yield await memory(model);
   }
+  yield* adapterOverhead();
 }
 
 async function timed({ name, python, title, images }: Model, withPeer: boolean): Promise<BenchResult> {

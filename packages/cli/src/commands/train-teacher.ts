@@ -102,7 +102,8 @@ export const trainTeacherOptions: OptionSpecs = {
   },
   "retention.prompts": {
     type: "list",
-    help: "phrases that are not trained, to measure what adapting Grounding DINO costs",
+    help: "phrases that are not trained, to measure what adapting Grounding DINO costs [the 80 names of COCO; shapes for the embedded model]",
+    aliases: ["retention_prompts"],
   },
   ...perTeacher("sam."),
   "sam.preset": { type: "string", help: `adapted layers: ${Object.keys(SAM_PRESETS).join(", ")}` },
