@@ -275,6 +275,20 @@ describe("download", () => {
     expect((await readFile(again.path)).equals(WEIGHTS)).toBe(true);
   });
 
+  test("a cache that cannot be written is read, and nothing more", async () => {
+    await hub().download(`hf:${ID}`);
+    // As on a read-only disk: root may write to folders of any mode, so the calls themselves refuse.
+    const before = await listFiles(root);
+    const refused: HubConfig["open"] = async () => {
+      throw Object.assign(new Error("read-only file system"), { code: "EROFS" });
+    };
+    const readOnly = hub({ open: refused, ledger: null });
+    expect((await readOnly.download(`hf:${ID}`)).wasCached).toBe(true);
+    fake.push({ id: ID, licence: "apache-2.0", files: { "config.json": '{"a":3}\n' } });
+    await expect(readOnly.download(`hf:${ID}`)).rejects.toMatchObject({ code: "EROFS" });
+    expect(await listFiles(root)).toEqual(before);
+  });
+
   test("an abort ends with its own reason, keeps what came and goes on later", async () => {
     const reason = new Error("enough");
     const abort = new AbortController();
