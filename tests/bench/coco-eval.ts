@@ -49,10 +49,9 @@ function last<T>(command: string, args: readonly string[]): T | null {
  * COCO evaluation of a synthetic set of val2017's size, CPU-seconds of one thread (V8's own helper threads are switched off) from parsed
  * documents to statistics, and the peak memory of the whole process with the documents in it.
  */
-export async function cocoEval({ withPeer }: { withPeer: boolean }): Promise<BenchResult[]> {
+export async function* cocoEval({ withPeer }: { withPeer: boolean }): AsyncGenerator<BenchResult, void, void> {
   const folder = mkdtempSync(join(tmpdir(), "seg-bench-coco-"));
   const python = peerPython();
-  const results: BenchResult[] = [];
   try {
     for (const { id, type, repeats } of CASES) {
       const gt = join(folder, "gt.json");
@@ -78,7 +77,7 @@ export async function cocoEval({ withPeer }: { withPeer: boolean }): Promise<Ben
       const value = median(own.map((run) => run.cpuMs)) / 1000;
       const spread = own.map((run) => (run.cpuMs / 1000).toFixed(2)).join(", ");
       const numDetections = type === "segm" ? set.masks.length : set.boxes.length;
-      results.push({
+      yield {
         bench: "coco-eval",
         case: `${id}, ${set.groundTruth.annotations.length} ground truths, ${numDetections} detections`,
         value,
@@ -87,10 +86,9 @@ export async function cocoEval({ withPeer }: { withPeer: boolean }): Promise<Ben
         ...(peer === null
           ? {}
           : { peer: "pycocotools", peerValue: peer.cpuMs / 1000, ratio: (1000 * value) / peer.cpuMs }),
-      });
+      };
     }
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  return results;
 }
