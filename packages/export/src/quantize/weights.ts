@@ -70,7 +70,8 @@ export function quantizeWeight({
     for (let o = 0; o < outer; o++) {
       const base = (o * channels + channel) * inner;
       for (let i = 0; i < inner; i++) {
-        quantized[base + i] = Math.min(Math.max(roundHalfEven(values[base + i]! / stored), -128), 127);
+        // Divided in single precision, as QuantizeLinear and ONNX Runtime's own quantiser do.
+        quantized[base + i] = Math.min(Math.max(roundHalfEven(Math.fround(values[base + i]! / stored)), -128), 127);
       }
     }
   }
@@ -85,7 +86,7 @@ export function biasScaleFloor({ bias, inputScale }: { bias: Tensor; inputScale:
   return Float64Array.from(floatValues(bias), (value) => (1.0001 * 2 * Math.abs(value)) / (2 ** 32 - 2) / inputScale);
 }
 
-/** round(b / (s_in * s_w[c])) as int32, computed in float64; `scales` are the float32 products. */
+/** round(b / (s_in * s_w[c])) as int32, divided in float64 by the float32 product that is stored. */
 export function quantizeBias({
   bias,
   inputScale,
@@ -99,7 +100,7 @@ export function quantizeBias({
   const source = floatValues(bias);
   const scales = Float32Array.from(source, (_, channel) => inputScale * weightScales[channel]!);
   const values = Int32Array.from(source, (value, channel) =>
-    Math.min(Math.max(roundHalfEven(value / (inputScale * weightScales[channel]!)), INT32_MIN), INT32_MAX),
+    Math.min(Math.max(roundHalfEven(value / scales[channel]!), INT32_MIN), INT32_MAX),
   );
   return { values, scales };
 }
