@@ -15,22 +15,7 @@ import { parseMetadata } from "./metadata.js";
 import { onnxMetadata } from "./onnx-metadata.js";
 import { createOrtSession, type OrtRuntime } from "./ort-session.js";
 
-export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "../errors.js";
-export {
-  type DecodeInput,
-  type DecodeOptions,
-  type Detections,
-  decodeOutputs,
-  type RawTensor,
-  validationSettings,
-} from "./decode.js";
-export { type DetectionResult, type Detector, detectorFromSession, type Letterbox } from "./detector-from-session.js";
-export type { LetterboxGeometry } from "./geometry.js";
-export { assembleMask, type MaskInput, type MaskMode } from "./masks.js";
-export { type ModelMetadata, parseMetadata } from "./metadata.js";
-export { type NmsInput, nms, orderByScore } from "./nms.js";
-export { createOrtSession, type OrtRuntime, type OrtSession, type OrtTensor, type Session } from "./ort-session.js";
-export { adaptTfliteSession, type IntegerPorts } from "./tflite-session.js";
+export * from "./shared.js";
 
 export interface BrowserDetectorOptions {
   /** Bytes of an ONNX model made by `exportOnnx` or with the same metadata. */

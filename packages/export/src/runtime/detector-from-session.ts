@@ -54,7 +54,10 @@ export function assertSameClasses({ names }: ModelMetadata, classes: ClassMappin
   });
 }
 
-/** A detector over an opened session in the ONNX contract. It owns the session. */
+/**
+ * A detector over an opened session in the ONNX contract. It owns the session.
+ * @throws ExportError `NOT_DECODABLE` for an end-to-end model, whose outputs need no decoding
+ */
 export function detectorFromSession({
   session,
   metadata,
@@ -65,6 +68,13 @@ export function detectorFromSession({
   letterbox: Letterbox;
 }): Detector {
   const { names } = metadata;
+  if (session.outputNames.includes("scores") && !session.outputNames.includes("output0")) {
+    throw new ExportError({
+      code: "NOT_DECODABLE",
+      message: `The model's outputs are ${session.outputNames.join(", ")}: boxes are selected in the graph already. Open the model that it was made from.`,
+      details: { reason: "end-to-end outputs" },
+    });
+  }
   const numClasses = names.length;
   const [height, width] = metadata.imgsz;
   const inputName = session.inputNames[0]!;

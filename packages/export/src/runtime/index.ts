@@ -2,21 +2,7 @@
  * Deployment runtime: letterbox, network, decode. The one home of NMS and mask assembly, used by evaluation as well.
  * @module
  */
-export { ExportError, type ExportErrorCode, type ExportErrorDetails, SegError } from "../errors.js";
-export {
-  type DecodeInput,
-  type DecodeOptions,
-  type Detections,
-  decodeOutputs,
-  type RawTensor,
-  validationSettings,
-} from "./decode.js";
 export { createDetector, type DetectorOptions } from "./detector.js";
-export { type DetectionResult, type Detector, detectorFromSession, type Letterbox } from "./detector-from-session.js";
-export type { LetterboxGeometry } from "./geometry.js";
-export { assembleMask, type MaskInput, type MaskMode } from "./masks.js";
-export { type ModelMetadata, parseMetadata, readMetadata } from "./metadata.js";
-export { type NmsInput, nms, orderByScore } from "./nms.js";
-export { createOrtSession, type OrtRuntime, type OrtSession, type OrtTensor, type Session } from "./ort-session.js";
+export { readMetadata } from "./metadata.js";
 export { createSession, type SessionOptions } from "./session.js";
-export { adaptTfliteSession, type IntegerPorts } from "./tflite-session.js";
+export * from "./shared.js";

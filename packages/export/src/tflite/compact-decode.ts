@@ -1,7 +1,8 @@
-import { inferValues, type Model, type Node, type Tensor } from "@seg/onnx";
+import { DataType, inferValues, type Model, type Node, type Tensor } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { floatTensor, floatValues, indexGraph, makeNode } from "../graph-index.js";
 import { NORMALIZED_BOXES } from "./deployment-graph.js";
+import { isRamp } from "./is-ramp.js";
 
 /** A rewritten graph and the ranges of its new values, which no calibration has seen. */
 export interface CompactDecode {
@@ -41,7 +42,7 @@ export function compactDecode(model: Model): CompactDecode {
       dims.length === 3 && dims[1] === 2 && index.consumers.get(name)?.some(({ opType }) => opType === "Sub"),
   );
   const expectation = graph.nodes.find(
-    ({ opType, inputs }) => opType === "Conv" && isRamp(index.initializers.get(inputs[1] ?? "")),
+    ({ opType, inputs }) => opType === "Conv" && isRampTensor(index.initializers.get(inputs[1] ?? "")),
   );
   const reshape = index.consumers.get(expectation?.outputs[0] ?? "")?.[0];
   if (normalize === undefined || strides === undefined || anchors === undefined || reshape?.opType !== "Reshape") {
@@ -62,7 +63,7 @@ export function compactDecode(model: Model): CompactDecode {
   }
   const split: Tensor = {
     name: "boxes/halves",
-    dataType: 7,
+    dataType: DataType.INT64,
     dims: [2],
     rawData: new Uint8Array(BigInt64Array.of(2n, 2n).buffer),
   };
@@ -107,6 +108,6 @@ export function compactDecode(model: Model): CompactDecode {
   };
 }
 
-function isRamp(tensor: Tensor | undefined): boolean {
-  return tensor !== undefined && tensor.dataType === 1 && floatValues(tensor).every((value, i) => value === i);
+function isRampTensor(tensor: Tensor | undefined): boolean {
+  return tensor?.dataType === DataType.FLOAT && isRamp(floatValues(tensor));
 }

@@ -1,4 +1,4 @@
-import { inferShapes, inferValues, intAttribute, type Model, type Node } from "@seg/onnx";
+import { DataType, inferShapes, inferValues, intAttribute, type Model, type Node } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { floatTensor, makeNode } from "../graph-index.js";
 
@@ -51,7 +51,7 @@ export function deploymentGraph(model: Model, { splitOutputs = false }: { splitO
     const rename = (list: readonly string[]): string[] => list.map((name) => names.get(name) ?? name);
     named = nodes.map((node) => ({ ...node, inputs: rename(node.inputs), outputs: rename(node.outputs) }));
     const made = new Set(named.flatMap((node) => node.outputs));
-    outputs = SPLIT_OUTPUTS.filter((name) => made.has(name)).map((name) => ({ name, dataType: 1 }));
+    outputs = SPLIT_OUTPUTS.filter((name) => made.has(name)).map((name) => ({ name, dataType: DataType.FLOAT }));
   }
   const rewritten: Model = {
     ...model,

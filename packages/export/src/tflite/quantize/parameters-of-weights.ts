@@ -1,6 +1,7 @@
 import { floatTensor } from "../../graph-index.js";
 import { biasScaleFloor, quantizeBias, quantizeWeight } from "../../quantize/weights.js";
 import { constantFloats, type LiteOp, type LiteTensor } from "../graph.js";
+import { isRamp } from "../is-ramp.js";
 
 /** Positions of weights and bias, and the weights' axis of output channels. */
 export const WEIGHTED_OPS: Readonly<Record<string, { weight: number; bias: number; axis: number; input: number }>> = {
@@ -11,11 +12,6 @@ export const WEIGHTED_OPS: Readonly<Record<string, { weight: number; bias: numbe
 
 const bytesOf = (view: Int8Array | Int32Array): Uint8Array =>
   new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-
-/** Frozen kernel 0, 1, ..., n - 1 of the box decoder: with scale 1 its integers are exact. */
-function isRamp(values: Float32Array): boolean {
-  return values.length > 1 && values.every((value, i) => value === i);
-}
 
 /**
  * Int8 weights with one symmetric scale per output channel, and the int32 bias of scale s_in * s_w[c].
@@ -30,6 +26,7 @@ export function quantizeWeights(op: LiteOp, inputScale?: number): { weight: Lite
   const biasTensor = bias && floatTensor(bias.name, constantFloats(bias), bias.shape);
   const minimumScales =
     biasTensor === undefined || inputScale === undefined ? undefined : biasScaleFloor({ bias: biasTensor, inputScale });
+  // With scale 1 the integers of the box decoder's ramp are exact.
   const quantized = isRamp(values)
     ? { values: Int8Array.from(values), scales: new Float32Array(source.shape[axis]!).fill(1) }
     : quantizeWeight({ tensor, axis, ...(minimumScales ? { minimumScales } : {}) });
