@@ -1,10 +1,12 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 import { type FakeHub, startFakeHub } from "@seg/model-hub/testing";
-import { pretrainedSamDirectory } from "@seg/teachers";
+import { loadOriginalSam, pretrainedSamDirectory, Sam, weightsHash } from "@seg/teachers";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { resolveTeacherBase } from "../src/hub/teacher-base.js";
 import { runSeg, type SegRun } from "./run-seg.js";
 import { writeTinyDataset } from "./tiny-dataset.js";
 
@@ -48,6 +50,7 @@ const train = (name: string, ...more: string[]) =>
     ...["train-teacher", "--data", data, "--output", join(root, name), "--threads", "1", "--json"],
     ...["--steps", "1", "--batch", "1", "--lora.r", "2", ...more],
   );
+const silent = { json: true, line() {}, progress() {}, settle() {}, event() {}, result() {} };
 const last = ({ stdout }: SegRun) => JSON.parse(stdout.trimEnd().split("\n").at(-1)!);
 const models = ({ stdout }: SegRun) => last({ stdout } as SegRun).models as Record<string, unknown>[];
 
@@ -105,4 +108,39 @@ test("says what cannot be adapted, what needs consent and why nothing came; writ
   vi.stubEnv("HF_HUB_OFFLINE", "1");
   expect(await refusal("--sam", "sam_vit_l")).toContain("sam_vit_l could not be installed from any source");
   expect(readdirSync(root)).not.toContain("refused");
+});
+
+test("where only the native checkpoint comes it is converted once, value by value", async () => {
+  const checkpoint = fileURLToPath(new URL("../../teachers/test/fixtures/mobile-sam-tiny.pt", import.meta.url));
+  const lines: string[] = [];
+  const output = { ...silent, line: (text: string) => lines.push(text) };
+  const ensure = async () => ({
+    ...{ path: checkpoint, sha256: "a".repeat(64), format: "native", origin: "native example.org", wasCached: false },
+    fallbacksTried: [{ source: "hf facebook/sam-vit-base", code: "SOURCE_UNAVAILABLE", message: "down" }],
+  });
+  const conversions = join(root, "converted");
+  const resolveBase = () =>
+    resolveTeacherBase({
+      ...{ teacher: "sam", name: "sam_vit_b", manager: { ensure } as never, output, conversions },
+    });
+  const { folder } = await resolveBase();
+  expect(folder).toBe(join(conversions, "a".repeat(64)));
+  expect(readdirSync(conversions)).toHaveLength(1);
+  expect(lines.join("\n")).toContain("converting the native checkpoint");
+  const [converted, original] = [Sam.fromPretrained(folder), loadOriginalSam(checkpoint)];
+  expect(converted.config).toEqual(original.config);
+  expect(weightsHash(converted)).toBe(weightsHash(original));
+  for (const sam of [converted, original]) sam.dispose();
+  const { mtimeMs } = statSync(join(folder, "model.safetensors"));
+  expect((await resolveBase()).folder).toBe(folder);
+  expect(statSync(join(folder, "model.safetensors")).mtimeMs).toBe(mtimeMs);
+  // Grounding DINO needs the tokenizer that lies beside the weights in the other layout.
+  await expect(
+    resolveTeacherBase({
+      teacher: "grounding_dino",
+      name: "grounding_dino_t",
+      manager: { ensure } as never,
+      conversions,
+    }),
+  ).rejects.toMatchObject({ code: "cli/teacher-native-only" });
 });

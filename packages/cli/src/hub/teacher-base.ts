@@ -5,6 +5,7 @@ import { CommandError } from "../errors.js";
 import type { Output } from "../output.js";
 import { EMBEDDED_GROUNDING_DINO, groundingDinoDirectory } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM, samDirectory } from "../teacher/mask-teacher.js";
+import { convertNativeSam } from "./native-sam.js";
 
 type Teacher = "grounding_dino" | "sam";
 
@@ -24,9 +25,12 @@ export const adaptableEntries = (teacher: Teacher): readonly CatalogueEntry[] =>
 /** The manager over the caches that the environment names. */
 export const teacherManager = (): SamModelManager => new SamModelManager({ hub: createHub() });
 
+/** Where converted checkpoints lie: beside the caches. */
+const conversionsFolder = (): string => join(createHub().environment.segHome, "converted");
+
 /**
  * Folder of a teacher's base weights: the embedded model, a folder, or a model of the catalogue, which is fetched and verified once
- * (from Hugging Face, whose layout the training reads) and found in the cache from then on.
+ * (from Hugging Face, whose layout the training reads; a native checkpoint of SAM is converted) and found in the cache from then on.
  *
  * @throws {@link CommandError} `cli/sam-not-found`, `cli/grounding-dino-not-found`, `cli/teacher-not-adaptable`; HubError
  */
@@ -38,14 +42,17 @@ export async function resolveTeacherBase({
   acceptLicence = false,
   offline,
   signal,
+  conversions = conversionsFolder(),
 }: {
   teacher: Teacher;
   name: string;
-  manager?: SamModelManager;
+  manager?: Pick<SamModelManager, "ensure">;
   output?: Output;
   acceptLicence?: boolean;
   offline?: boolean | undefined;
   signal?: AbortSignal;
+  /** Folder for conversions of native checkpoints. */
+  conversions?: string;
 }): Promise<{ readonly folder: string; readonly entry: CatalogueEntry | null }> {
   const local = teacher === "sam" ? samDirectory : groundingDinoDirectory;
   // What lies on this machine under that very name is meant.
@@ -59,7 +66,7 @@ export async function resolveTeacherBase({
       message: `${entry.id} is no ${teacher === "sam" ? "SAM" : "Grounding DINO"} that can be adapted. Choose ${adaptable.map(({ id }) => id).join(", ")}, a folder, or ${EMBEDDED[teacher]}.`,
     });
   }
-  const { path, format, origin, wasCached, fallbacksTried } = await manager.ensure(entry.id, {
+  const { path, sha256, format, origin, wasCached, fallbacksTried } = await manager.ensure(entry.id, {
     prefer: "transformers",
     acceptLicence,
     ...(offline === undefined ? {} : { offline }),
@@ -83,6 +90,10 @@ export async function resolveTeacherBase({
   });
   output?.line(`${entry.id}: ${wasCached ? "in the cache" : "installed"} from ${origin}, ${path}`);
   if (format === "transformers") return { folder: path, entry };
+  if (teacher === "sam") {
+    output?.line(`${entry.id}: converting the native checkpoint, once`);
+    return { folder: convertNativeSam({ file: path, sha256, directory: conversions }), entry };
+  }
   throw new CommandError({
     code: "cli/teacher-native-only",
     message: `Only the native checkpoint of ${entry.id} could be had (${path}); training reads the layout of ${entry.hf_id}. ${fallbacksTried.map(({ source, message }) => `${source}: ${message}`).join(" ")}`,
