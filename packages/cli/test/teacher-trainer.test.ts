@@ -1,13 +1,14 @@
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ResolvedRetrain, TrainerProgress, TrainingContext } from "@seg/model-hub";
+import type { TrainingContext } from "@seg/model-hub";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { teacherMetrics, trainer } from "../src/hub/teacher-trainer.js";
 import { loadAdaptedSam } from "../src/teacher/mask-teacher.js";
 import { writeTinyDataset } from "./tiny-dataset.js";
+import { runTrainer, trainingContext } from "./train-by-hub.js";
 
 let root: string;
 beforeAll(async () => {
@@ -22,59 +23,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(root, { recursive: true, force: true }));
 
-function context(name: string, more: Partial<TrainingContext> = {}) {
-  const outputDirectory = join(root, name, "output-1");
-  mkdirSync(outputDirectory, { recursive: true });
-  const saved: { epoch: number; step: number }[] = [];
-  const log: string[] = [];
-  const config: ResolvedRetrain = {
-    model: "default",
-    trainer: "teacher",
-    use_database: true,
-    datasets: ["tiny"],
-    records: 5,
-    dataset_fingerprint: "0".repeat(64),
-    epochs: 2,
-    batch_size: 4,
-    learning_rate: 1e-4,
-    hidden_size: 2,
-    params: { threads: 1 },
-    seed: 0,
-    base_version: null,
-    description: "",
-    sources: { learning_rate: "trainer" },
-  };
-  const value: TrainingContext = {
-    config,
-    datasets: [
-      {
-        record: { name: "tiny" } as never,
-        directory: join(root, "datasets", "tiny"),
-        annotations: "annotations.json",
-        images: "images",
-        table: null,
-      },
-    ],
-    baseDirectory: null,
-    outputDirectory,
-    signal: new AbortController().signal,
-    checkpoint: null,
-    saveCheckpoint: async (_, at) => void saved.push(at),
-    log: (message) => log.push(message),
-    ...more,
-  };
-  return { value, outputDirectory, saved, log };
-}
-
-async function run(value: TrainingContext) {
-  const seen: TrainerProgress[] = [];
-  const training = trainer.train(value);
-  for (;;) {
-    const next = await training.next();
-    if (next.done) return { seen, result: next.value };
-    seen.push(next.value);
-  }
-}
+const context = (name: string, more: Parameters<typeof trainingContext>[2] = {}) => trainingContext(root, name, more);
+const run = (value: TrainingContext) => runTrainer(trainer, value);
 
 test("adapts what the annotations call for; the version is a teacher folder and a PEFT folder", async () => {
   const { value, outputDirectory, saved, log } = context("whole");

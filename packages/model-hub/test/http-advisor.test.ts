@@ -1,8 +1,10 @@
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Advisor } from "../src/advisor/advisor.js";
 import { LearningStore } from "../src/advisor/learning-store.js";
 import { ModelPool } from "../src/pool/model-pool.js";
+import type { PredictorPort } from "../src/server/ports.js";
 import type { SqlDriver } from "../src/sql/driver.js";
 import { openDatabase } from "../src/sql/open-database.js";
 import { SweepService } from "../src/training/sweep-service.js";
@@ -138,6 +140,39 @@ describe("advisor, feedback and pool over HTTP", () => {
     expect(response.status).toBe(202);
     const { job_id } = (await response.json()) as { job_id: string };
     expect(await hub.jobs.get(job_id)).toMatchObject({ kind: "sweep", created_by: "ana", state: "queued" });
+    await app.close();
+  });
+
+  test("prediction hands the picture over and removes it afterwards", async () => {
+    let seen = "";
+    const predictor: PredictorPort = {
+      async predict({ model, version = "v1", image, confidence }) {
+        seen = image;
+        expect({ model, confidence, bytes: readFileSync(image, "utf8") }).toEqual({
+          model: "bags",
+          confidence: 0.5,
+          bytes: "pixels",
+        });
+        const instance = { class_id: 0, name: "bag", score: 0.9, bbox: [1, 2, 3, 4] as const };
+        return { version, width: 8, height: 8, milliseconds: 1, instances: [instance] };
+      },
+    };
+    const app = await openApp({ root: directory.path, deps: { predictor } });
+    const form = (fields: Record<string, string>) => {
+      const body = new FormData();
+      for (const [name, value] of Object.entries(fields)) body.append(name, value);
+      body.append("file", new Blob(["pixels"]), "bag.jpg");
+      return body;
+    };
+    const send = (fields: Record<string, string>) =>
+      app.call("POST", "/model/predict", { token: app.user, body: form(fields) });
+    const response = await send({ model: "bags", confidence: "0.5" });
+    expect({ status: response.status, body: await response.json() }).toMatchObject({
+      status: 200,
+      body: { version: "v1", instances: [{ name: "bag", bbox: [1, 2, 3, 4] }] },
+    });
+    expect(existsSync(seen)).toBe(false);
+    expect((await send({ confidence: "1.5" })).status).toBe(400);
     await app.close();
   });
 

@@ -6,6 +6,7 @@ import type { TrainerModule } from "@seg/model-hub";
 import { openConnectedHub } from "@seg/model-hub/server";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import { CommandError } from "../errors.js";
+import { createPredictor } from "../hub/predictor.js";
 import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 
@@ -81,6 +82,7 @@ export async function serve(options: OptionValues, output: Output, { signal }: C
     ...(databaseUrl === undefined ? {} : { databaseUrl }),
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
+    predictor: (parts) => createPredictor(parts),
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
     app: {
       trustedProxies: options["trusted-proxies"] as number,

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import type { Trainer } from "@seg/model-hub";
 import { z } from "zod";
 import { parseArguments } from "../args.js";
+import { optimize, optimizeOptions } from "../commands/optimize.js";
 import { trainStudentCommand, trainStudentOptions } from "../commands/train-student.js";
 import { hubMetrics } from "./hub-metrics.js";
 import { prepareSplits } from "./prepare-splits.js";
@@ -23,7 +24,9 @@ const params = z.strictObject({
 /** YOLOv8's first convolution has 16 channels in the nano networks and 32 in the small ones. */
 const NANO_WIDTH = 16;
 
-/** Files of a run that make the version: enough for `seg optimize --model`. */
+/** Runs as it is: what the hub predicts with. */
+const EXPORTED = "model_fp32.onnx";
+/** Files of a run that make the version beside it: enough for `seg optimize --model`. */
 const KEPT = ["student.json", "class_mapping.json", "results.csv", "weights/student.safetensors"];
 
 /**
@@ -106,6 +109,14 @@ export const trainer: Trainer = {
     yield* reports.follow(() => trainStudentCommand(values, output, { positional: [], signal }), saveCheckpoint);
     if (signal.aborted) return { metrics: {}, metric_definition_id: null, split_hash: null };
     yield { phase: "saving" };
+    const optimized = join(work, "optimized");
+    const { values: exporting } = parseArguments(
+      ["--model", run, "--quantize", "none", "--output", optimized],
+      optimizeOptions,
+    );
+    await optimize(exporting, jobOutput({ log, event() {}, result() {} }), { positional: [], signal });
+    await mkdir(outputDirectory, { recursive: true });
+    await copyFile(join(optimized, EXPORTED), join(outputDirectory, EXPORTED));
     await mkdir(join(outputDirectory, "weights"), { recursive: true });
     for (const file of KEPT) {
       if (existsSync(join(run, file))) await copyFile(join(run, file), join(outputDirectory, file));

@@ -33,6 +33,7 @@ import type {
   JobState,
   Progress as ProgressSchema,
 } from "../server/schemas/jobs.js";
+import type { Prediction as PredictionSchema } from "../server/schemas/predict.js";
 import type {
   RetrainBody,
   RetrainPreview as RetrainPreviewSchema,
@@ -79,6 +80,7 @@ export type FeedbackInput = z.input<typeof FeedbackBody>;
 export type Feedback = z.output<typeof FeedbackSchema>;
 export type FeedbackStatistics = z.output<typeof FeedbackStatisticsSchema>;
 export type Insights = z.output<typeof InsightsSchema>;
+export type Prediction = z.output<typeof PredictionSchema>;
 export type PoolStatus = z.output<typeof PoolStatusSchema>;
 export type Token = z.output<typeof TokenSchema>;
 export type CreatedToken = z.output<typeof CreatedTokenSchema>;
@@ -454,6 +456,20 @@ export class HubClient {
     options: CallOptions = {},
   ): Promise<Accepted> {
     return this.#post(`/layers/${encodeURIComponent(layer)}/pull`, request, options);
+  }
+
+  /**
+   * `POST /model/predict`
+   * @param image - a `File` of a form, or bytes of a JPEG, PNG or WebP picture
+   */
+  async predict(
+    image: Blob,
+    { signal, ...fields }: CallOptions & { model?: string; version?: string; confidence?: number; iou?: number } = {},
+  ): Promise<Prediction> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.append(name, String(value));
+    form.append("file", image, (image as { name?: string }).name ?? "image");
+    return this.#json(await this.#send("POST", "/model/predict", { form, signal }));
   }
 
   /** `POST /sweeps`: a job. */

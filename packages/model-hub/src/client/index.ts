@@ -28,6 +28,7 @@ export {
   type Plan,
   type PlanRequest,
   type PoolStatus,
+  type Prediction,
   type Progress,
   type PushFields,
   type PushReport,

@@ -19,6 +19,7 @@ import { hubRoutes } from "./routes/hub.js";
 import { jobRoutes } from "./routes/jobs.js";
 import { pageRoutes } from "./routes/pages.js";
 import { poolRoutes } from "./routes/pool.js";
+import { predictRoutes } from "./routes/predict.js";
 import { retrainRoutes } from "./routes/retrain.js";
 import { tokenRoutes } from "./routes/tokens.js";
 import { versionRoutes } from "./routes/versions.js";
@@ -82,6 +83,7 @@ function routesOf(deps: AppDeps, limits: ServerLimits, onRevoked: () => void): R
     ...hubRoutes({ ...deps, limits }),
     ...advisorRoutes(deps),
     ...poolRoutes(deps),
+    ...predictRoutes({ ...deps, limits }),
     ...tokenRoutes({ ...deps, onRevoked }),
   ];
 }

@@ -8,7 +8,7 @@ import type { AuthenticatorPort, TokenStorePort } from "../tokens/types.js";
 import type { SweepService } from "../training/sweep-service.js";
 import type { RetrainServicePort } from "../training/types.js";
 import type { AuditLog } from "./audit.js";
-import type { HubPort, LayersPort } from "./ports.js";
+import type { HubPort, LayersPort, PredictorPort } from "./ports.js";
 import type { RateLimiter } from "./rate-limit.js";
 
 /** Numbers that bound what one client may ask; the defaults are those of `spec/model-hub.md` 2.7 and 2.8. */
@@ -60,6 +60,8 @@ export interface AppDeps {
   readonly learning?: LearningStore;
   /** @defaultValue none: `/sweeps` is refused with INVALID_STATE */
   readonly sweeps?: SweepService;
+  /** @defaultValue none: `/model/predict` is refused with INVALID_STATE */
+  readonly predictor?: PredictorPort;
   /** @defaultValue none: `/pool` is refused with INVALID_STATE */
   readonly pool?: ModelPool;
   /** Where uploads lie while they are received and checked. */

@@ -10,7 +10,7 @@ export { connectLayers, layerPullHandler, layersPort } from "./layers-port.js";
 export { type ConnectedHubOptions, openConnectedHub } from "./open-connected-hub.js";
 export { type HubServer, type HubServerOptions, openHubServer } from "./open-hub-server.js";
 export { type OpenApiDocument, openApiDocument } from "./openapi.js";
-export type { Facts, HubPort, LayersPort, SearchWarning } from "./ports.js";
+export type { Facts, HubPort, LayersPort, PredictedInstance, PredictorPort, SearchWarning } from "./ports.js";
 export { type Problem, type ProblemIssue, problemOf } from "./problem.js";
 export { MemoryRateLimiter, type RateDecision, type RateLimit, type RateLimiter } from "./rate-limit.js";
 export { type RedisEval, RedisRateLimiter } from "./redis-rate-limit.js";

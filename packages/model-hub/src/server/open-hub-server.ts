@@ -3,6 +3,9 @@ import { join, resolve } from "node:path";
 import { Advisor } from "../advisor/advisor.js";
 import { LearningStore } from "../advisor/learning-store.js";
 import type { JobHandler, JobKind } from "../jobs/types.js";
+import { readMemory } from "../pool/memory.js";
+import { ModelPool } from "../pool/model-pool.js";
+import type { ModelRegistry } from "../registry/model-registry.js";
 import { type HubState, type HubStateOptions, openHubState } from "../registry/open-hub-state.js";
 import { Authenticator } from "../tokens/authenticator.js";
 import { type JwtOptions, JwtVerifier } from "../tokens/jwt-verifier.js";
@@ -10,6 +13,7 @@ import { SweepService } from "../training/sweep-service.js";
 import { FileAuditLog } from "./audit.js";
 import { createApp, type HubApp } from "./create-app.js";
 import type { AppDeps } from "./deps.js";
+import type { PredictorPort } from "./ports.js";
 import { serve } from "./serve.js";
 
 /** How a hub is put together and served; everything but `root` has a default. */
@@ -23,6 +27,10 @@ export interface HubServerOptions extends HubStateOptions {
   readonly port?: number;
   /** @defaultValue "127.0.0.1" */
   readonly host?: string;
+  /** Makes what runs registered models; it loads them through the pool. @defaultValue none: `/model/predict` is refused */
+  readonly predictor?: (hub: { readonly registry: ModelRegistry; readonly pool: ModelPool }) => PredictorPort;
+  /** Bytes of models in memory. @defaultValue half of the machine's memory */
+  readonly poolBytes?: number;
   /** The rest of the application: limits, proxies, CORS, rate limiter, faults, sources and layers. */
   readonly app?: Partial<AppDeps>;
 }
@@ -51,6 +59,8 @@ export async function openHubServer({
   jwt,
   port = 8000,
   host = "127.0.0.1",
+  predictor,
+  poolBytes,
   app: more = {},
   ...options
 }: HubServerOptions): Promise<HubServer> {
@@ -60,6 +70,8 @@ export async function openHubServer({
   try {
     const { registry, jobs, retrain, datasets, tokens, sql } = state;
     const learning = new LearningStore({ sql, log: join(root, "feedback.jsonl") });
+    const totalBytes = poolBytes ?? (await readMemory()).totalBytes / 2;
+    const pool = new ModelPool({ devices: [{ id: "cpu", totalBytes, reserveBytes: 0 }] });
     const sweeps = new SweepService({ retrain, jobs, root: join(root, "sweeps") });
     const app = createApp({
       registry,
@@ -73,6 +85,8 @@ export async function openHubServer({
       learning,
       advisor: new Advisor({ learning }),
       sweeps,
+      pool,
+      ...(predictor === undefined ? {} : { predictor: predictor({ registry, pool }) }),
       ...more,
     });
     const server = await serve(app, { port, host });
@@ -87,6 +101,7 @@ export async function openHubServer({
       firstToken,
       async close() {
         await server.close();
+        await pool.close();
         await state.close();
       },
     };

@@ -41,3 +41,41 @@ export interface LayersPort {
     options: { actor: string; signal?: AbortSignal },
   ): Promise<Facts & { readonly skipped: boolean }>;
 }
+
+/** An object in a picture. */
+export interface PredictedInstance {
+  /** Class index of the model. */
+  readonly class_id: number;
+  readonly name: string;
+  /** 0..1 */
+  readonly score: number;
+  /** x, y, width, height in pixels of the picture. */
+  readonly bbox: readonly [number, number, number, number];
+  /** Compressed RLE of COCO, in pixels of the picture; absent for models without masks. */
+  readonly segmentation?: { readonly size: readonly [number, number]; readonly counts: string };
+}
+
+/** What the HTTP API needs to run registered models. */
+export interface PredictorPort {
+  /**
+   * Runs a version on a picture.
+   * @param request.version - @defaultValue the active one
+   * @param request.image - path of the picture
+   * @throws HubError NO_ACTIVE_VERSION, NOT_FOUND, INVALID_STATE for a version that cannot be run, UNSUPPORTED_TYPE for what is no picture, and
+   *   those of the model pool
+   */
+  predict(request: {
+    readonly model: string;
+    readonly version?: string;
+    readonly image: string;
+    readonly confidence?: number;
+    readonly iou?: number;
+  }): Promise<{
+    readonly version: string;
+    readonly width: number;
+    readonly height: number;
+    /** From picture to objects, without loading the model. */
+    readonly milliseconds: number;
+    readonly instances: readonly PredictedInstance[];
+  }>;
+}
