@@ -1,4 +1,5 @@
 import type { PointMap } from "./targets.js";
+import { cornersAt } from "./teacher/sample-grid.js";
 import type { FeatureMap } from "./teacher/teacher-record.js";
 
 /** Teacher features on the student's grid of one level, `[height, width, channels]`, and where they are valid. */
@@ -36,14 +37,7 @@ export function warpFeatures({
     for (let j = 0; j < cells; j++) {
       const [x, y] = map.backward((j + 0.5) * stride, (i + 0.5) * stride);
       if (!(x >= 0 && y >= 0 && x < imageSize[0] && y < imageSize[1])) continue;
-      const u = Math.min(Math.max(a * x + b * y + c - 0.5, 0), width - 1);
-      const v = Math.min(Math.max(d * x + e * y + f - 0.5, 0), height - 1);
-      const u0 = Math.floor(u);
-      const v0 = Math.floor(v);
-      const u1 = Math.min(u0 + 1, width - 1);
-      const v1 = Math.min(v0 + 1, height - 1);
-      const fu = u - u0;
-      const fv = v - v0;
+      const { u0, u1, v0, v1, fu, fv } = cornersAt(a * x + b * y + c, d * x + e * y + f, width, height);
       const cell = i * cells + j;
       valid[cell] = 1;
       for (let k = 0; k < channels; k++) {
