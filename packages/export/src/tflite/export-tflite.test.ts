@@ -121,6 +121,24 @@ describe("exportTflite of a whole YOLOv8n-seg graph on LiteRT", () => {
     expect(converted?.version).toBe(2);
   });
 
+  test("a detector has one output and no prototypes", async () => {
+    const { model: detect } = await exportOnnx({
+      trace: yoloGraph({ imgsz: SIZE, segment: false }),
+      imgsz: SIZE,
+      task: "detect",
+      classes,
+      author: "Test",
+      license: "Apache-2.0",
+    });
+    const { bytes, model: written } = exportTflite(detect, { flavour: "float32" });
+    expect(written.signatures[0]!.outputs.map(([name]) => name)).toEqual(["output0"]);
+    const session = await createSession({ model: encodeModel(detect) });
+    const feeds = { images: { data: images[0]!, dims: [1, 3, SIZE, SIZE] } };
+    const { output0 } = await session.run(feeds);
+    await session.dispose();
+    expect(sqnrDb(output0!.data, (await outputsOf(bytes))["output0"]!.data)).toBeGreaterThan(100);
+  });
+
   test("equal models give equal bytes", () => {
     const options = { calibration: table };
     const [a, b] = [exportTflite(model, options).bytes, exportTflite(model, options).bytes];
