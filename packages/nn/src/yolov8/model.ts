@@ -17,6 +17,8 @@ export interface Yolov8Options {
   /** Batch normalisation momentum (weight of the new batch). @defaultValue 0.03 */
   readonly momentum?: number;
   readonly seed: number;
+  /** Zeros instead of random values: for a network whose values are loaded next. @defaultValue false */
+  readonly blank?: boolean;
   /** Layers of a pruned network that are narrower than the table. @defaultValue {} */
   readonly widths?: LayerWidths;
 }
@@ -46,7 +48,16 @@ export class Yolov8 extends Module {
   readonly regMax: number;
   model: ModuleList;
 
-  constructor({ scale, classes, segment, regMax = 16, momentum = 0.03, seed, widths = {} }: Yolov8Options) {
+  constructor({
+    scale,
+    classes,
+    segment,
+    regMax = 16,
+    momentum = 0.03,
+    seed,
+    blank = false,
+    widths = {},
+  }: Yolov8Options) {
     super();
     if (!Number.isInteger(classes) || classes < 1) {
       throw new RangeError(`classes must be an integer of at least 1, got ${classes}.`);
@@ -55,7 +66,7 @@ export class Yolov8 extends Module {
     this.classes = classes;
     this.segment = segment;
     this.regMax = regMax;
-    this.model = buildLayers({ scale, classes, segment, regMax, seed, norm: { eps: 1e-3, momentum } });
+    this.model = buildLayers({ scale, classes, segment, regMax, seed, blank, norm: { eps: 1e-3, momentum } });
     setLayerWidths(this, widths);
   }
 
@@ -99,6 +110,7 @@ function buildLayers({
   segment,
   regMax,
   seed,
+  blank,
   norm,
 }: Required<Omit<Yolov8Options, "momentum" | "widths">> & { norm: NormOptions }): ModuleList {
   const scale = YOLOV8_SCALES[name];
@@ -109,7 +121,7 @@ function buildLayers({
     number,
     number,
   ];
-  const init = (i: number) => at({ seed, path: "model" }, i);
+  const init = (i: number) => at({ seed, path: "model", blank }, i);
   const down = (i: number, inChannels: number, outChannels: number) =>
     new ConvBlock({ inChannels, outChannels, kernelSize: 3, stride: 2, norm, init: init(i) });
   const c2f = (i: number, inChannels: number, outChannels: number, repeats: number, shortcut: boolean) =>

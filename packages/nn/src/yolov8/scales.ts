@@ -5,12 +5,13 @@ export interface Yolov8Scale {
   readonly maxChannels: number;
 }
 
-/** `n`, `s`, `m` are the published sizes; `p` is a micro model for tests, not an official one. */
+/** `n`, `s`, `m`, `x` are published sizes; `p` is a micro model for tests, not an official one. */
 export const YOLOV8_SCALES = {
   p: { depth: 0.33, width: 0.125, maxChannels: 1024 },
   n: { depth: 0.33, width: 0.25, maxChannels: 1024 },
   s: { depth: 0.33, width: 0.5, maxChannels: 1024 },
   m: { depth: 0.67, width: 0.75, maxChannels: 768 },
+  x: { depth: 1, width: 1.25, maxChannels: 512 },
 } as const satisfies Record<string, Yolov8Scale>;
 
 export type Yolov8ScaleName = keyof typeof YOLOV8_SCALES;

@@ -46,6 +46,13 @@ describe("createYolov8", () => {
     ofThree.dispose();
   });
 
+  // The published count of YOLOv8x; FastSAM-x is this size with one class and masks.
+  test("x with 80 classes has 68,229,648 parameters", () => {
+    const model = createYolov8({ scale: "x", classes: 80, segment: false, seed: 0, blank: true });
+    expect(parameters(model)).toBe(68_229_648);
+    model.dispose();
+  });
+
   test("p without segmentation has its size too", () => {
     const model = createYolov8({ scale: "p", classes: 80, segment: false, seed: 0 });
     expect([parameters(model), parameters(model) - normFeatures(model)]).toEqual([1_174_568, 1_171_488]);

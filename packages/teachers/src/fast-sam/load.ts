@@ -66,7 +66,7 @@ export function loadFastSam({
     if (SegError.isInstance(cause)) throw cause;
     throw new TeacherUnavailableError({ teacher: "fastsam", reason: `${file} cannot be read`, cause });
   }
-  const net = createYolov8({ scale: scaleOf(weights, file), classes: 1, segment: true, seed: 0 });
+  const net = createYolov8({ scale: scaleOf(weights, file), classes: 1, segment: true, seed: 0, blank: true });
   try {
     loadStateDict(net, weights);
   } catch (error) {
