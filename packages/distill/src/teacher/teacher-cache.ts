@@ -10,8 +10,8 @@ import type { TeacherIdentity } from "./teachers.js";
 /** Part of every key: a change of what records mean makes new ones. */
 const FORMAT = "seg-teacher-record-2";
 
-/** Records that stay decoded: a mosaic asks for the same image several times in a row. */
-const RECENT = 64;
+/** Encoded bytes of the records that stay decoded: a mosaic asks for the same image several times in a row. Masks: some thousand; feature maps: a few. */
+const RECENT_BYTES = 32 * 2 ** 20;
 
 /** An image to ask about. */
 export interface CachedImage {
@@ -46,7 +46,8 @@ export interface Question<T extends TeacherRecord> {
  */
 export class TeacherCache {
   readonly #store: ShardStore;
-  readonly #recent = new Map<string, TeacherRecord>();
+  readonly #recent = new Map<string, { readonly record: TeacherRecord; readonly bytes: number }>();
+  #recentBytes = 0;
 
   /**
    * @param teachers - the parts that answer; a folder takes answers of one teacher of each kind
@@ -136,17 +137,25 @@ export class TeacherCache {
    */
   read(key: string): TeacherRecord {
     const known = this.#recent.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known.record;
     const content = this.#store.read(key);
     if (content === null) throw new RangeError(`The teacher cache ${this.dir} has no record ${key}.`);
     const record = decodeRecord(content);
-    this.#recent.set(key, record);
-    if (this.#recent.size > RECENT) this.#recent.delete(this.#recent.keys().next().value!);
+    const bytes = content.length;
+    this.#recent.set(key, { record, bytes });
+    this.#recentBytes += bytes;
+    // The oldest go first; the newest stays, however large it is.
+    for (const [old, entry] of this.#recent) {
+      if (this.#recentBytes <= RECENT_BYTES || old === key) break;
+      this.#recent.delete(old);
+      this.#recentBytes -= entry.bytes;
+    }
     return record;
   }
 
   close(): void {
     this.#recent.clear();
+    this.#recentBytes = 0;
     this.#store.close();
   }
 }
