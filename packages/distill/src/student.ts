@@ -33,6 +33,7 @@ const DEFAULT_SIZE = { "fastsam-s": 1024, mobilesam: 1024 } as const;
  * @param imgsz - input side in pixels, a multiple of 32; 640, for fastsam-s and mobilesam 1024, by default
  * @param regMax - bins of each box side's distribution; `regMaxOf` reads it from a weight file @defaultValue 16
  * @param momentum - of batch normalisation @defaultValue 0.03
+ * @param trainDecoder - of mobilesam: also train prompt encoder and mask decoder, which else stay as loaded @defaultValue false
  * @param widths - layers of a pruned student that are narrower than the table @defaultValue {}
  * @throws ConfigError on an unknown id or an input side that is no multiple of 32
  */
@@ -44,6 +45,7 @@ export function createStudent(
     seed = 0,
     regMax = 16,
     momentum = 0.03,
+    trainDecoder = false,
     widths = {},
   }: {
     classes: number;
@@ -51,6 +53,7 @@ export function createStudent(
     seed?: number;
     regMax?: number;
     momentum?: number;
+    trainDecoder?: boolean;
     widths?: LayerWidths;
   },
 ): Student {
@@ -60,7 +63,7 @@ export function createStudent(
   if (!Number.isInteger(size) || size < 32 || size % 32 !== 0) {
     throw new ConfigError({ field: "imgsz", expected: "a positive multiple of 32", actual: size });
   }
-  if (id === "mobilesam") return createMobileSamStudent({ classes, imgsz: size, seed, regMax, momentum });
+  if (id === "mobilesam") return createMobileSamStudent({ classes, imgsz: size, seed, regMax, momentum, trainDecoder });
   const scale = (id === "fastsam-s" ? "s" : id.charAt("yolov8".length)) as Yolov8ScaleName;
   const segment = isMaskStudent(id);
   const net = createYolov8({ scale, classes, segment, seed, regMax, momentum, widths });

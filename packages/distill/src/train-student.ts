@@ -212,6 +212,8 @@ export async function* trainStudent(
   const classes = mapping.classes.length;
   const student = createStudent(cfg.student, {
     ...{ classes, imgsz, seed, momentum: cfg.bnMomentum ?? 0.03 },
+    // A decoder that was never trained could not be left as it is.
+    trainDecoder: cfg.weights === undefined,
     ...(cfg.widths ? { widths: cfg.widths } : {}),
   });
   const anchors = modelAnchors(imgsz, imgsz);

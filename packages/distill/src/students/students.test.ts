@@ -79,7 +79,10 @@ describe("students have the published sizes", () => {
       .map(([name]) => name);
     expect(frozen.every((name) => /^(prompt_encoder|mask_decoder)\.|dfl/.test(name))).toBe(true);
     expect(frozen.length).toBeGreaterThan(100);
-    const wide = create("mobilesam", { classes: 80 });
+    const wide = create("mobilesam", { classes: 80, trainDecoder: true });
+    expect([...wide.net.namedParameters()].filter(([, p]) => !p.requiresGrad).map(([name]) => name)).toEqual([
+      "det.head.dfl.conv.weight",
+    ]);
     const det = [...wide.net.namedParameters()].filter(([name]) => name.startsWith("det."));
     expect(det.reduce((sum, [, { size }]) => sum + size, 0)).toBe(1_983_936);
   });
