@@ -350,17 +350,12 @@ export class LayerStore {
   }
 
   async #readText(key: string): Promise<{ text: string; info: ObjectInfo } | null> {
-    for (let tries = 1; ; tries++) {
-      if ((await this.#store.head(key)) === null) return null;
-      try {
-        const { info, body } = await this.#store.get(key);
-        return { text: (await readAll(body)).toString("utf8"), info };
-      } catch (error) {
-        // A folder replaces an object and its digests in two steps; between them it reads as damaged.
-        const isTorn = HubError.isInstance(error) && (error.code === "INTEGRITY" || error.code === "NOT_FOUND");
-        if (!isTorn || tries >= TRIES) throw error;
-        await this.#clock.sleep(20 * tries);
-      }
+    try {
+      const { info, body } = await this.#store.get(key);
+      return { text: (await readAll(body)).toString("utf8"), info };
+    } catch (error) {
+      if (HubError.isInstance(error) && error.code === "NOT_FOUND") return null;
+      throw error;
     }
   }
 
