@@ -440,7 +440,6 @@ export async function trainStudentCommand(
 
   const mapping = createClassMapping(train.dataset);
   const data: StudentData = { dataset: train.dataset, imagesDir: train.imagesDir };
-  writeFileAtomic(join(directory, "distillation_config.yaml"), configYaml(options, { decision, mapping, notes }));
   const own = trainingOptions(options);
   const batch = options["auto-batch"]
     ? await autoStudentBatch({ ...own, student: decision.id, directory, resume, dataset: train.dataset })
@@ -455,6 +454,11 @@ export async function trainStudentCommand(
     ...(val === null ? {} : { val: { dataset: val.dataset, imagesDir: val.imagesDir } }),
     directory,
     mapping,
+    // A command that is refused leaves nothing behind: by now everything has been checked.
+    callbacks: {
+      on_train_start: () =>
+        writeFileAtomic(join(directory, "distillation_config.yaml"), configYaml(options, { decision, mapping, notes })),
+    },
     // A folder with a run was refused above unless it is to go on; resuming nothing begins, and keeps the folder beside other files.
     resume: true,
   };
