@@ -44,7 +44,7 @@ async function shell(command: string): Promise<Cost> {
 
 /**
  * A verified download from loopback against `curl`, in turns: the hub resolves, streams, hashes, syncs to the disk and publishes; `curl` only
- * writes. With `sha256sum` and `sync` after it, `curl` does the same work.
+ * writes. With `sync` after it, what it wrote is on the disk too; with `sha256sum` as well, it does the same work.
  */
 export async function hubDownload(): Promise<BenchResult[]> {
   if ((await findOnPath("curl")) === null) throw new Error("curl is not on PATH.");
@@ -67,6 +67,7 @@ export async function hubDownload(): Promise<BenchResult[]> {
         return cost;
       },
       curl: () => shell(`curl -sf -o ${file} ${url}`),
+      synced: () => shell(`curl -sf -o ${file} ${url} && sync ${file}`),
       verified: () =>
         shell(`curl -sf -o ${file} ${url} && echo "${sha256}  ${file}" | sha256sum -c --quiet && sync ${file}`),
     };
@@ -87,6 +88,7 @@ export async function hubDownload(): Promise<BenchResult[]> {
     const spread = `${Math.min(...speeds("hub")).toFixed(0)}-${Math.max(...speeds("hub")).toFixed(0)}`;
     return [
       ["curl", "curl, not verified"],
+      ["synced", "curl, sync"],
       ["verified", "curl, sha256sum, sync"],
     ].map(([name, peer]) => ({
       bench: "hub-download",
