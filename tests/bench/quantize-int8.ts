@@ -6,10 +6,11 @@ import process from "node:process";
 import { loadDataset } from "@seg/coco-dataset";
 import { type EvaluationSet, evaluateStudent, loadEvaluationSet } from "@seg/distill";
 import { benchmark, calibrate, headNodes, quantizeStatic } from "@seg/export";
+import { createSession } from "@seg/export/runtime";
 import { decodeModel, encodeModel } from "@seg/onnx";
 import { decodeImage, prepareYolo } from "@seg/preprocess";
 import { peerPython } from "./peer-python.js";
-import type { BenchResult } from "./result.js";
+import { type BenchResult, median } from "./result.js";
 
 /** Students to measure: folders with `student.json`, `optimized/model_fp32.onnx` and `test.json` beside the training split. */
 const STUDENTS = (process.env["SEG_BENCH_STUDENTS"] ?? "experiments/demo/student").split(",");
@@ -20,6 +21,23 @@ interface Record {
   readonly imgsz: number;
   readonly classes: { index: number; categoryId: number; name: string }[];
   readonly train: { readonly data: string; readonly images: string };
+}
+
+/** Median CPU time of one run of each file, ms: interleaved, one thread. Unlike wall time it does not count waiting for a busy machine. */
+async function cpuTimes(paths: readonly string[], imgsz: number): Promise<number[]> {
+  const sessions = await Promise.all(paths.map((model) => createSession({ model, threads: 1 })));
+  const feeds = { images: { data: new Float32Array(3 * imgsz * imgsz).fill(0.4), dims: [1, 3, imgsz, imgsz] } };
+  const times: number[][] = paths.map(() => []);
+  for (let round = -5; round < ROUNDS; round++) {
+    for (const [i, session] of sessions.entries()) {
+      const before = process.cpuUsage();
+      await session.run(feeds);
+      const { user, system } = process.cpuUsage(before);
+      if (round >= 0) times[i]!.push((user + system) / 1000);
+    }
+  }
+  for (const session of sessions) await session.dispose();
+  return times.map(median);
 }
 
 async function accuracy(model: Uint8Array, set: EvaluationSet): Promise<{ box: number; mask: number | undefined }> {
@@ -100,6 +118,18 @@ export async function* quantizeInt8({ withPeer }: { withPeer: boolean }): AsyncI
         unit: "x",
         ...against(mine.speedup, peerModel === null ? undefined : row("peer").speedup),
         note: `95 % ${mine.speedupLow.toFixed(2)}-${mine.speedupHigh.toFixed(2)}, ${row("fp32").medianMs.toFixed(2)} -> ${mine.medianMs.toFixed(2)} ms, load ${report.loadAverage.map((l) => l.toFixed(1)).join(" to ")}`,
+      };
+      const cpu = await cpuTimes(
+        artefacts.map(({ path }) => path),
+        imgsz,
+      );
+      yield {
+        ...common,
+        case: `${student}: CPU time of fp32 / INT8, 1 thread`,
+        value: cpu[0]! / cpu[1]!,
+        unit: "x",
+        ...against(cpu[0]! / cpu[1]!, cpu[2] === undefined ? undefined : cpu[0]! / cpu[2]),
+        note: `${cpu[0]!.toFixed(2)} -> ${cpu[1]!.toFixed(2)} CPU-ms a run`,
       };
       yield {
         ...common,

@@ -44,12 +44,6 @@ export function integerTensor(
   return tensorFrom({ name, dataType, dims, data });
 }
 
-/** Value of an integer attribute. */
-export function intAttribute(node: Node, name: string, fallback: number): number {
-  const attribute = node.attributes.find((candidate) => candidate.name === name);
-  return attribute?.type === "INT" ? Number(attribute.value) : fallback;
-}
-
 /** Node of the standard domain. */
 export function makeNode(
   opType: string,

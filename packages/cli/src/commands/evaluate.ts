@@ -4,11 +4,12 @@ import { createClassMapping, evaluate as evaluateCoco, instancesOf, mask } from 
 import { type OverlayInstance, renderOverlay } from "@seg/coco-dataset/preview";
 import { evaluateStudent, type StudentEvaluation } from "@seg/distill";
 import {
+  type Accuracy,
   type BenchmarkReport,
   benchmark,
   type Certificate,
-  formatBenchmarkMarkdown,
   tfliteContestant,
+  writeBenchmark,
 } from "@seg/export";
 import { createDetector } from "@seg/export/runtime";
 import { decodeImage, samMaskToImage } from "@seg/preprocess";
@@ -207,6 +208,13 @@ function studentRow({
   };
 }
 
+/** Masks where the student has them, else boxes: what a teacher of the same task is compared by. */
+function accuracyOf({ metrics }: StudentEvaluation): Accuracy {
+  return metrics["mask_mAP50"] === undefined
+    ? { map50: metrics["mAP50"]!, map: metrics["mAP50-95"]! }
+    : { map50: metrics["mask_mAP50"], map: metrics["mask_mAP50-95"]! };
+}
+
 /** Largest loss of mAP50-95 that an artefact may have against fp32. */
 const ACCURACY_GATE = 0.03;
 
@@ -328,7 +336,8 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   const contestants = existsSync(tflite)
     ? [tfliteContestant({ name: "student TFLite INT8", path: tflite, precision: "int8" })]
     : [];
-  const bench = await benchmark([...artefacts, ...contestants], {
+  const measured = artefacts.map((artefact, i) => ({ ...artefact, accuracy: accuracyOf(evaluations[i]!) }));
+  const bench = await benchmark([...measured, ...contestants], {
     imgsz: record.imgsz,
     rounds: options["rounds"] as number,
     threads: 1,
@@ -525,8 +534,15 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     metrics: Object.fromEntries(artefacts.map((a, i) => [a.name, evaluations[i]!.metrics])),
     promptFree: certificate?.promptFree ?? null,
   });
-  writeJson(join(directory, "optimized", "benchmark.json"), bench);
-  writeFileAtomic(join(directory, "optimized", "benchmark.md"), formatBenchmarkMarkdown(bench));
+  const references = rows
+    .filter(({ kind }) => kind === "teacher")
+    .map(({ name, box, mask, sizeBytes, latencyMs }) => ({
+      name,
+      bytes: sizeBytes,
+      medianMs: latencyMs?.p50 ?? null,
+      accuracy: mask ?? box,
+    }));
+  writeBenchmark(join(directory, "optimized"), { ...bench, references });
 
   for (const row of rows) {
     output.line(

@@ -1,5 +1,5 @@
-import { DataType, type Graph, type Node } from "@seg/onnx";
-import { indexGraph, intAttribute } from "../graph-index.js";
+import { DataType, type Graph, intAttribute, type Node } from "@seg/onnx";
+import { indexGraph } from "../graph-index.js";
 
 /** Operators that keep values as they are: output and input share parameters. */
 const SHARING: ReadonlySet<string> = new Set([
