@@ -59,7 +59,7 @@ describe("command lines", () => {
 
   test("an unknown student: the known ones", async () => {
     expect(await usage(training(good.annotations, "--student", "yolov9"))).toMatch(
-      /--student yolov9 is unknown\. Known: yolov8p, .*fastsam-s\.$/,
+      /--student yolov9 is unknown\. Known: yolov8p, .*fastsam-s, mobilesam\.$/,
     );
   });
 

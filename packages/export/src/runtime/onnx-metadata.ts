@@ -1,3 +1,7 @@
+import { ExportError } from "../errors.js";
+
+/** `graph` of ModelProto, which every model has. */
+const GRAPH = 7;
 /** `metadata_props` of ModelProto, and the fields of its entries. */
 const METADATA_PROPS = 14;
 const KEY = 1;
@@ -6,15 +10,25 @@ const VALUE = 2;
 /**
  * `metadata_props` of an ONNX file, read past everything else: a detector needs three of them and no graph. Entries of a damaged file end where the
  * damage begins; the runtime that loads the graph says the rest.
+ *
+ * @throws ExportError `METADATA_MISSING` for a file without a graph: it is something else
  */
 export function onnxMetadata(bytes: Uint8Array): Record<string, string> {
   const entries: Record<string, string> = {};
+  let hasGraph = false;
   for (const { field, content } of fields(bytes)) {
+    hasGraph ||= field === GRAPH && content !== null;
     if (field !== METADATA_PROPS || content === null) continue;
     const entry = new Map([...fields(content)].map((part) => [part.field, part.content]));
     const text = (part: number): string => new TextDecoder().decode(entry.get(part) ?? new Uint8Array(0));
     entries[text(KEY)] = text(VALUE);
   }
+  if (!hasGraph)
+    throw new ExportError({
+      code: "METADATA_MISSING",
+      message: "The file is no ONNX model.",
+      details: { key: "graph" },
+    });
   return entries;
 }
 
