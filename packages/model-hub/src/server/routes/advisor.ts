@@ -3,6 +3,7 @@ import { type DatasetFingerprint, fingerprintDataset } from "../../advisor/finge
 import { insightsOf } from "../../advisor/insights.js";
 import { HubError } from "../../errors.js";
 import { readMemory } from "../../pool/memory.js";
+import { absent } from "../absent.js";
 import type { AppDeps } from "../deps.js";
 import { given } from "../given.js";
 import { ok, type Route, route } from "../route.js";
@@ -19,9 +20,6 @@ import {
   Plan,
   RecommendBody,
 } from "../schemas/advisor.js";
-
-const absent = (what: string): HubError =>
-  new HubError({ code: "INVALID_STATE", message: `This server was started without ${what}.` });
 
 /** Plans for stored data sets, and what people say about the runs. */
 export function advisorRoutes({

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { HubError } from "../../errors.js";
 import { searchQuerySchema } from "../../sources/types.js";
+import { absent } from "../absent.js";
 import type { AppDeps, ServerLimits } from "../deps.js";
 import { given } from "../given.js";
 import { parseInput } from "../parse-input.js";
@@ -22,9 +22,6 @@ import {
 } from "../schemas/hub.js";
 import { snakeCase } from "../snake-case.js";
 import { accepted, acceptedAnswer } from "./jobs.js";
-
-const absent = (what: string): HubError =>
-  new HubError({ code: "INVALID_STATE", message: `This server was started without ${what}.` });
 
 const layerParams = z.strictObject({ layer: LayerName });
 

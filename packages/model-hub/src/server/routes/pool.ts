@@ -1,5 +1,5 @@
-import { HubError } from "../../errors.js";
 import type { ModelPool } from "../../pool/model-pool.js";
+import { absent } from "../absent.js";
 import type { AppDeps } from "../deps.js";
 import { ok, type Route, route } from "../route.js";
 import { Cleaned, CleanupBody, PoolStatus } from "../schemas/advisor.js";
@@ -9,7 +9,7 @@ import { snakeCase } from "../snake-case.js";
 export function poolRoutes({ pool }: Pick<AppDeps, "pool">): Route[] {
   const needPool = (): ModelPool => {
     if (pool !== undefined) return pool;
-    throw new HubError({ code: "INVALID_STATE", message: "This server was started without a model pool." });
+    throw absent("a model pool");
   };
   return [
     route({

@@ -1,4 +1,4 @@
-import { HubError } from "../../errors.js";
+import { absent } from "../absent.js";
 import type { AppDeps, ServerLimits } from "../deps.js";
 import { given } from "../given.js";
 import { readUpload } from "../read-upload.js";
@@ -34,7 +34,7 @@ export function predictRoutes({
       ],
       async handle({ request, noteTarget }) {
         if (predictor === undefined) {
-          throw new HubError({ code: "INVALID_STATE", message: "This server was started without prediction." });
+          throw absent("prediction");
         }
         const upload = await readUpload({
           request,

@@ -1,7 +1,7 @@
 import { z } from "zod";
-import { HubError } from "../../errors.js";
 import type { SweepRequest } from "../../training/sweep-service.js";
 import type { RetrainRequest } from "../../training/types.js";
+import { absent } from "../absent.js";
 import type { AppDeps, ServerLimits } from "../deps.js";
 import { given } from "../given.js";
 import { parsePrefer } from "../prefer.js";
@@ -30,7 +30,7 @@ export function retrainRoutes({
       errors: ["INVALID_REQUEST", "NOT_FOUND", "DATASET_TOO_SMALL", "QUEUE_FULL", "INVALID_STATE"],
       async handle({ body: { retrain: base, ...sweep }, principal, noteTarget }) {
         if (sweeps === undefined) {
-          throw new HubError({ code: "INVALID_STATE", message: "This server was started without sweeps." });
+          throw absent("sweeps");
         }
         const request = given({ ...base, dataset_name: base.dataset_name ?? undefined }) as RetrainRequest;
         const { job_id } = await sweeps.start(request, given(sweep) as SweepRequest, { actor: principal.name });
