@@ -50,7 +50,8 @@ export function layOut({ repository, app, packages }) {
 export function specifiers(packages) {
   return packages.flatMap(({ name, exports }) =>
     Object.keys(exports)
-      .filter((key) => key !== "./package.json")
+      // Modules; data files are read, not imported.
+      .filter((key) => !/\.(?:json|yaml)$/.test(key))
       .map((key) => name + key.slice(1)),
   );
 }
