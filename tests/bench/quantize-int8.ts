@@ -1,27 +1,18 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
-import { loadDataset } from "@seg/coco-dataset";
-import { type EvaluationSet, evaluateStudent, loadEvaluationSet } from "@seg/distill";
+import { type EvaluationSet, evaluateStudent } from "@seg/distill";
 import { benchmark, calibrate, headNodes, quantizeStatic } from "@seg/export";
 import { createSession } from "@seg/export/runtime";
 import { decodeModel, encodeModel } from "@seg/onnx";
-import { decodeImage, prepareYolo } from "@seg/preprocess";
+import { benchStudents, isRow } from "./bench-student.js";
 import { peerPython } from "./peer-python.js";
 import { type BenchResult, median } from "./result.js";
 
-/** Students to measure: folders with `student.json`, `optimized/model_fp32.onnx` and `test.json` beside the training split. */
-const STUDENTS = (process.env["SEG_BENCH_STUDENTS"] ?? "experiments/demo/student").split(",");
 const CALIBRATION_IMAGES = 96;
 const ROUNDS = 60;
-
-interface Record {
-  readonly imgsz: number;
-  readonly classes: { index: number; categoryId: number; name: string }[];
-  readonly train: { readonly data: string; readonly images: string };
-}
 
 /** Median CPU time of one run of each file, ms: interleaved, one thread. Unlike wall time it does not count waiting for a busy machine. */
 async function cpuTimes(paths: readonly string[], imgsz: number): Promise<number[]> {
@@ -50,34 +41,14 @@ async function accuracy(model: Uint8Array, set: EvaluationSet): Promise<{ box: n
  * the Python quantiser of ONNX Runtime on the same model, calibration images and excluded nodes.
  */
 export async function* quantizeInt8({ withPeer }: { withPeer: boolean }): AsyncIterable<BenchResult> {
-  for (const student of STUDENTS) {
-    const fp32 = join(student, "optimized", "model_fp32.onnx");
-    if (!existsSync(fp32)) {
-      yield {
-        bench: "quantize-int8",
-        case: student,
-        value: Number.NaN,
-        unit: "",
-        note: `skipped: ${fp32} is not there`,
-      };
+  for await (const found of benchStudents("quantize-int8")) {
+    if (isRow(found)) {
+      yield found;
       continue;
     }
-    const record = JSON.parse(readFileSync(join(student, "student.json"), "utf8")) as Record;
-    const [train, images] = [resolve(student, record.train.data), resolve(student, record.train.images)];
-    const mapping = { classes: record.classes };
-    const { imgsz } = record;
-    const set = await loadEvaluationSet({
-      dataset: await loadDataset(join(dirname(train), "test.json")),
-      imagesDir: images,
-      mapping,
-      imgsz,
-    });
-    const dataset = await loadDataset(train);
-    const tensors: Float32Array[] = [];
-    for (let i = 0; i < CALIBRATION_IMAGES; i++) {
-      const image = dataset.images[Math.floor((i * dataset.images.length) / CALIBRATION_IMAGES)]!;
-      tensors.push(prepareYolo(await decodeImage(join(images, image.file_name)), { size: imgsz }).data);
-    }
+    const { directory: student, fp32, imgsz } = found;
+    const set = await found.evaluationSet();
+    const tensors = await found.calibrationImages(CALIBRATION_IMAGES);
     const source = readFileSync(fp32);
     const model = decodeModel(source);
     const start = performance.now();
