@@ -32,6 +32,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   sam: async () => (await import("./sam.js")).sam,
   "lora-step": async () => (await import("./lora-step.js")).loraStep,
   weights: async () => (await import("./weights.js")).weights,
+  tflite: async () => (await import("./tflite.js")).tflite,
   "teacher-cache": async () => (await import("./teacher-cache.js")).teacherCache,
   split: async () => (await import("./split.js")).split,
   "hub-registry": async () => (await import("./hub-registry.js")).hubRegistry,
