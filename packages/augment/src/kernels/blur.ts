@@ -24,9 +24,6 @@ function padded(image: WorkImage, radius: number): Uint8Array {
 /** Largest k whose window sum stays below 2^16, so that one multiplication divides. */
 export const LARGEST_EXACT_BOX = 15;
 
-/** 2^24 / n, rounded up: floor((sum + n/2) * r / 2^24) is the rounded mean for sums below 2^16 and n up to 225. */
-export const reciprocal = (n: number): number => Math.ceil(2 ** 24 / n);
-
 /** {@link Kernels.boxBlur}: running sums over rows, then along each row; round half up. */
 export const boxBlur: Kernels["boxBlur"] = (image, k) => {
   const radius = (k - 1) >> 1;
@@ -44,6 +41,7 @@ export const boxBlur: Kernels["boxBlur"] = (image, k) => {
     const pairs = new Int32Array(2 * words);
     const sums = new Uint16Array(pairs.buffer);
     const bytes = new DataView(src.buffer, src.byteOffset, src.length);
+    // 2^24 / n, rounded up: floor((sum + n/2) * whole / 2^24) is the rounded mean for sums below 2^16 and n up to 225.
     const whole = Math.ceil(2 ** 24 / n);
     for (let y = 0; y < k; y++) addRow(bytes, y * stride, pairs);
     for (let y = 0, o = 0; y < height; y++, o += rowBytes) {

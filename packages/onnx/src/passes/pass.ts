@@ -17,8 +17,3 @@ export function editGraph(model: Model, edit: (view: GraphView) => void): PassRe
   const graph = view.build();
   return graph === model.graph ? { model, changed: false } : { model: { ...model, graph }, changed: true };
 }
-
-/** Version of the standard domain, 0 if it is not imported. */
-export function opsetOf(model: Model): number {
-  return model.opsetImport.find(({ domain }) => domain === "" || domain === "ai.onnx")?.version ?? 0;
-}

@@ -61,7 +61,7 @@ const JsonSchema: z.ZodType<JsonValue> = component(
 /** Any JSON object; its keys belong to a trainer, a tool or the run. */
 export const JsonObject = z.record(z.string(), JsonSchema);
 
-export const ProblemSchema = component(
+component(
   "Problem",
   z.object({
     type: z.string(),

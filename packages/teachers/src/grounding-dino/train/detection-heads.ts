@@ -1,7 +1,7 @@
 import type { BatchTensors } from "@seg/train";
 import * as tf from "@tensorflow/tfjs";
 import type { GroundingDino, GroundingDinoOutput } from "../grounding-dino.js";
-import { type TextTensors, textOf } from "../text-batch.js";
+import { textOf } from "../text-batch.js";
 import type { DetectionHeads } from "./detection-step.js";
 
 /** Which predictions are trained beside those of the decoder. */
@@ -12,12 +12,7 @@ export interface HeadOptions {
   readonly dense?: boolean;
 }
 
-/** Tensors of {@link forwardHeads} by name: `pixels` and those of the text, `pixelMask` where images are padded. */
-export type ForwardInputs = BatchTensors & {
-  readonly pixels: tf.Tensor;
-} & TextTensors;
-
-/** The whole network on named tensors, as a step needs it. */
+/** The whole network on named tensors, as a step needs it: `pixels` and those of the text, `pixelMask` where images are padded. */
 export function forwardHeads(model: GroundingDino, inputs: BatchTensors, options: HeadOptions): DetectionHeads {
   const pixelMask = inputs["pixelMask"] as tf.Tensor3D | undefined;
   return headsOf(
