@@ -13,6 +13,7 @@ const benches: Record<string, () => Promise<Bench>> = {
   "quantize-int8": async () => (await import("./quantize-int8.js")).quantizeInt8,
   "export-check": async () => (await import("./export-check.js")).exportCheck,
   "export-consumer": async () => (await import("./export-consumer.js")).exportConsumer,
+  "export-large": async () => (await import("./export-large.js")).exportLarge,
   "export-codec": async () => (await import("./export-codec.js")).exportCodec,
   "train-step": async () => (await import("./train-step.js")).trainStep,
   "hub-download": async () => (await import("./hub-download.js")).hubDownload,
