@@ -27,6 +27,8 @@ export function preset({
     sourcemap: true,
     // `splitting` keeps its default, ESM only: entries of one package share their classes, and `import()` stays lazy.
     esbuildOptions(options, { format }) {
+      // Sources are packed beside: the maps refer to them.
+      options.sourcesContent = false;
       // A new object: tsup gives both formats the same one.
       if (format === "cjs") options.entryPoints = entry;
     },
