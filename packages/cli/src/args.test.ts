@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { describeOptions, nearest, type OptionSpecs, parseArguments } from "./args.js";
+import { type OptionSpecs, parseArguments } from "./args.js";
 import { UsageError } from "./errors.js";
+import { nearest } from "./option-names.js";
 
 const specs: OptionSpecs = {
   data: { type: "string", required: true, help: "annotations" },
@@ -103,14 +104,5 @@ describe("nearest", () => {
     ["anything", [], null],
   ])("%s among %j is %s", (name, known, expected) => {
     expect(nearest(name, known)).toBe(expected);
-  });
-});
-
-describe("describeOptions", () => {
-  test("names every option with its default and whether it is required", () => {
-    const lines = describeOptions(specs).split("\n");
-    expect(lines).toHaveLength(Object.keys(specs).length);
-    expect(lines[0]).toBe("  --data                 annotations (required)");
-    expect(lines[2]).toBe("  --epochs               epochs [100]");
   });
 });

@@ -1,5 +1,5 @@
-import { distance } from "fastest-levenshtein";
 import { UsageError } from "./errors.js";
+import { didYouMean, optionNames } from "./option-names.js";
 
 /** One option of a command. Names are as typed, without dashes. */
 export interface OptionSpec {
@@ -7,10 +7,16 @@ export interface OptionSpec {
   readonly help: string;
   readonly required?: boolean;
   readonly fallback?: string | number | boolean;
-  /** Other spellings that are accepted. */
+  /** Other names that are accepted. Spellings (`batch_size`, `batchSize`, `lora_r` for `lora.r`) need none. */
   readonly aliases?: readonly string[];
   /** What a number may be; checked before the command starts. */
   readonly range?: NumberRange;
+  /** The only values of a word, or of each entry of a list; checked before the command starts, shown by help and completion. */
+  readonly choices?: readonly string[];
+  /** The value is a path: what completion offers. */
+  readonly path?: "file" | "folder";
+  /** Heading under which help lists the option. */
+  readonly group?: string;
 }
 
 /** Bounds of a number. */
@@ -26,7 +32,8 @@ export interface NumberRange {
 }
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
-export type OptionValues = Readonly<Record<string, string | number | boolean | readonly string[] | undefined>>;
+export type OptionValue = string | number | boolean | readonly string[];
+export type OptionValues = Readonly<Record<string, OptionValue | undefined>>;
 
 /** "a whole number, at least 1". */
 function describeRange({ integer = false, min, max, above, below, multipleOf }: NumberRange): string {
@@ -49,27 +56,50 @@ function isInRange(
   return multipleOf === undefined || value % multipleOf === 0;
 }
 
-/** The known name nearest to a mistyped one. */
-export function nearest(name: string, known: readonly string[]): string | null {
-  const sorted = known.map((k) => ({ k, d: distance(name, k) })).sort((x, y) => x.d - y.d);
-  return sorted[0] && sorted[0].d <= Math.max(2, name.length / 3) ? sorted[0].k : null;
+/** @throws {@link UsageError} unless a word is one of the choices, naming the nearest */
+function checkChoice(typed: string, value: string, choices: readonly string[] | undefined): void {
+  if (choices === undefined || choices.includes(value)) return;
+  const known = choices.length === 1 ? choices[0] : `one of ${choices.join(", ")}`;
+  throw new UsageError(`--${typed} is ${known}; got "${value}".${didYouMean(value, choices)}`);
+}
+
+/** The option that a word names, and what stands behind its `=`. */
+function readName(
+  word: string,
+  specs: OptionSpecs,
+  names: ReturnType<typeof optionNames>,
+): { name: string; typed: string; inline: string | null; isNegated: boolean } {
+  const dashes = word.startsWith("--") ? "--" : "-";
+  const equals = word.indexOf("=");
+  const typed = word.slice(dashes.length, equals < 0 ? undefined : equals);
+  const inline = equals < 0 ? null : word.slice(equals + 1);
+  const name = dashes === "--" ? names.find(typed) : undefined;
+  if (name !== undefined) return { name, typed, inline, isNegated: false };
+  const negated =
+    dashes === "--" && typed.startsWith("no-") && inline === null ? names.find(typed.slice(3)) : undefined;
+  if (negated !== undefined && specs[negated]!.type === "boolean") {
+    return { name: negated, typed, inline, isNegated: true };
+  }
+  throw new UsageError(
+    `Unknown option ${dashes}${typed}.${didYouMean(typed, names.known, (hint) => `--${hint}`)} See --help.`,
+  );
 }
 
 /**
- * Parses `--name value`, `--name=value`, flags (`--name`, `--name false`) and positional arguments against `specs`; what follows `--` is
- * positional.
- * @throws {@link UsageError} on an unknown option (naming the nearest), a missing value or a number that is none or out of range
+ * Reads `--name value`, `--name=value`, flags (`--name`, `--name false`, `--no-name`) and positional arguments against `specs`, without
+ * defaults; what follows `--` is positional. Dashes, underscores and capitals in names are one: `--batch-size`, `--batch_size`, `--batchSize`.
+ *
+ * @param namespace - prefix that the options may carry
+ * @throws {@link UsageError} on an unknown option (naming the nearest), a missing value, a number that is none or out of range, or a word
+ *   that is none of the choices
  */
-export function parseArguments(
+export function parseWords(
   argv: readonly string[],
   specs: OptionSpecs,
-): { values: OptionValues; positional: string[] } {
-  const canonical = new Map<string, string>();
-  for (const [name, spec] of Object.entries(specs)) {
-    canonical.set(name, name);
-    for (const alias of spec.aliases ?? []) canonical.set(alias, name);
-  }
-  const values: Record<string, string | number | boolean | readonly string[] | undefined> = {};
+  { namespace }: { namespace?: string | undefined } = {},
+): { given: OptionValues; positional: string[] } {
+  const names = optionNames(specs, namespace);
+  const given: Record<string, OptionValue> = {};
   const positional: string[] = [];
   for (let i = 0; i < argv.length; i++) {
     const word = argv[i]!;
@@ -81,38 +111,31 @@ export function parseArguments(
       positional.push(word);
       continue;
     }
-    const dashes = word.startsWith("--") ? "--" : "-";
-    const equals = word.indexOf("=");
-    const typed = word.slice(dashes.length, equals < 0 ? undefined : equals);
-    const name = dashes === "--" ? canonical.get(typed) : undefined;
-    if (name === undefined) {
-      const hint = nearest(typed, [...canonical.keys()]);
-      const meant = hint === null ? "" : ` Did you mean --${hint}?`;
-      throw new UsageError(`Unknown option ${dashes}${typed}.${meant} See --help.`);
-    }
+    const { name, typed, inline, isNegated } = readName(word, specs, names);
     const spec = specs[name]!;
     if (spec.type === "boolean") {
       const next = argv[i + 1];
-      const isSpaced = equals < 0 && (next === "true" || next === "false");
+      const isSpaced = inline === null && !isNegated && (next === "true" || next === "false");
       if (isSpaced) i++;
-      const given = isSpaced ? next : equals < 0 ? "true" : word.slice(equals + 1);
-      if (given !== "true" && given !== "false") throw new UsageError(`--${typed} is true or false, got "${given}".`);
-      values[name] = given === "true";
+      const text = isSpaced ? next : (inline ?? String(!isNegated));
+      if (text !== "true" && text !== "false") throw new UsageError(`--${typed} is true or false, got "${text}".`);
+      given[name] = text === "true";
       continue;
     }
     const missing = () => new UsageError(`--${typed} needs a value: ${spec.help}.`);
     const read = (): string => {
-      const given = equals >= 0 ? word.slice(equals + 1) : argv[i + 1];
-      if (given === undefined || given.trim() === "" || (equals < 0 && given.startsWith("--"))) throw missing();
-      if (equals < 0) i++;
-      return given;
+      const text = inline ?? argv[i + 1];
+      if (text === undefined || text.trim() === "" || (inline === null && text.startsWith("--"))) throw missing();
+      if (inline === null) i++;
+      return text;
     };
     if (spec.type === "list") {
       const list = [read()];
-      while (equals < 0 && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith("--")) list.push(argv[++i]!);
+      while (inline === null && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith("--")) list.push(argv[++i]!);
       const entries = list.flatMap((entry) => entry.split(",")).filter((entry) => entry !== "");
       if (entries.length === 0) throw missing();
-      values[name] = entries;
+      for (const entry of entries) checkChoice(typed, entry, spec.choices);
+      given[name] = entries;
       continue;
     }
     const text = read();
@@ -122,24 +145,38 @@ export function parseArguments(
       if (!isInRange(number, range)) {
         throw new UsageError(`--${typed} must be ${describeRange(range)}; got "${text}".`);
       }
-      values[name] = number;
+      given[name] = number;
     } else {
-      values[name] = text;
+      checkChoice(typed, text, spec.choices);
+      given[name] = text;
     }
   }
-  for (const [name, spec] of Object.entries(specs)) {
-    if (values[name] === undefined && spec.fallback !== undefined) values[name] = spec.fallback;
-    if (values[name] === undefined && spec.required) throw new UsageError(`--${name} is required: ${spec.help}.`);
-  }
-  return { values, positional };
+  return { given, positional };
 }
 
-/** Help text of one command. */
-export function describeOptions(specs: OptionSpecs): string {
-  return Object.entries(specs)
-    .map(([name, spec]) => {
-      const fallback = spec.fallback === undefined ? "" : ` [${spec.fallback}]`;
-      return `  --${name.padEnd(20)} ${spec.help}${fallback}${spec.required ? " (required)" : ""}`;
-    })
-    .join("\n");
+/** Options as the words that {@link parseWords} reads back. */
+export const wordsOf = (values: OptionValues): string[] =>
+  Object.entries(values).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${Array.isArray(value) ? value.join(",") : String(value)}`],
+  );
+
+/** @throws {@link UsageError} naming the first required option that has no value */
+export function checkRequired(values: OptionValues, specs: OptionSpecs): void {
+  for (const [name, { required, help }] of Object.entries(specs)) {
+    if (required && values[name] === undefined) throw new UsageError(`--${name} is required: ${help}.`);
+  }
+}
+
+/** {@link parseWords}, then defaults, then what is required. */
+export function parseArguments(
+  argv: readonly string[],
+  specs: OptionSpecs,
+): { values: OptionValues; positional: string[] } {
+  const { given, positional } = parseWords(argv, specs);
+  const values: Record<string, OptionValue | undefined> = { ...given };
+  for (const [name, { fallback }] of Object.entries(specs)) {
+    if (values[name] === undefined && fallback !== undefined) values[name] = fallback;
+  }
+  checkRequired(values, specs);
+  return { values, positional };
 }

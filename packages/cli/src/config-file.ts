@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { parse } from "yaml";
-import { nearest, type OptionSpecs } from "./args.js";
+import type { OptionSpecs } from "./args.js";
 import { UsageError } from "./errors.js";
+import { didYouMean, optionNames } from "./option-names.js";
 
 /**
  * A YAML file of options as command-line words: nested keys join with dots, `lora: { r: 32 }` is `--lora.r=32`. Words that follow win, so the command line
@@ -9,8 +10,13 @@ import { UsageError } from "./errors.js";
  *
  * @throws {@link UsageError} when the file is missing, is no mapping, or has a key that is no option (naming the nearest)
  */
-export function configFileArguments(path: string, specs: OptionSpecs): string[] {
+export function configFileArguments(
+  path: string,
+  specs: OptionSpecs,
+  { namespace }: { namespace?: string | undefined } = {},
+): string[] {
   if (!existsSync(path)) throw new UsageError(`${path} does not exist: --config takes a YAML file of options.`);
+  if (statSync(path).isDirectory()) throw new UsageError(`${path} is a folder: --config takes a YAML file of options.`);
   let content: unknown;
   try {
     content = parse(readFileSync(path, "utf8"));
@@ -18,9 +24,9 @@ export function configFileArguments(path: string, specs: OptionSpecs): string[] 
     throw new UsageError(`${path} is not YAML: ${(error as Error).message}`);
   }
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
-    throw new UsageError(`${path} must hold option names and values.`);
+    throw new UsageError(`${path} must hold option names and values, such as "epochs: 100".`);
   }
-  const known = new Set(Object.entries(specs).flatMap(([name, { aliases = [] }]) => [name, ...aliases]));
+  const names = optionNames(specs, namespace);
   const words: string[] = [];
   const walk = (value: unknown, key: string): void => {
     if (value === null || value === undefined) return;
@@ -28,9 +34,8 @@ export function configFileArguments(path: string, specs: OptionSpecs): string[] 
       for (const [name, child] of Object.entries(value)) walk(child, key === "" ? name : `${key}.${name}`);
       return;
     }
-    if (!known.has(key)) {
-      const hint = nearest(key, [...known]);
-      throw new UsageError(`${path}: "${key}" is no option.${hint === null ? "" : ` Did you mean "${hint}"?`}`);
+    if (names.find(key) === undefined) {
+      throw new UsageError(`${path}: "${key}" is no option.${didYouMean(key, names.known, (hint) => `"${hint}"`)}`);
     }
     words.push(`--${key}=${Array.isArray(value) ? value.join(",") : String(value)}`);
   };

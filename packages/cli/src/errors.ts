@@ -7,13 +7,16 @@ export class UsageError extends Error {
   readonly code = "cli/usage";
 }
 
-/** A result that must not be passed on (a failed gate, unusable data): exit code 1. */
+/** A result that must not be passed on (a failed gate, unusable data): exit code 1 unless it says another. */
 export class CommandError extends Error {
   readonly [brand] = true;
   override readonly name = "CommandError";
   readonly code: string;
-  constructor({ code, message }: { code: string; message: string }) {
+  /** What the process ends with; 3 is for artefacts that are not what they claim to be. @defaultValue 1 */
+  readonly exitCode: number;
+  constructor({ code, message, exitCode = 1 }: { code: string; message: string; exitCode?: number }) {
     super(message);
     this.code = code;
+    this.exitCode = exitCode;
   }
 }

@@ -1,34 +1,15 @@
+import { createRequire } from "node:module";
 import process from "node:process";
-import { describeOptions, nearest, type OptionSpecs, type OptionValues, parseArguments } from "./args.js";
-import { configFileArguments } from "./config-file.js";
-import { UsageError } from "./errors.js";
+import { type OptionSpecs, type OptionValues, wordsOf } from "./args.js";
+import { type CommandTable, isGroup, type LeafCommand } from "./command.js";
+import { CommandError, UsageError } from "./errors.js";
 import { explainError } from "./explain-error.js";
+import { commonOptions, describeCommand, describeCommands } from "./help.js";
+import { didYouMean } from "./option-names.js";
 import { createOutput, type Output } from "./output.js";
+import { type DecidedValue, resolveConfig } from "./resolve-config.js";
 
-interface Command {
-  readonly summary: string;
-  /** Name of the positional argument, where the command takes one or more. */
-  readonly positional?: string;
-  /**
-   * Ctrl-C aborts {@link CommandContext.signal} and the command saves what it has. The others are ended by the system at once: they keep
-   * nothing half done that is worth saving, write files whole, and compute without a turn of the event loop, so no handler would run.
-   */
-  readonly isStoppable?: boolean;
-  /** Loaded when the command runs: `seg --help` must not pull in the engine. */
-  load(): Promise<{
-    options: OptionSpecs;
-    run(options: OptionValues, output: Output, context: CommandContext): Promise<void>;
-  }>;
-}
-
-/** What a command gets beside its options. */
-export interface CommandContext {
-  readonly positional: readonly string[];
-  /** Aborted by the first Ctrl-C: finish the step, save, end. */
-  readonly signal: AbortSignal;
-}
-
-export const commands: Readonly<Record<string, Command>> = {
+export const commands = {
   validate: {
     summary: "check a dataset of any format, repair, convert, split",
     load: async () => {
@@ -54,6 +35,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   "train-teacher": {
     summary: "adapt the teachers with LoRA",
+    namespace: "teacher",
     isStoppable: true,
     load: async () => {
       const { trainTeacher, trainTeacherOptions } = await import("./commands/train-teacher.js");
@@ -62,6 +44,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   "train-student": {
     summary: "distil a prompt-free student",
+    namespace: "student",
     isStoppable: true,
     load: async () => {
       const { trainStudentCommand, trainStudentOptions } = await import("./commands/train-student.js");
@@ -98,33 +81,121 @@ export const commands: Readonly<Record<string, Command>> = {
       return { options: serveOptions, run: serve };
     },
   },
-};
+} as const satisfies CommandTable;
 
-const common: OptionSpecs = {
-  json: { type: "boolean", fallback: false, help: "JSON lines on stdout for machines" },
-  quiet: { type: "boolean", fallback: false, help: "results only" },
-  help: { type: "boolean", fallback: false, help: "this text" },
-};
-
-function overview(): string {
-  const list = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(15)} ${summary}`);
-  return `seg COMMAND [options]\n\n${list.join("\n")}\n\nseg COMMAND --help shows the options.`;
+/** A command with the words that lead to it. */
+interface Found {
+  readonly path: readonly string[];
+  readonly command: LeafCommand;
+  readonly rest: readonly string[];
 }
 
-/** What the file behind `--config` says, for commands that have the option. */
-function configWords(argv: readonly string[], specs: OptionSpecs): string[] {
-  if (!("config" in specs)) return [];
-  const at = argv.findLastIndex((word) => word === "--config" || word.startsWith("--config="));
-  const path = at < 0 ? undefined : argv[at] === "--config" ? argv[at + 1] : argv[at]!.slice("--config=".length);
-  return path === undefined || path.startsWith("--") ? [] : configFileArguments(path, specs);
+const isHelp = (word: string | undefined): boolean => word === undefined || word === "--help" || word === "-h";
+
+/**
+ * Follows the words to a command; null when they end at a group, whose commands `describe` then gets.
+ * @throws {@link UsageError} for an unknown command, naming the nearest
+ */
+function findCommand(words: readonly string[], describe: (path: readonly string[], table: CommandTable) => void) {
+  let table: CommandTable = commands;
+  const path = ["seg"];
+  for (const [index, word] of words.entries()) {
+    if (isHelp(word)) break;
+    const command = Object.hasOwn(table, word) ? table[word] : undefined;
+    const what = path.length === 1 ? `command "${word}"` : `command "${word}" of ${path.join(" ")}`;
+    if (command === undefined) {
+      const meant = didYouMean(word, Object.keys(table), (hint) => `"${hint}"`);
+      throw new UsageError(`Unknown ${what}.${meant} ${path.join(" ")} --help lists them.`);
+    }
+    path.push(word);
+    if (!isGroup(command)) return { path, command, rest: words.slice(index + 1) } satisfies Found;
+    table = command.subcommands;
+  }
+  describe(path, table);
+  return null;
+}
+
+/** Runs a command that has been found; what it says goes to `output`. */
+async function execute({
+  found: { path, command, rest },
+  decided = {},
+  output,
+  signal,
+  onStart = () => {},
+  onHelp,
+}: {
+  found: Found;
+  decided?: Readonly<Record<string, DecidedValue>>;
+  output: Output;
+  signal: AbortSignal;
+  /** Everything is checked; the command begins. */
+  onStart?: () => void;
+  /** Asked for help instead. */
+  onHelp?: (options: OptionSpecs) => void;
+}): Promise<void> {
+  const { options, run } = await command.load();
+  const specs: OptionSpecs = { ...options, ...commonOptions };
+  if (onHelp !== undefined && rest.some((word) => word === "--help" || word === "-h")) return onHelp(specs);
+  const config = resolveConfig({ argv: rest, specs, namespace: command.namespace, decided });
+  if (config.positional.length > 0 && command.positional === undefined) {
+    throw new UsageError(`${path.join(" ")} takes no argument "${config.positional[0]}". See --help.`);
+  }
+  onStart();
+  await run(config.values, output, { positional: config.positional, signal, config });
 }
 
 /**
+ * Runs one command as a function, with options as values under their names; they are checked as on the command line.
+ *
+ * @param name - a command, or the words of a nested one: `["hub", "search"]`
+ * @param options - beat the file of `config`, which beats `decided`, which beats the defaults
+ * @param decided - what the caller took from the data, with reasons; origin "data" in the resolved configuration
+ * @returns what `--json` prints as the last line
+ * @throws UsageError, CommandError and the errors of the packages; AbortError when `signal` is aborted
+ * @example
+ * await runCommand("validate", { options: { data: "annotations.json" }, output: createOutput({ json: false }) });
+ */
+export async function runCommand(
+  name: string | readonly string[],
+  {
+    options = {},
+    decided = {},
+    positional = [],
+    output,
+    signal = new AbortController().signal,
+  }: {
+    options?: OptionValues;
+    decided?: Readonly<Record<string, DecidedValue>>;
+    positional?: readonly string[];
+    output: Output;
+    signal?: AbortSignal;
+  },
+): Promise<Readonly<Record<string, unknown>>> {
+  const words = typeof name === "string" ? [name] : name;
+  const found = findCommand([...words, ...wordsOf(options), "--", ...positional], (path) => {
+    throw new UsageError(`${path.join(" ")} needs one of its commands.`);
+  });
+  let result: Readonly<Record<string, unknown>> = {};
+  const listening: Output = {
+    ...output,
+    result(value) {
+      result = value;
+      output.result(value);
+    },
+  };
+  if (found !== null) await execute({ found, decided, output: listening, signal });
+  return result;
+}
+
+/** Version of this package. */
+export const version = (): string =>
+  (createRequire(import.meta.url)("../package.json") as { readonly version: string }).version;
+
+/**
  * Runs one command line.
- * @returns the exit code: 0 done, 1 the command failed (one sentence on stderr), 2 wrong usage, 130 interrupted
+ * @returns the exit code: see {@link EXIT_CODES}
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  const [name, ...rest] = argv;
   const isSet = (flag: string) => argv.includes(flag) || argv.includes(`${flag}=true`);
   const json = isSet("--json");
   const output = createOutput({ json, quiet: isSet("--quiet") });
@@ -135,44 +206,43 @@ export async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write("Stopping after this step; once more stops at once.\n");
     controller.abort();
   };
+  const columns = process.stdout.columns ?? 80;
+  const print = (text: string) => void process.stdout.write(`${text}\n`);
+  let name: string | undefined;
   try {
-    if (name === undefined || name === "--help" || name === "-h" || name === "help") {
-      process.stdout.write(`${overview()}\n`);
-      return name === undefined ? 2 : 0;
-    }
-    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
-    if (command === undefined) {
-      const hint = nearest(name, Object.keys(commands));
-      throw new UsageError(
-        `Unknown command "${name}".${hint === null ? "" : ` Did you mean "${hint}"?`} seg --help lists them.`,
-      );
-    }
-    const { options, run } = await command.load();
-    const specs = { ...options, ...common };
-    if (rest.includes("--help") || rest.includes("-h")) {
-      const usage = ["seg", name, command.positional ?? "[options]"].join(" ");
-      process.stdout.write(`${usage}\n${command.summary}\n\n${describeOptions(specs)}\n`);
+    if (argv[0] === "--version" || argv[0] === "-V") {
+      print(version());
       return 0;
     }
-    const { values, positional } = parseArguments([...configWords(rest, specs), ...rest], specs);
-    if (positional.length > 0 && command.positional === undefined) {
-      throw new UsageError(`seg ${name} takes no argument "${positional[0]}".`);
-    }
-    if (command.isStoppable) process.on("SIGINT", interrupt);
-    await run(values, output, { positional, signal: controller.signal });
+    // `seg help train-student` is `seg train-student --help`.
+    const words = argv[0] === "help" ? [...argv.slice(1), "--help"] : argv;
+    const found = findCommand(words, (path, table) => print(describeCommands({ path, table, columns })));
+    if (found === null) return isHelp(words.at(-1)) && words.length > 0 ? 0 : 2;
+    const { path, command } = found;
+    name = path.slice(1).join(" ");
+    await execute({
+      found,
+      output,
+      signal: controller.signal,
+      onHelp: (options) => print(describeCommand({ path, command, options, columns })),
+      onStart: () => {
+        if (command.isStoppable) process.on("SIGINT", interrupt);
+      },
+    });
     return controller.signal.aborted ? 130 : 0;
   } catch (error) {
     output.settle();
     if (controller.signal.aborted && error instanceof Error && error.name === "AbortError") {
-      if (json) process.stdout.write(`${JSON.stringify({ type: "error", code: "aborted", message: "stopped" })}\n`);
+      if (json) print(JSON.stringify({ type: "error", code: "aborted", message: "stopped" }));
       process.stderr.write("stopped before the end\n");
       return 130;
     }
     const { code, message } = explainError(error, { command: name });
-    if (json) process.stdout.write(`${JSON.stringify({ type: "error", code, message })}\n`);
+    if (json) print(JSON.stringify({ type: "error", code, message }));
     process.stderr.write(`error: ${message}\n`);
     if (process.env["SEG_DEBUG"] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-    return error instanceof UsageError ? 2 : 1;
+    if (error instanceof UsageError) return 2;
+    return error instanceof CommandError ? error.exitCode : 1;
   } finally {
     process.off("SIGINT", interrupt);
   }

@@ -3,11 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HubClient } from "@seg/model-hub/client";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { parseArguments } from "../src/args.js";
 import { serve, serveOptions } from "../src/commands/serve.js";
 import { accuracyOf, hubMetrics } from "../src/hub/hub-metrics.js";
 import { mergeDatasets } from "../src/hub/merge-datasets.js";
 import type { Output } from "../src/output.js";
+import { resolveConfig } from "../src/resolve-config.js";
 
 let directory: string;
 beforeAll(() => {
@@ -29,8 +29,8 @@ async function start(root: string) {
       event: (event) => resolve(String(event["url"])),
       result() {},
     };
-    const { values } = parseArguments(["--root", root, "--port", "0"], serveOptions);
-    ended = serve(values, output, { positional: [], signal: stop.signal });
+    const resolved = resolveConfig({ argv: ["--root", root, "--port", "0"], specs: serveOptions });
+    ended = serve(resolved.values, output, { positional: [], signal: stop.signal, config: resolved });
     ended.catch(reject);
   });
   return {
@@ -68,11 +68,14 @@ describe("seg serve", () => {
   });
 
   test("wants all of a JWT issuer or nothing", async () => {
-    const { values } = parseArguments(["--root", join(directory, "jwt"), "--jwt-issuer", "https://id"], serveOptions);
+    const resolved = resolveConfig({
+      argv: ["--root", join(directory, "jwt"), "--jwt-issuer", "https://id"],
+      specs: serveOptions,
+    });
     const output = { json: true, line() {}, progress() {}, settle() {}, event() {}, result() {} };
-    await expect(serve(values, output, { positional: [], signal: new AbortController().signal })).rejects.toMatchObject(
-      { code: "cli/jwt-incomplete" },
-    );
+    await expect(
+      serve(resolved.values, output, { positional: [], signal: new AbortController().signal, config: resolved }),
+    ).rejects.toMatchObject({ code: "cli/jwt-incomplete" });
   });
 });
 

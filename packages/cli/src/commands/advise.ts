@@ -15,11 +15,11 @@ import {
   readMemory,
 } from "@seg/model-hub";
 import type { OptionSpecs, OptionValues } from "../args.js";
-import { nearest } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { emptyData } from "../data.js";
 import { UsageError } from "../errors.js";
 import { imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
+import { nearest } from "../option-names.js";
 import type { Output } from "../output.js";
 
 const LEVELS = ["minimal", "standard", "detailed", "technical"] as const;

@@ -31,10 +31,10 @@ import {
 import { decodeImage } from "@seg/preprocess";
 import sharp, { type OverlayOptions } from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { loadSplit } from "../data.js";
 import { UsageError } from "../errors.js";
 import { writeFileAtomic } from "../files.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 
 const count = (min: number, max: number) => ({ integer: true, min, max });

@@ -23,11 +23,11 @@ import {
   trivialMask,
 } from "@seg/teachers";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { type LoadedSplit, loadSplit } from "../data.js";
 import { startEngine } from "../engine.js";
 import { CommandError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";

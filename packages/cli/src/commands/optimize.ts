@@ -17,10 +17,10 @@ import {
 import { decodeModel, encodeModel } from "@seg/onnx";
 import { decodeImage, PreprocessError, prepareYolo } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { imagesDirectory, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
 import { type Int8Record, onnxArtefacts, QUANTIZE_MODES, type QuantizeMode } from "../optimize/onnx-artefacts.js";
 import { pruneRun } from "../optimize/prune-run.js";
 import { tensorRtEngine } from "../optimize/tensorrt-engine.js";

@@ -4,10 +4,10 @@ import { renderOverlay } from "@seg/coco-dataset/preview";
 import { createDetector, type Detector } from "@seg/export/runtime";
 import { decodeImage, PreprocessError } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { CommandError, UsageError } from "../errors.js";
 import { explainError } from "../explain-error.js";
 import { writeFileAtomic, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
 

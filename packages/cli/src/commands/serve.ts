@@ -5,9 +5,9 @@ import { pathToFileURL } from "node:url";
 import type { TrainerModule } from "@seg/model-hub";
 import { openConnectedHub } from "@seg/model-hub/server";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { CommandError } from "../errors.js";
 import { createPredictor } from "../hub/predictor.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 
 export const serveOptions: OptionSpecs = {

@@ -22,11 +22,11 @@ import {
 } from "@seg/distill";
 import { type JsonObject, toYaml } from "@seg/train";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { type LoadedSplit, loadSplit } from "../data.js";
 import { startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 import { type ChosenTeachers, chooseTeachers } from "../student/choose-teachers.js";
 import { loadUnlabelled } from "../student/unlabelled-images.js";

@@ -19,10 +19,10 @@ import {
 import { htmlReport } from "@seg/coco-dataset/preview";
 import sharp from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
+import type { CommandContext } from "../command.js";
 import { emptyData, unusableData } from "../data.js";
 import { CommandError, UsageError } from "../errors.js";
 import { IMAGES_DIR_KEY, imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
-import type { CommandContext } from "../main.js";
 import type { Output } from "../output.js";
 import { createProbe } from "../validate/create-probe.js";
 import { describeConversion } from "../validate/describe-conversion.js";

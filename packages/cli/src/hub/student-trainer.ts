@@ -3,9 +3,9 @@ import { copyFile, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Trainer } from "@seg/model-hub";
 import { z } from "zod";
-import { parseArguments } from "../args.js";
 import { optimize, optimizeOptions } from "../commands/optimize.js";
 import { trainStudentCommand, trainStudentOptions } from "../commands/train-student.js";
+import { resolveConfig } from "../resolve-config.js";
 import { hubMetrics } from "./hub-metrics.js";
 import { prepareSplits } from "./prepare-splits.js";
 import { finite, jobOutput, TrainerReports } from "./trainer-reports.js";
@@ -54,8 +54,8 @@ export const trainer: Trainer = {
     if (isResumed) log("resumed from the newest checkpoint of the run");
     const batch = Math.min(config.batch_size, train.images.length);
     const stepsPerEpoch = Math.ceil(train.images.length / batch);
-    const { values } = parseArguments(
-      [
+    const resolved = resolveConfig({
+      argv: [
         ...["--data", join(work, "train.json"), "--val", join(work, "val.json"), "--images", root, "--output", run],
         ...["--epochs", config.epochs, "--batch", batch, "--seed", config.seed, "--lr", config.learning_rate].map(
           String,
@@ -66,8 +66,8 @@ export const trainer: Trainer = {
         ...(baseDirectory === null ? [] : ["--weights", join(baseDirectory, "weights", "student.safetensors")]),
         ...(isResumed ? ["--resume"] : []),
       ],
-      trainStudentOptions,
-    );
+      specs: trainStudentOptions,
+    });
     const reports = new TrainerReports();
     let measured: Record<string, number> = {};
     const lossOf = new Map<number, number>();
@@ -106,15 +106,22 @@ export const trainer: Trainer = {
         if (loss !== undefined) measured["loss"] = loss;
       },
     });
-    yield* reports.follow(() => trainStudentCommand(values, output, { positional: [], signal }), saveCheckpoint);
+    yield* reports.follow(
+      () => trainStudentCommand(resolved.values, output, { positional: [], signal, config: resolved }),
+      saveCheckpoint,
+    );
     if (signal.aborted) return { metrics: {}, metric_definition_id: null, split_hash: null };
     yield { phase: "saving" };
     const optimized = join(work, "optimized");
-    const { values: exporting } = parseArguments(
-      ["--model", run, "--quantize", "none", "--output", optimized],
-      optimizeOptions,
-    );
-    await optimize(exporting, jobOutput({ log, event() {}, result() {} }), { positional: [], signal });
+    const exporting = resolveConfig({
+      argv: ["--model", run, "--quantize", "none", "--output", optimized],
+      specs: optimizeOptions,
+    });
+    await optimize(exporting.values, jobOutput({ log, event() {}, result() {} }), {
+      positional: [],
+      signal,
+      config: exporting,
+    });
     await mkdir(outputDirectory, { recursive: true });
     await copyFile(join(optimized, EXPORTED), join(outputDirectory, EXPORTED));
     await mkdir(join(outputDirectory, "weights"), { recursive: true });

@@ -6,9 +6,9 @@ import { inspectDataset } from "@seg/coco-dataset";
 import { HubError, renderModelCard, type Trainer, type TrainingResult } from "@seg/model-hub";
 import { selectTeachers } from "@seg/teachers";
 import { z } from "zod";
-import { parseArguments } from "../args.js";
 import { trainTeacher, trainTeacherOptions } from "../commands/train-teacher.js";
 import { writeJson } from "../files.js";
+import { resolveConfig } from "../resolve-config.js";
 import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
 import { prepareSplits } from "./prepare-splits.js";
@@ -90,8 +90,8 @@ export const trainer: Trainer = {
     const run = join(work, "run");
     const isResumed = existsSync(join(run, "teachers"));
     if (isResumed) log("resumed from the newest checkpoint of the run");
-    const { values } = parseArguments(
-      [
+    const resolved = resolveConfig({
+      argv: [
         ...["--data", join(work, "train.json"), "--val", join(work, "val.json"), "--images", root, "--output", run],
         ...["--epochs", config.epochs, "--batch", Math.min(config.batch_size, train.images.length)].map(String),
         ...["--seed", config.seed, "--lora.r", config.hidden_size, "--lora.lora_alpha", 2 * config.hidden_size].map(
@@ -102,8 +102,8 @@ export const trainer: Trainer = {
         ...(own.threads === undefined ? [] : ["--threads", String(own.threads)]),
         ...(isResumed ? ["--resume"] : []),
       ],
-      trainTeacherOptions,
-    );
+      specs: trainTeacherOptions,
+    });
     const reports = new TrainerReports();
     const steps = new Map<string, number>();
     const rates: Record<string, number> = {};
@@ -140,7 +140,10 @@ export const trainer: Trainer = {
         results = result as typeof results;
       },
     });
-    yield* reports.follow(() => trainTeacher(values, output, { positional: [], signal }), saveCheckpoint);
+    yield* reports.follow(
+      () => trainTeacher(resolved.values, output, { positional: [], signal, config: resolved }),
+      saveCheckpoint,
+    );
     if (signal.aborted) return { metrics: {}, metric_definition_id: null, split_hash: null };
     yield { phase: "saving" };
     const bases: Record<Teacher, string> = { sam: own.sam, grounding_dino: own.grounding_dino };
