@@ -8,6 +8,7 @@ import { jsonMetadata } from "../tflite/tflite-metadata.js";
 import { writeJson } from "../write-text.js";
 import { assertTrtModel } from "./assert-trt-model.js";
 import { findTrtexec } from "./find-trtexec.js";
+import { type GpuPowerMeter, meterGpuPower } from "./gpu-power.js";
 import { type TrtBuildOptions, trtexecArguments } from "./trtexec-arguments.js";
 import { formatTrtVersion, parseTrtexecLog, parseTrtVersion, type TrtVersion } from "./trtexec-log.js";
 
@@ -16,6 +17,8 @@ export interface BuildTensorRtOptions extends TrtBuildOptions {
   engine: string;
   /** Path of `trtexec`. @defaultValue see `findTrtexec` */
   trtexec?: string;
+  /** Path of `nvidia-smi`, which is asked for driver and power. @defaultValue "nvidia-smi" */
+  nvidiaSmi?: string;
   /** @defaultValue process.env */
   env?: Readonly<Record<string, string | undefined>>;
   /** Prepends the length (4 bytes, little-endian) and the metadata as JSON, as loaders of the YOLO family want it; trtexec, Triton and DeepStream reject such files. @defaultValue false */
@@ -40,6 +43,8 @@ export interface TensorRtEngine {
   /** Median GPU time of one inference; null when it was not measured. */
   medianMs: number | null;
   throughput: number | null;
+  /** Mean power of the GPU while trtexec measured, by NVML; null where nothing reports it. */
+  powerWatts: number | null;
   command: readonly string[];
   metadata: Readonly<Record<string, unknown>>;
 }
@@ -54,16 +59,22 @@ interface Finished {
   log: string;
 }
 
-function run(command: string, args: readonly string[], signal?: AbortSignal): Promise<Finished> {
+/** @param onOutput - called with the whole log whenever it grew */
+function run(
+  command: string,
+  args: readonly string[],
+  signal?: AbortSignal,
+  onOutput?: (log: string) => void,
+): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], ...(signal ? { signal } : {}) });
     let log = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const append = (text: string): void => {
       log += text;
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      log += text;
-    });
+      onOutput?.(log);
+    };
+    child.stdout.setEncoding("utf8").on("data", append);
+    child.stderr.setEncoding("utf8").on("data", append);
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, log }));
   });
@@ -86,10 +97,10 @@ function describeSearch(searched: readonly string[]): string {
 }
 
 /** Driver of the first GPU; null without nvidia-smi. */
-async function driverVersion(signal?: AbortSignal): Promise<string | null> {
+async function driverVersion(command: string, signal?: AbortSignal): Promise<string | null> {
   const query = ["--query-gpu=driver_version", "--format=csv,noheader"];
   try {
-    const { code, log } = await run("nvidia-smi", query, signal);
+    const { code, log } = await run(command, query, signal);
     return code === 0 ? (log.split("\n")[0]?.trim() ?? null) : null;
   } catch {
     signal?.throwIfAborted();
@@ -107,7 +118,15 @@ async function driverVersion(signal?: AbortSignal): Promise<string | null> {
  */
 export async function buildTensorRt(
   onnx: string,
-  { engine, trtexec, env, ultralyticsHeader = false, signal, ...options }: BuildTensorRtOptions,
+  {
+    engine,
+    trtexec,
+    env,
+    nvidiaSmi = "nvidia-smi",
+    ultralyticsHeader = false,
+    signal,
+    ...options
+  }: BuildTensorRtOptions,
 ): Promise<TensorRtEngine> {
   signal?.throwIfAborted();
   const model = await loadModel(onnx);
@@ -128,9 +147,14 @@ export async function buildTensorRt(
   if (version === null) throw failed(`${path} --help shows no TensorRT version; it`, help);
   assertTrtModel(model, { ...options, isStronglyTyped: options.stronglyTyped === true || version.major >= 11 });
   const partial = `${engine}.partial`;
+  let meter: GpuPowerMeter | undefined;
   const args = trtexecArguments({ version, onnx, engine: partial, options });
   try {
-    const finished = await run(path, args, signal);
+    // Building draws other power than inference, which begins with this line.
+    const finished = await run(path, args, signal, (log) => {
+      if (meter === undefined && log.includes("Starting inference")) meter = meterGpuPower(nvidiaSmi);
+    });
+    const powerWatts = (await meter?.stop()) ?? null;
     if (finished.code !== 0) throw failed(`${path} ${args.join(" ")}`, finished);
     const plan = await readFile(partial).catch(() => {
       throw failed(`${path} wrote no engine and`, finished);
@@ -151,15 +175,17 @@ export async function buildTensorRt(
       tensorRt: formatTrtVersion(version),
       device,
       computeCapability,
-      driver: await driverVersion(signal),
+      driver: await driverVersion(nvidiaSmi, signal),
       medianMs,
       throughput,
+      powerWatts,
       command: [path, ...trtexecArguments({ version, onnx, engine, options })],
       metadata,
     };
     writeJson(`${engine}.json`, record);
     return record;
   } finally {
+    await meter?.stop();
     await rm(partial, { force: true });
   }
 }

@@ -200,6 +200,24 @@ describe("buildTensorRt", () => {
     expect(existsSync(`${engine}.partial`)).toBe(false);
   });
 
+  test("measures the power of the GPU from the start of inference to the end of trtexec", async () => {
+    const ready = join(directory, "power.ready");
+    const nvidiaSmi = join(directory, "nvidia-smi-stub");
+    const power = `echo 20; echo 30; : > "${ready}"; exec sleep 30`;
+    writeFileSync(nvidiaSmi, `#!/bin/sh\ncase "$*" in *driver_version*) echo 560.1;; *) ${power};; esac\n`, {
+      mode: 0o755,
+    });
+    const trtexec = stub("measured");
+    const script = readFileSync(trtexec, "utf8");
+    const wait = `echo "[I] Starting inference"\nwhile [ ! -e "${ready}" ]; do sleep 0.01; done\n`;
+    writeFileSync(trtexec, script.replace("cat <<", `${wait}cat <<`));
+    const onnx = write("power.onnx", model());
+    const options = { engine: join(directory, "power.engine"), precision: "fp32", trtexec, nvidiaSmi } as const;
+    expect(await buildTensorRt(onnx, options)).toMatchObject({ powerWatts: 25, driver: "560.1" });
+    const unreported = { ...options, trtexec: stub("unmeasured"), nvidiaSmi: join(directory, "missing") };
+    expect(await buildTensorRt(onnx, unreported)).toMatchObject({ powerWatts: null, driver: null });
+  });
+
   test("a failing build leaves no engine and ends with the log", async () => {
     const onnx = write("float.onnx", model());
     const engine = join(directory, "bad.engine");
