@@ -3,6 +3,7 @@
  *
  *   npm run student:shapes -- --out DIR                  yolov8n-seg, 160 px, 256 images, 30 epochs: about 6 core-minutes
  *   npm run student:shapes -- --out DIR --student yolov8p-seg --size 128 --images 200
+ *   ... --visible 0 --contrast 0   figures may hide each other and take any colour
  *   ... --resume     continue after a kill; ends with the same bytes
  *
  * Recipe: AdamW by the rule of the class count, decay 5e-4, warm-up of 3 epochs from 0 by step, linear to 1 %, batch 16, EMA tau 2000, clip 10,
@@ -24,7 +25,7 @@ import { writeFileAtomic } from "@seg/nn";
 import { configure, engineInfo } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { cpuSecondsNow, round } from "../pretrain/measure.js";
-import { writeShapes } from "./shapes-set.js";
+import { SHAPE_LIMITS, writeShapes } from "./shapes-set.js";
 
 const { values: args } = parseArgs({
   options: {
@@ -34,6 +35,8 @@ const { values: args } = parseArgs({
     images: { type: "string", default: "256" },
     epochs: { type: "string", default: "30" },
     seed: { type: "string", default: "0" },
+    visible: { type: "string", default: String(SHAPE_LIMITS.visible) },
+    contrast: { type: "string", default: String(SHAPE_LIMITS.contrast) },
     resume: { type: "boolean", default: false },
   },
 });
@@ -46,6 +49,8 @@ const [imgsz, images, epochs, seed] = [args.size, args.images, args.epochs, args
   number,
   number,
 ];
+
+const limits = { visible: Number(args.visible), contrast: Number(args.contrast) };
 
 /** What the specification asks of the nano network at the end of the schedule; other students are reported only. */
 const BARS: Readonly<Record<string, number>> = {
@@ -61,7 +66,7 @@ await tf.setBackend("onnxruntime");
 const data = (name: string, count: number, key: number) => ({
   name,
   imagesDir: join(out, "data", name),
-  make: () => writeShapes({ dir: join(out, "data", name), count, side: imgsz, seed: key }),
+  make: () => writeShapes({ dir: join(out, "data", name), count, side: imgsz, seed: key, limits }),
 });
 const [training, heldOut] = [data("train", images, seed + 1), data("held-out", 100, seed + 1_000_001)];
 const train = { dataset: await training.make(), imagesDir: training.imagesDir };
@@ -110,6 +115,7 @@ const report = {
   images,
   epochs,
   seed,
+  limits,
   engine: engineInfo().version,
   // Of this process: a resumed run counts its last part only.
   training_cpu_seconds: round(cpuSeconds),

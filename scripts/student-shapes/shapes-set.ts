@@ -13,6 +13,18 @@ const NOISE = 12;
 const DISTRACTORS = 6;
 /** Objects of which fewer pixels than this are visible are not annotated. */
 const MIN_PIXELS = 12;
+/** Places that are tried for a figure before it is left out. */
+const TRIES = 20;
+
+/** What keeps every object of a picture recognisable (decision 0024). */
+export interface ShapeLimits {
+  /** Share of every figure that later ones leave visible. */
+  readonly visible: number;
+  /** A figure's colour differs from the background and from the other figures by at least this, levels of 255 in one channel. */
+  readonly contrast: number;
+}
+
+export const SHAPE_LIMITS: ShapeLimits = { visible: 0.5, contrast: 96 };
 
 type Rgb = readonly [number, number, number];
 type Inside = (dx: number, dy: number) => boolean;
@@ -39,8 +51,35 @@ function drawLine(pixels: Float32Array, side: number, random: CounterRandom): vo
   }
 }
 
+const differ = (a: Rgb, b: Rgb): number => Math.max(...a.map((v, c) => Math.abs(v - b[c]!)));
+
+/** Pixels of a figure of a random kind, size and place, row-major indices. */
+function placeFigure(side: number, random: CounterRandom): { kind: number; cells: number[] } {
+  const kind = random.integer(0, FIGURES.length - 1);
+  const radius = random.uniform(0.07, 0.2) * side;
+  const x = random.uniform(radius, side - radius);
+  const y = random.uniform(radius, side - radius);
+  const cells: number[] = [];
+  for (let row = 0; row < side; row++) {
+    for (let column = 0; column < side; column++) {
+      if (FIGURES[kind]!((column + 0.5 - x) / radius, (row + 0.5 - y) / radius)) cells.push(row * side + column);
+    }
+  }
+  return { kind, cells };
+}
+
 /** One picture: 1 to 4 figures of radius 7 to 20 % of the side, later ones on top; masks are the visible parts. */
-export function drawShapes({ seed, index, side }: { seed: number; index: number; side: number }): {
+export function drawShapes({
+  seed,
+  index,
+  side,
+  limits = SHAPE_LIMITS,
+}: {
+  seed: number;
+  index: number;
+  side: number;
+  limits?: ShapeLimits;
+}): {
   data: Uint8Array;
   objects: { kind: number; mask: Uint8Array }[];
 } {
@@ -50,28 +89,34 @@ export function drawShapes({ seed, index, side }: { seed: number; index: number;
   for (let i = 0; i < side * side; i++) pixels.set(background, 3 * i);
   for (let k = 0; k < DISTRACTORS; k++) drawLine(pixels, side, random);
   const owner = new Int8Array(side * side).fill(-1);
-  const kinds: number[] = [];
+  const figures: { kind: number; area: number; visible: number }[] = [];
+  const paints: Rgb[] = [background];
   for (let n = random.integer(1, 4); n > 0; n--) {
-    const kind = random.integer(0, FIGURES.length - 1);
-    const radius = random.uniform(0.07, 0.2) * side;
-    const x = random.uniform(radius, side - radius);
-    const y = random.uniform(radius, side - radius);
-    const paint = colour(random);
-    for (let row = 0; row < side; row++) {
-      for (let column = 0; column < side; column++) {
-        if (!FIGURES[kind]!((column + 0.5 - x) / radius, (row + 0.5 - y) / radius)) continue;
-        pixels.set(paint, 3 * (row * side + column));
-        owner[row * side + column] = kinds.length;
+    for (let tries = 0; tries < TRIES; tries++) {
+      const { kind, cells } = placeFigure(side, random);
+      const paint = colour(random);
+      const covered = new Array<number>(figures.length).fill(0);
+      for (const cell of cells) if (owner[cell]! >= 0) covered[owner[cell]!]! += 1;
+      const isHiding = figures.some(({ area, visible }, k) => visible - covered[k]! < limits.visible * area);
+      if (isHiding || paints.some((other) => differ(paint, other) < limits.contrast)) continue;
+      for (const cell of cells) {
+        pixels.set(paint, 3 * cell);
+        owner[cell] = figures.length;
       }
+      figures.forEach((figure, k) => {
+        figure.visible -= covered[k]!;
+      });
+      figures.push({ kind, area: cells.length, visible: cells.length });
+      paints.push(paint);
+      break;
     }
-    kinds.push(kind);
   }
   const data = new Uint8Array(pixels.length);
   for (let i = 0; i < data.length; i++) {
     data[i] = Math.min(255, Math.max(0, Math.round(pixels[i]! + random.normal(0, NOISE))));
   }
-  const objects = kinds.map((kind, k) => ({ kind, mask: Uint8Array.from(owner, (value) => (value === k ? 1 : 0)) }));
-  return { data, objects: objects.filter(({ mask: visible }) => visible.reduce((a, b) => a + b, 0) >= MIN_PIXELS) };
+  const objects = figures.map(({ kind }, k) => ({ kind, mask: Uint8Array.from(owner, (v) => (v === k ? 1 : 0)) }));
+  return { data, objects: objects.filter((_, k) => figures[k]!.visible >= MIN_PIXELS) };
 }
 
 /** Writes `count` pictures as PNG below `dir` and returns their annotations: tight boxes, and masks as run lengths. */
@@ -80,17 +125,19 @@ export async function writeShapes({
   count,
   side,
   seed,
+  limits = SHAPE_LIMITS,
 }: {
   dir: string;
   count: number;
   side: number;
   seed: number;
+  limits?: ShapeLimits;
 }): Promise<CocoDataset> {
   await mkdir(dir, { recursive: true });
   const images: CocoImage[] = [];
   const annotations: CocoAnnotation[] = [];
   for (let index = 0; index < count; index++) {
-    const { data, objects } = drawShapes({ seed, index, side });
+    const { data, objects } = drawShapes({ seed, index, side, limits });
     const file_name = `${String(index).padStart(5, "0")}.png`;
     const png = await sharp(data, { raw: { width: side, height: side, channels: 3 } })
       .png()
