@@ -4,8 +4,10 @@
  */
 export { type OptionSpec, type OptionSpecs, type OptionValue, type OptionValues, parseArguments } from "./args.js";
 export type { Command, CommandContext, CommandGroup, CommandModule, CommandTable, LeafCommand } from "./command.js";
+export { ownTrainers } from "./commands/serve.js";
 export { CommandError, UsageError } from "./errors.js";
 export { EXIT_CODES } from "./help.js";
+export { createPredictor } from "./hub/predictor.js";
 export { commands, main, runCommand, version } from "./main.js";
 export { nearest } from "./option-names.js";
 export { createOutput, type Output } from "./output.js";

@@ -42,8 +42,8 @@ export const serveOptions: OptionSpecs = {
   },
 };
 
-/** seg's own trainers, beside this file whether built or not. */
-const ownTrainers = (): readonly TrainerModule[] =>
+/** seg's own trainers of students and teachers, for `openConnectedHub` of @seg/model-hub; beside this file whether built or not. */
+export const ownTrainers = (): readonly TrainerModule[] =>
   ["student-trainer", "teacher-trainer"].map((name) => ({
     module: new URL(import.meta.url.endsWith(".ts") ? `../hub/${name}.ts` : `./${name}.js`, import.meta.url).href,
   }));
