@@ -10,6 +10,14 @@ import { createOutput, type Output } from "./output.js";
 import { type DecidedValue, resolveConfig } from "./resolve-config.js";
 
 export const commands = {
+  run: {
+    summary: "everything: check, split, plan, teach, train, export, measure, report",
+    isStoppable: true,
+    load: async () => {
+      const { run, runOptions } = await import("./commands/run.js");
+      return { options: runOptions, run };
+    },
+  },
   validate: {
     summary: "check a dataset of any format, repair, convert, split",
     load: async () => {

@@ -103,6 +103,7 @@ export { type Component, type OffloadStrategy, type PlacementPlan, planPlacement
 export { reserveBytes } from "./pool/reserve-bytes.js";
 export type * from "./pool/types.js";
 export { type BlobStore, blobKey, manifestKey } from "./registry/blob-store.js";
+export { canonicalSha256 } from "./registry/canonical-json.js";
 export { type CollectableStore, collectGarbage, type GarbageReport } from "./registry/collect-garbage.js";
 export { compareVersions, decide } from "./registry/compare.js";
 export { LicenceLedger } from "./registry/licence-ledger.js";

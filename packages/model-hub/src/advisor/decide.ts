@@ -1,5 +1,5 @@
 import { HubError } from "../errors.js";
-import { exportBytes, gflopsAt, teacherBytes, trainingBytes } from "./estimates.js";
+import { exportBytes, gflopsAt, secondsPerImage, teacherBytes, trainingBytes } from "./estimates.js";
 import type { Fact, Facts } from "./facts.js";
 import type { AdvisorRule, AdvisorRules, Condition } from "./rules.js";
 
@@ -220,6 +220,17 @@ function compute({
       const pixels = value > 0 ? formula.pixels / value : Infinity;
       return within(Math.ceil(within(pixels, formula) / formula.multiple) * formula.multiple, formula);
     }
+    case "epochs_in_time": {
+      const wanted = Math.round(formula.times * number(formula.of));
+      const student = rules.models[String(facts["student"])];
+      const measured = facts["seconds_per_gflop"];
+      const seconds =
+        student === undefined ? null : secondsPerImage(student, Number(facts["image_size"]), { measured, rules });
+      const budget = facts["time_budget_s"];
+      if (typeof budget !== "number" || seconds === null) return wanted;
+      const fitting = Math.floor((formula.share * budget) / (Number(facts["images"]) * seconds));
+      return Math.min(wanted, Math.max(formula.min, fitting));
+    }
     case "batch_by_memory":
       return batchByMemory({ output, formula, facts, rules });
   }
@@ -275,7 +286,9 @@ function formulaInputs({ formula }: AdvisorRule, facts: Facts): Facts {
   const names =
     formula.op === "batch_by_memory"
       ? ["student", "image_size", "images", "device", "free_bytes"]
-      : [formula.of].flat();
+      : formula.op === "epochs_in_time"
+        ? [formula.of, "student", "image_size", "images", "time_budget_s", "seconds_per_gflop"]
+        : [formula.of].flat();
   return Object.fromEntries(
     names.flatMap((name) => (typeof name === "string" ? [[name, facts[name] ?? null] as const] : [])),
   );

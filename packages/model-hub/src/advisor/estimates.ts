@@ -1,3 +1,4 @@
+import type { Fact } from "./facts.js";
 import type { AdvisedModel, AdvisorRules } from "./rules.js";
 
 /** Scales, zero points, biases and node names of a quantised graph. */
@@ -24,4 +25,18 @@ export function trainingBytes({ training_bytes }: AdvisedModel, batch: number, i
 /** Bytes of a teacher in training. */
 export function teacherBytes({ weights }: AdvisedModel, { limits }: AdvisorRules): number {
   return weights * limits.teacher_memory_factor.value;
+}
+
+/**
+ * Seconds that a training image of a student takes: GFLOPs of its forward pass times the measured seconds of a GFLOP, or what the rules say of
+ * one; null where the rules know neither.
+ */
+export function secondsPerImage(
+  model: AdvisedModel,
+  imageSize: number,
+  { measured, rules }: { measured: Fact | undefined; rules: AdvisorRules },
+): number | null {
+  const perGflop = typeof measured === "number" ? measured : rules.limits.training_seconds_per_gflop?.value;
+  const gflops = gflopsAt(model, imageSize);
+  return perGflop === undefined || gflops === null ? null : gflops * perGflop;
 }

@@ -31,7 +31,10 @@ const FACT_WORDS: Readonly<Record<string, string>> = {
 /** Outputs by topic, in the order in which a person would ask. */
 const TOPICS: readonly (readonly [title: string, outputs: readonly string[]])[] = [
   ["Models", ["detector_teacher", "mask_teacher", "student", "student_weights"]],
-  ["Images", ["image_size", "augmentation", "lighting", "camera", "characteristics"]],
+  [
+    "Images",
+    ["image_size", "augmentation", "mosaic", "close_mosaic", "flip_vertical", "lighting", "camera", "characteristics"],
+  ],
   [
     "Training",
     [
@@ -90,7 +93,7 @@ function standard(plan: Plan): string[] {
   });
   const { estimates } = plan;
   const costs = [
-    `  ${estimates.steps} training steps${estimates.training_seconds === null ? "; the time is unknown until a step was measured" : `, about ${duration(estimates.training_seconds)}`}`,
+    `  ${estimates.steps} training steps${estimates.training_seconds === null ? "; the time is unknown until a step was measured" : ` of the student, about ${duration(estimates.training_seconds)}`}`,
     `  memory of a student's step: ${bytes(estimates.student_training_bytes)}; of a teacher's: ${bytes(estimates.teacher_training_bytes)}`,
     `  size on the device: ${bytes(estimates.export_bytes)}${estimates.gflops === null ? "" : `, ${estimates.gflops.toPrecision(3)} GFLOPs an image`}${estimates.latency_ms === null ? "" : `, ${estimates.latency_ms.toPrecision(2)} ms`}`,
   ];

@@ -21,6 +21,10 @@ export interface Constraints {
   readonly gflopsPerSecond?: number;
   /** Bytes of the exported student. @defaultValue unlimited */
   readonly maxModelBytes?: number;
+  /** Seconds that the whole run may take. @defaultValue unlimited */
+  readonly timeBudgetSeconds?: number;
+  /** Seconds of a training image per GFLOP of its forward pass, as measured on the machine. @defaultValue what the rules say */
+  readonly secondsPerGflop?: number;
   /** Only models under permissive licences; YOLO-type students start from random weights then. @defaultValue false */
   readonly permissiveOnly?: boolean;
 }
@@ -91,6 +95,8 @@ export function factsOf({
     max_latency_ms: constraints.maxLatencyMs ?? null,
     gflops_per_second: constraints.gflopsPerSecond ?? null,
     max_model_bytes: constraints.maxModelBytes ?? null,
+    time_budget_s: constraints.timeBudgetSeconds ?? null,
+    seconds_per_gflop: constraints.secondsPerGflop ?? null,
     permissive_only: constraints.permissiveOnly ?? false,
   };
 }

@@ -3,7 +3,7 @@ import { canonicalSha256 } from "../registry/canonical-json.js";
 import { type Complexity, complexityOf } from "./complexity.js";
 import { type Counterfactual, counterfactuals } from "./counterfactuals.js";
 import { byUser, type Decided, type Decision, decide, type TraceEntry } from "./decide.js";
-import { exportBytes, gflopsAt, teacherBytes, trainingBytes } from "./estimates.js";
+import { exportBytes, gflopsAt, secondsPerImage, teacherBytes, trainingBytes } from "./estimates.js";
 import { DOMAIN_DISTANCE, type Facts, factsOf, type PlanRequest, type Priority } from "./facts.js";
 import { fingerprintSha256 } from "./fingerprint.js";
 import { type AdvisorRules, defaultRules } from "./rules.js";
@@ -61,7 +61,7 @@ const WEIGHTS: Readonly<Record<Priority, readonly [number, number, number]>> = {
  * A plan for a dataset: teachers, student, image size, adapter, augmentation, batch, epochs, rates, thresholds, export. The same
  * request gives the same plan.
  *
- * @param secondsPerStep - measured time of a training step of the student; without it no time is estimated
+ * @param secondsPerStep - measured time of a training step of the student; without it the time follows from the GFLOPs
  * @param history - what finished runs say, by output
  * @throws HubError `NO_ANNOTATIONS` without boxes and masks, `NO_FEASIBLE_PLAN`
  */
@@ -121,6 +121,8 @@ function estimate({
   const throughput = facts["gflops_per_second"];
   const steps = Math.ceil(Number(facts["images"]) / batch) * Number(choices["student_epochs"]);
   const teachers = ["detector_teacher", "mask_teacher"].flatMap((role) => rules.models[String(choices[role])] ?? []);
+  const perImage =
+    student === undefined ? null : secondsPerImage(student, size, { measured: facts["seconds_per_gflop"], rules });
   const form = choices["export"] === "fp16" ? "fp16" : "int8";
   return {
     student_training_bytes: student === undefined ? null : trainingBytes(student, batch, size),
@@ -131,7 +133,12 @@ function estimate({
     gflops,
     latency_ms: gflops !== null && typeof throughput === "number" ? (1000 * gflops) / throughput : null,
     steps,
-    training_seconds: secondsPerStep === null ? null : steps * secondsPerStep,
+    training_seconds:
+      secondsPerStep !== null
+        ? steps * secondsPerStep
+        : perImage === null
+          ? null
+          : Number(facts["images"]) * Number(choices["student_epochs"]) * perImage,
   };
 }
 

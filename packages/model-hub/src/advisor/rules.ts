@@ -34,6 +34,14 @@ const formula = z.discriminatedUnion("op", [
     multiple: z.number().int().positive(),
     ...bounds,
   }),
+  /** times x value, rounded; where facts give a time budget at most the epochs of the student that fit into its share, but `min`. */
+  z.strictObject({
+    op: z.literal("epochs_in_time"),
+    of: z.string(),
+    times: z.number().positive(),
+    share: z.number().gt(0).max(1),
+    min: z.number().int().positive(),
+  }),
   /** Largest power of two whose training fits in the memory, at most a share of the images. */
   z.strictObject({
     op: z.literal("batch_by_memory"),
@@ -79,7 +87,11 @@ const rules = z
   .strictObject({
     version: z.literal(1),
     models: z.record(z.string(), model),
-    limits: z.strictObject({ teacher_memory_factor: limit, memory_share: limit }),
+    limits: z.strictObject({
+      teacher_memory_factor: limit,
+      memory_share: limit,
+      training_seconds_per_gflop: limit.optional(),
+    }),
     collect: z.array(z.string()).default([]),
     outputs: z.record(z.string(), z.array(rule).min(1)),
   })

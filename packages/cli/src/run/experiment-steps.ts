@@ -1,0 +1,309 @@
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { defaultRules, explainPlan } from "@seg/model-hub";
+import { writeFileAtomic } from "../files.js";
+import type { Output } from "../output.js";
+import { invoke } from "./invoke.js";
+import { newRunId, type OpenLearning } from "./learning.js";
+import { makeRunPlan, type PlanWishes } from "./make-run-plan.js";
+import { changesOf, type PlanFile, plainFacts, planYaml, readPlanFile, reasonOf, shown } from "./plan-file.js";
+import {
+  notCarriedOut,
+  optimizeSettings,
+  type Settings,
+  studentSettings,
+  type TeacherChoice,
+  teacherSettings,
+} from "./plan-words.js";
+import { describeFiles, readRunRecord, writeRunRecord } from "./run-record.js";
+import type { RunStep } from "./run-steps.js";
+
+/** Names of the steps, in order. */
+export const STEPS = ["validate", "plan", "train-teacher", "train-student", "optimize", "evaluate"] as const;
+
+/** Everything that the steps of one experiment need. */
+export interface ExperimentInput {
+  readonly experiment: string;
+  /** COCO file, or what `seg validate` reads. */
+  readonly data: string;
+  readonly images: string | undefined;
+  /** What the data is: digests of annotations and images. */
+  readonly dataDigest: Readonly<Record<string, string>>;
+  /** Shares; null: the data declares its splits. */
+  readonly split: string | null;
+  readonly splitSeed: number;
+  readonly seed: number;
+  readonly wishes: PlanWishes;
+  /** An edited plan. */
+  readonly edited: PlanFile | null;
+  readonly teachers: TeacherChoice;
+  /** What the person decided for a step, by its options. */
+  readonly given: Readonly<Record<"teacher" | "student" | "optimize" | "evaluate", Settings>>;
+  readonly threads: number | undefined;
+  readonly title: string;
+  readonly learning: OpenLearning | null;
+  readonly output: Output;
+  readonly signal: AbortSignal;
+}
+
+export const PLAN_FILE = "plan.yaml";
+const split = (name: string) => `data/${name}.json`;
+const isSplitFile = (name: string) => /^(train|val|test|split\.lock|validation)\.json$/.test(name);
+
+/** The steps of `seg run`: split, plan, teachers, student, artefacts, report. */
+export function experimentSteps(input: ExperimentInput): RunStep[] {
+  const { experiment, output, signal, given, threads, wishes } = input;
+  const at = (name: string) => join(experiment, name);
+  const digests = async (names: readonly string[]): Promise<Record<string, string>> =>
+    Object.fromEntries(
+      Object.entries(await describeFiles(experiment, names)).map(([name, { sha256 }]) => [name, sha256]),
+    );
+  const onThreads = threads === undefined ? {} : { threads };
+  const plan = () => readPlanFile(at(PLAN_FILE), Object.keys(defaultRules().outputs));
+  const splitFiles = (...names: readonly string[]) => names.map(split).filter((name) => existsSync(at(name)));
+  const valOf = () => (existsSync(at(split("val"))) ? { val: at(split("val")) } : {});
+  /** Adapters and what is said about them; large base weights are not part of an experiment. */
+  const teacherFiles = () => {
+    const folder = at("teachers");
+    if (!existsSync(folder)) return [];
+    return readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((name) => /(adapter_(model|config)\.(safetensors|json)|model\.safetensors|^[\w-]+\.json)$/.test(name))
+      .map((name) => `teachers/${name}`)
+      .sort();
+  };
+  const common = { output, signal };
+
+  return [
+    {
+      name: "validate",
+      prepare: async () => ({
+        decision:
+          input.split === null
+            ? `check ${input.data} and take the splits that it declares`
+            : `check ${input.data} and split it ${input.split.replaceAll(",", ", ")}, classes balanced, so that nothing is measured on what was trained`,
+        inputs: { ...input.dataDigest, split: input.split ?? "declared", seed: input.splitSeed },
+        owns: ["data"],
+        run: () =>
+          invoke("validate", {
+            ...common,
+            options: {
+              data: input.data,
+              output: at("data"),
+              "random-seed": input.splitSeed,
+              ...(input.images === undefined ? {} : { images: input.images }),
+              ...(input.split === null ? {} : { split: input.split }),
+            },
+          }),
+        outputs: () =>
+          readdirSync(at("data"))
+            .filter(isSplitFile)
+            .map((name) => `data/${name}`),
+      }),
+    },
+    {
+      name: "plan",
+      prepare: async () => ({
+        decision:
+          input.edited === null
+            ? "the advisor looks at the training split and decides (AUTO)"
+            : `${changesOf(input.edited).length} changes of a person to the advisor's plan (ASSISTED)`,
+        inputs: {
+          ...(await digests(splitFiles("train"))),
+          ...wishes,
+          ...(input.edited === null ? {} : { edited: input.edited.choices }),
+        },
+        owns: [PLAN_FILE, "plan.txt"],
+        run: async () => {
+          const {
+            file,
+            plan: advised,
+            fingerprint,
+          } = await makeRunPlan(at(split("train")), {
+            wishes,
+            edited: input.edited,
+            learning: input.learning?.store ?? null,
+            signal,
+          });
+          writeFileAtomic(at(PLAN_FILE), planYaml(file));
+          writeFileAtomic(at("plan.txt"), explainPlan(advised, "detailed"));
+          sayPlan(file, output);
+          if (input.learning === null) return;
+          const record = readRunRecord(experiment);
+          const learning = newRunId();
+          await input.learning.store.begin({
+            run_id: learning,
+            plan: {
+              id: file.plan,
+              choices: plainFacts(
+                Object.fromEntries(Object.entries(file.advised).map(([name, { value }]) => [name, value])),
+              ),
+            },
+            fingerprint,
+            used: plainFacts(file.choices),
+          });
+          writeRunRecord(experiment, { ...record, learning });
+          output.line(`learning    run ${learning} is recorded in ${input.learning.where}`);
+        },
+        outputs: () => [PLAN_FILE],
+      }),
+    },
+    {
+      name: "train-teacher",
+      prepare: async () => {
+        const own = teacherSettings(plan(), { teachers: input.teachers, timeBudgetSeconds: wishes.timeBudgetSeconds });
+        const inputs = {
+          ...(await digests(splitFiles("train", "val"))),
+          ...input.dataDigest,
+          ...own?.settings,
+          ...given.teacher,
+          seed: input.seed,
+          teachers: own === null ? "none" : input.teachers,
+        };
+        return {
+          decision:
+            own === null
+              ? input.teachers === "none"
+                ? "none, as you decided (--teacher none): the student learns from the labels alone"
+                : "none: nothing is annotated that a teacher could be adapted to"
+              : `adapt ${[plan().choices["detector_teacher"] && "Grounding DINO to the boxes", plan().choices["mask_teacher"] && "SAM to the masks"].filter(Boolean).join(" and ")}; ${own.why}`,
+          inputs,
+          owns: ["teachers"],
+          run: async ({ resume }) => {
+            if (own === null) return;
+            await invoke("train-teacher", {
+              ...common,
+              decided: own.settings,
+              options: {
+                data: at(split("train")),
+                output: experiment,
+                seed: input.seed,
+                ...valOf(),
+                ...onThreads,
+                ...given.teacher,
+                ...(resume ? { resume: true } : {}),
+              },
+            });
+          },
+          outputs: teacherFiles,
+        };
+      },
+    },
+    {
+      name: "train-student",
+      prepare: async () => {
+        const file = plan();
+        const settings = studentSettings(file);
+        const hasTeacher = existsSync(at("teachers/decisions.json"));
+        return {
+          decision: `${settings["student"]} at ${settings["imgsz"]} px, ${settings["epochs"]} epochs; ${reasonOf(file, "student")}`,
+          inputs: {
+            ...(await digests([...splitFiles("train", "val"), ...teacherFiles()])),
+            ...input.dataDigest,
+            ...settings,
+            ...given.student,
+            seed: input.seed,
+          },
+          owns: ["student"],
+          run: ({ resume }) =>
+            invoke("train-student", {
+              ...common,
+              decided: settings,
+              options: {
+                data: at(split("train")),
+                output: at("student"),
+                seed: input.seed,
+                ...valOf(),
+                ...(hasTeacher ? { "teacher-dir": experiment } : {}),
+                ...onThreads,
+                ...given.student,
+                ...(resume ? { resume: true } : {}),
+              },
+            }),
+          outputs: () => ["student/student.json", "student/weights/student.safetensors", "student/results.csv"],
+        };
+      },
+    },
+    {
+      name: "optimize",
+      prepare: async () => {
+        const file = plan();
+        const settings = optimizeSettings(file);
+        return {
+          decision: `ONNX, ${settings["quantize"]}; ${reasonOf(file, "export")}`,
+          inputs: {
+            ...(await digests([
+              ...splitFiles("train", "val"),
+              "student/weights/student.safetensors",
+              "student/student.json",
+            ])),
+            ...settings,
+            ...given.optimize,
+          },
+          owns: ["student/optimized"],
+          run: () =>
+            invoke("optimize", {
+              ...common,
+              decided: settings,
+              options: { model: at("student"), ...onThreads, ...given.optimize },
+            }),
+          outputs: () =>
+            readdirSync(at("student/optimized"))
+              .filter((name) => /\.(onnx|tflite|engine|yaml)$|^certificate\.json$/.test(name))
+              .map((name) => `student/optimized/${name}`),
+        };
+      },
+    },
+    {
+      name: "evaluate",
+      prepare: async () => {
+        const held = splitFiles("test").length > 0 ? "test" : "val";
+        const artefacts = existsSync(at("student/optimized"))
+          ? readdirSync(at("student/optimized")).filter((name) => name.endsWith(".onnx") || name.endsWith(".tflite"))
+          : [];
+        return {
+          decision:
+            held === "test"
+              ? "teacher, student and artefacts on the test split, which nothing has seen; then the report"
+              : "on the validation split, because the data has no test split: epochs were chosen by it, so the figures flatter",
+          inputs: {
+            ...(await digests([
+              ...splitFiles(held),
+              ...teacherFiles(),
+              "student/weights/student.safetensors",
+              ...artefacts.map((name) => `student/optimized/${name}`),
+            ])),
+            ...given.evaluate,
+            title: input.title,
+          },
+          owns: ["report.html", "report.json"],
+          run: () =>
+            invoke("evaluate", {
+              ...common,
+              options: {
+                student: at("student"),
+                data: at(split(held)),
+                output: experiment,
+                title: input.title,
+                ...(existsSync(at("teachers/decisions.json")) ? { "teacher-dir": experiment } : {}),
+                ...onThreads,
+                ...given.evaluate,
+              },
+            }),
+          outputs: () => ["report.html", "report.json"],
+        };
+      },
+    },
+  ];
+}
+
+/** Every choice of a plan in one line, with its reason. */
+export function sayPlan(file: PlanFile, output: Output): void {
+  for (const [name, value] of Object.entries(file.choices)) {
+    output.line(`${name.replaceAll("_", " ").padEnd(18)} ${shown(value).padEnd(20)} ${reasonOf(file, name)}`);
+  }
+  for (const { output: name, advised, chosen } of changesOf(file)) {
+    output.line(`changed     ${name.replaceAll("_", " ")}: ${shown(advised)} -> ${shown(chosen)}`);
+  }
+  for (const line of notCarriedOut(file)) output.line(`note        ${line}`);
+  for (const line of file.warnings) output.line(`look out    ${line}`);
+}

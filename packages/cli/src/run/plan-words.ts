@@ -1,0 +1,143 @@
+import type { OptionSpecs, OptionValue, OptionValues } from "../args.js";
+import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
+import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
+import { type PlanFile, shown } from "./plan-file.js";
+
+/** Options by name. */
+export type Settings = Readonly<Record<string, OptionValue>>;
+
+/** Which weights teachers start from. */
+export type TeacherChoice = "embedded" | "published" | "none";
+
+/** Largest rank of the embedded teachers: more would train over a twentieth of their few weights. */
+const EMBEDDED_RANK = 8;
+/** Images that an embedded teacher is adapted on: it has 1.8 million weights and learns no more from further ones within its epochs. */
+const EMBEDDED_IMAGES = 120;
+/** CPU seconds of an image and epoch of adapting an embedded teacher, both together. */
+const EMBEDDED_SECONDS = 0.08;
+/** Share of a time budget that teachers may take. */
+const TEACHER_SHARE = 0.2;
+/** Evaluations that a training of a student makes. */
+const EVALUATIONS = 25;
+
+const SAM_IDS: Readonly<Record<string, string>> = {
+  "sam-vit-b": "sam-vit-base",
+  "sam-vit-l": "sam-vit-large",
+  "sam-vit-h": "sam-vit-huge",
+};
+
+/** Settings of `train-teacher` that carry out a plan, and why; null where there is no teacher to adapt. */
+export function teacherSettings(
+  { choices }: PlanFile,
+  { teachers, timeBudgetSeconds }: { teachers: TeacherChoice; timeBudgetSeconds: number | null },
+): { readonly settings: Settings; readonly why: string } | null {
+  const detector = choices["detector_teacher"] ?? null;
+  const masks = choices["mask_teacher"] ?? null;
+  if (teachers === "none" || (detector === null && masks === null)) return null;
+  const epochs = Number(choices["lora_epochs"]);
+  if (teachers === "published") {
+    return {
+      settings: {
+        ...(detector === null ? {} : { teacher: String(detector) }),
+        ...(masks === null ? {} : { sam: SAM_IDS[String(masks)] ?? String(masks) }),
+        epochs,
+        "lora.r": Number(choices["lora_rank"]),
+        "lora.lora_alpha": Number(choices["lora_alpha"]),
+      },
+      why: "published weights, as planned",
+    };
+  }
+  const rank = Math.min(EMBEDDED_RANK, Number(choices["lora_rank"]));
+  const fitting =
+    timeBudgetSeconds === null
+      ? EMBEDDED_IMAGES
+      : Math.floor((TEACHER_SHARE * timeBudgetSeconds) / (epochs * EMBEDDED_SECONDS));
+  const limit = Math.min(EMBEDDED_IMAGES, Math.max(16, fitting));
+  return {
+    settings: {
+      ...(detector === null ? {} : { teacher: EMBEDDED_GROUNDING_DINO }),
+      ...(masks === null ? {} : { sam: EMBEDDED_SAM }),
+      epochs,
+      "lora.r": rank,
+      "lora.lora_alpha": rank === choices["lora_rank"] ? Number(choices["lora_alpha"]) : 2 * rank,
+      "max-images": limit,
+    },
+    why: `the embedded small ones (nothing is fetched unless asked: --teacher published), on at most ${limit} images`,
+  };
+}
+
+/** Settings of `train-student` that carry out a plan. */
+export function studentSettings({ choices }: PlanFile): Settings {
+  const epochs = Number(choices["student_epochs"]);
+  return {
+    student: String(choices["student"]),
+    imgsz: Number(choices["image_size"]),
+    epochs,
+    batch: Number(choices["batch"]),
+    lr: Number(choices["learning_rate"]),
+    mosaic: Number(choices["mosaic"]),
+    mixup: 0,
+    "copy-paste": 0,
+    flipud: Number(choices["flip_vertical"]),
+    "close-mosaic": Number(choices["close_mosaic"]),
+    "eval-interval": Math.max(1, Math.round(epochs / EVALUATIONS)),
+    // The rate falls until the last epoch: stopping early would stop before the best one.
+    patience: 0,
+  };
+}
+
+/** Settings of `optimize` that carry out a plan. */
+export const optimizeSettings = ({ choices }: PlanFile): Settings => ({
+  format: ["onnx"],
+  quantize: String(choices["export"]),
+});
+
+/** Choices that no step carries out by itself: what they say, and how to have it. */
+export function notCarriedOut({ choices }: PlanFile): string[] {
+  const words = [choices["characteristics"]].flat().filter((word) => word !== null && word !== undefined);
+  return words.length === 0
+    ? []
+    : [
+        `characteristics ${shown(words)}: students learn with their usual augmentation; --student.characteristics ${words.join(" ")} takes the registry's instead`,
+      ];
+}
+
+/** Overrides of a step (`student.epochs`) that are choices of the plan, so that what follows from them follows. */
+export const STEP_CHOICES: Readonly<Record<string, string>> = {
+  "student.student": "student",
+  "student.epochs": "student_epochs",
+  "student.imgsz": "image_size",
+  "student.batch": "batch",
+  "student.lr": "learning_rate",
+  "student.mosaic": "mosaic",
+  "student.flipud": "flip_vertical",
+  "student.close-mosaic": "close_mosaic",
+  "teacher.epochs": "lora_epochs",
+  "teacher.lora.r": "lora_rank",
+  "teacher.lora.lora_alpha": "lora_alpha",
+  "optimize.quantize": "export",
+};
+
+/** Options of a step under its prefix: `--student.epochs`; what `seg run` decides itself is left out. */
+export function prefixed(prefix: string, specs: OptionSpecs, own: readonly string[]): OptionSpecs {
+  return Object.fromEntries(
+    Object.entries(specs)
+      .filter(([name]) => !own.includes(name))
+      .map(([name, { fallback: _fallback, required: _required, aliases = [], ...spec }]) => [
+        `${prefix}.${name}`,
+        {
+          ...spec,
+          aliases: aliases.filter((alias) => !alias.includes(".")).map((alias) => `${prefix}.${alias}`),
+          group: `Settings of ${prefix === "teacher" || prefix === "student" ? `train-${prefix}` : prefix}`,
+        },
+      ]),
+  );
+}
+
+/** What was given for a step, without its prefix. */
+export const givenFor = (prefix: string, options: OptionValues): Settings =>
+  Object.fromEntries(
+    Object.entries(options).flatMap(([name, value]) =>
+      value === undefined || !name.startsWith(`${prefix}.`) ? [] : [[name.slice(prefix.length + 1), value]],
+    ),
+  );
