@@ -86,6 +86,20 @@ describe("trainStudent", () => {
     const header = readFileSync(join(cfg.directory, "results.csv"), "utf8").split("\n")[0]!;
     expect(header).toContain("train/seg_loss");
     expect(header).toContain("metrics/mAP50(M)");
+    const rows = readFileSync(join(cfg.directory, "results.csv"), "utf8").trim().split("\n");
+    const cell = (row: string, column: string) => row.split(",")[header.split(",").indexOf(column)];
+    for (const part of ["box", "seg", "cls", "dfl"]) {
+      expect([part, cell(rows[1]!, `val/${part}_loss`)]).toEqual([part, ""]);
+      const [middle, last] = [rows[12]!, rows[24]!].map((row) => Number(cell(row, `val/${part}_loss`)));
+      expect(last).toBeGreaterThan(0);
+      // Validated on the training images: what falls there falls here.
+      expect(last).toBeLessThan(middle!);
+    }
+    const shownLosses = ["box", "seg", "cls", "dfl"].map((part) => result.metrics![`val_${part}_loss`]!);
+    expect(result.metrics!["val_loss"]).toBeCloseTo(
+      shownLosses.reduce((a, b) => a + b),
+      9,
+    );
     expect(existsSync(join(cfg.directory, "weights", "student.safetensors"))).toBe(true);
     const pictures = ["results.png", "BoxPR_curve.svg", "MaskF1_curve.png", "confusion_matrix.png", "labels.jpg"];
     const mosaics = ["train_batch0.jpg", "train_batch3.jpg", "val_batch0_labels.jpg", "val_batch0_pred.jpg"];

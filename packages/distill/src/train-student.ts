@@ -37,6 +37,7 @@ import { loadWeights } from "./students/weights/load-weights.js";
 import { buildTargets, type TargetParts } from "./targets.js";
 import { checkTrainConfig, closedEpochs, kdRampAt, type TrainStudentConfig } from "./train-config.js";
 import { loadTrainingImages, type TrainingImage } from "./training-images.js";
+import { validationLosses } from "./validation-losses.js";
 
 /** Optimiser and learning rate of a configuration. */
 function chooseOptimizer(
@@ -191,6 +192,7 @@ export async function* trainStudent(
   const evaluationSet = cfg.val
     ? await loadEvaluationSet({ ...cfg.val, mapping, imgsz, onBadImage, split: "validation", ...abort })
     : null;
+  const { interval: _interval, batch: evaluationBatch = 8, ...evaluationOptions } = cfg.evaluation ?? {};
 
   const { shards = 1 } = cfg;
   const batch = Math.floor(Math.min(cfg.batch ?? 16, images.length) / shards) * shards;
@@ -373,16 +375,23 @@ export async function* trainStudent(
       ...(evaluationSet
         ? {
             evaluate: async (_epoch, emaState) => {
-              const { interval: _interval, batch: evaluationBatch = 8, ...options } = cfg.evaluation ?? {};
               const input = {
                 predictor: studentPredictor(student),
                 set: evaluationSet,
                 batch: evaluationBatch,
-                ...options,
+                ...evaluationOptions,
               };
+              const { smallBoxExpand = false } = cfg;
               // Not abortable: an interrupted run ends after this evaluation with its epoch saved, instead of losing the epoch.
-              evaluation = await withState(student.net, emaState, () => evaluateStudent(input));
-              return evaluation.metrics;
+              return await withState(student.net, emaState, async () => {
+                evaluation = await evaluateStudent(input);
+                const losses = await validationLosses(student, evaluationSet, {
+                  batch: evaluationBatch,
+                  gains,
+                  smallBoxExpand,
+                });
+                return { ...evaluation.metrics, ...losses };
+              });
             },
           }
         : {}),
