@@ -1,5 +1,5 @@
-import { CounterRandom, rasterizePolygons } from "@seg/augment";
-import type { RgbImage } from "@seg/coco-dataset";
+import { CounterRandom, polygonBounds, rasterizePolygons } from "@seg/augment";
+import { type CocoDataset, mask, type RgbImage, xyxyToXywh } from "@seg/coco-dataset";
 
 /** A picture of our own with what is known of it. */
 export interface Photo {
@@ -20,6 +20,21 @@ const KINDS = [
 export const CLASS_NAMES: readonly string[] = KINDS.map(({ name }) => name);
 
 const SIZE = { width: 160, height: 120 };
+
+/** What COCO says of the pictures: `0.png`, `1.png`, ... with boxes and polygons. */
+export function cocoOf(photos: readonly Photo[]): CocoDataset {
+  const found = photos.flatMap(({ image, objects }, image_id) => objects.map((it) => ({ image, image_id, ...it })));
+  return {
+    images: photos.map(({ image: { width, height } }, id) => ({ id, width, height, file_name: `${id}.png` })),
+    categories: CLASS_NAMES.map((name, index) => ({ id: index + 1, name })),
+    annotations: found.map(({ image: { width, height }, image_id, classId, outline }, k) => ({
+      ...{ id: k + 1, image_id, category_id: classId + 1, iscrowd: 0 },
+      bbox: xyxyToXywh(polygonBounds([outline])!),
+      segmentation: [Array.from(outline)],
+      area: mask.area(mask.fromPolygons([outline], height, width)),
+    })),
+  };
+}
 
 /** Coins and nuts on a bench: 2 to 5 in a picture, in uneven light. Picture k of a seed is always the same. */
 export function drawPhotos({ count, seed }: { count: number; seed: number }): Photo[] {
