@@ -35,6 +35,25 @@ print(json.dumps({"loadedMB": loaded, "peakMB": mb()}))
   return status === 0 ? JSON.parse(stdout.trim().split("\n").pop()!) : null;
 }
 
+/** Memory that the ways of keeping weights cost: Grounding DINO-T on a picture of 256 x 320 px, each in a fresh process. */
+function weightStorage(): BenchResult[] {
+  return (["fed", "float16", "frozen"] as const).map((way) => {
+    const { weightsMB, restMB, peakMB, cpuMs } = runChild<{
+      weightsMB: number;
+      restMB: number;
+      peakMB: number;
+      cpuMs: number;
+    }>("weight-storage-child.ts", [way], { flags: ["--expose-gc"] });
+    return {
+      bench: "memory",
+      case: `Grounding DINO-T, weights ${way}: growth of RSS, peak`,
+      value: peakMB,
+      unit: "MB",
+      note: `${weightsMB.toFixed(0)} MB of weights, ${restMB.toFixed(0)} MB between runs, ${cpuMs.toFixed(0)} CPU-ms a run, 1 thread`,
+    };
+  });
+}
+
 /** Peak memory of a training step in a fresh process, and whether memory grows over many steps. */
 export async function memory({ withPeer }: { withPeer: boolean }): Promise<BenchResult[]> {
   const own = child<{ loadedMB: number; peakMB: number; afterStep: number[]; sessionMB: number }>(
@@ -68,5 +87,6 @@ export async function memory({ withPeer }: { withPeer: boolean }): Promise<Bench
       unit: "% per 1000 steps",
       note: `${slope.perThousandMB.toFixed(2)} MB per 1000 steps at ${slope.rssMB.toFixed(0)} MB, ${slope.tensors} tensors at the end, 1 thread`,
     },
+    ...weightStorage(),
   ];
 }

@@ -2,6 +2,9 @@
  * Module trees with PyTorch state-dict names over TensorFlow.js, weight files, and the YOLOv8 networks.
  * @module
  */
+
+export { float16ToFloat32, float32ToFloat16 } from "@seg/onnx";
+export { bfloat16ToFloat32 } from "./bfloat16.js";
 export {
   CheckpointFormatError,
   SafetensorsFormatError,
@@ -10,7 +13,6 @@ export {
   type StateMismatch,
   UnsafePickleError,
 } from "./errors.js";
-export { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
 export { gelu, silu } from "./functional/activations.js";
 export { type GridSampleOptions, gridSample } from "./functional/grid-sample.js";
 export { type InterpolateOptions, interpolate } from "./functional/interpolate.js";

@@ -20,6 +20,7 @@ export {
   TensorDataError,
 } from "./errors.js";
 export { type ExternalizedModel, externalizeTensors } from "./externalize-tensors.js";
+export { float16ToFloat32, float32ToFloat16 } from "./float16.js";
 export { GraphView } from "./graph-view.js";
 export { inferShapes, inferValues, type ValueType } from "./infer-shapes.js";
 export { inferShapesWithRuntime, type ShapeRuntime } from "./infer-with-runtime.js";

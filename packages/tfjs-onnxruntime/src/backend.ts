@@ -1,5 +1,7 @@
+import { float16ToFloat32 } from "@seg/onnx";
 import * as tf from "@tensorflow/tfjs";
 import { EngineError } from "./errors.js";
+import { float16Value, widen } from "./float16-value.js";
 import { flushValues, flushValuesLater } from "./flush.js";
 import { collect, type HostData, hostValue, type Value } from "./graph.js";
 import { loadRuntime } from "./runtime.js";
@@ -8,6 +10,8 @@ import { engineBrand, engineState } from "./state.js";
 import type { TraceScope } from "./trace-scope.js";
 
 type DataId = object;
+/** What tfjs reads and writes; it knows no float16. */
+type WideData = Exclude<HostData, Uint16Array>;
 type BackendValues = Float32Array | Int32Array | Uint8Array | Uint8Array[];
 
 /** What a data id stands for: a graph value; or, never in a graph, encoded strings or the two parts of complex numbers. */
@@ -24,7 +28,7 @@ interface DataRecord {
 }
 
 /** Host data in the storage type of its dtype. */
-function toHost(values: ArrayLike<number> | BackendValues, dtype: tf.DataType): HostData {
+function toHost(values: ArrayLike<number> | BackendValues, dtype: tf.DataType): WideData {
   if (dtype === "float32")
     return values instanceof Float32Array ? values : Float32Array.from(values as ArrayLike<number>);
   if (dtype === "int32") return values instanceof Int32Array ? values : Int32Array.from(values as ArrayLike<number>);
@@ -148,8 +152,17 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     return this.#add({ kind: "complex", real, imag });
   }
 
-  /** @throws {@link EngineError} `ENGINE_UNSUPPORTED` for strings and complex numbers: they never enter a graph */
+  /**
+   * The graph value of a tensor, in the tensor's dtype: data stored as float16 is widened by a node.
+   * @throws {@link EngineError} `ENGINE_UNSUPPORTED` for strings and complex numbers: they never enter a graph
+   */
   value(dataId: DataId): Value {
+    const stored = this.stored(dataId);
+    return stored.storedAs === undefined ? stored : widen(stored);
+  }
+
+  /** {@link OnnxRuntimeBackend.value} as it is stored. @throws {@link EngineError} as `value` */
+  stored(dataId: DataId): Value {
     const { content } = this.#entry(dataId);
     if (content.kind === "numbers") {
       this.scope?.read(content.value, dataId);
@@ -171,6 +184,17 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
     entry.content = { kind: "numbers", value: hostValue(host, shape, dtype) };
     this.#count(entry);
     return true;
+  }
+
+  /**
+   * Stores a computed float32 tensor as float16 from now on; everything that shares its data sees the rounded values.
+   * @param bits - float16, as many as there were elements
+   */
+  narrow(dataId: DataId, bits: Uint16Array): void {
+    const entry = this.#entry(dataId);
+    const { shape } = this.stored(dataId);
+    entry.content = { kind: "numbers", value: float16Value(bits, shape) };
+    this.#count(entry);
   }
 
   /** The graph values of complex numbers. */
@@ -239,13 +263,13 @@ export class OnnxRuntimeBackend extends tf.KernelBackend {
 
   #running: Promise<void> = Promise.resolve();
 
-  #host(value: Value): HostData {
+  #host(value: Value): WideData {
     if (this.scope !== null && !this.scope.isConstant(value)) throw this.scope.dataDependent();
     if (value.host === null) {
       if (engineConfig().flushScope === "all") this.flush();
       else flushValues([value]);
     }
-    return value.host as HostData;
+    return value.storedAs === undefined ? (value.host as WideData) : float16ToFloat32(value.host as Uint16Array);
   }
 
   /** Real and imaginary parts of complex numbers. */

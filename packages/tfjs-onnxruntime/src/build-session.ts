@@ -1,5 +1,5 @@
 import type { Model } from "@seg/onnx";
-import type { HostData, RecordedNode, Value } from "./graph.js";
+import { type HostData, type RecordedNode, storageType, type Value } from "./graph.js";
 import { graphWork } from "./graph-work.js";
 import { assertWithinLimits } from "./limits.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
@@ -58,7 +58,9 @@ export function lowerGraph({
     taken.add(fresh);
     return fresh;
   });
-  const describe = (name: string, { dtype, shape }: Value) => ({ name, dataType: onnxType(dtype), shape: [...shape] });
+  const describe = (name: string, value: Value) => {
+    return { name, dataType: onnxType(storageType(value)), shape: [...value.shape] };
+  };
   const model = makeModel({
     context,
     name: "recorded",

@@ -3,6 +3,7 @@ import * as tf from "@tensorflow/tfjs";
 import { isEngine, type OnnxRuntimeBackend } from "./backend.js";
 import { CompiledProgram } from "./compiled-program.js";
 import { EngineError } from "./errors.js";
+import { storesFloat16 } from "./float16-storage.js";
 import { type RecordedCall, recordCall } from "./record-call.js";
 import { describeGraph } from "./structure.js";
 import { signatureOf, type TensorTree, tensorsOf } from "./tensor-tree.js";
@@ -88,13 +89,22 @@ export function compile<Args extends readonly TensorTree[], Result>(
     if (backend.scope !== null) return fn(...args);
     const signature = signatureOf(args, name);
     for (let attempt = 0; ; attempt++) {
-      const known = programs.get(signature);
+      const known = current(signature, backend);
       if (known === "volatile") return fn(...args);
       if (known) return replay(known, backend, [args])[0]!;
       const traced = trace({ backend, args, mayFinish: attempt < MAX_STATE_TRACES, lanes: 1 });
       if (traced.kind === "eager") return traced.result;
       programs.set(signature, traced.program);
     }
+  };
+
+  /** The program of a key, unless data that it reads is stored in another type by now. */
+  const current = (key: string, backend: OnnxRuntimeBackend) => {
+    const known = programs.get(key);
+    if (known === undefined || known === "volatile" || !storesFloat16() || !known.isStale(backend)) return known;
+    known.dispose();
+    programs.delete(key);
+    return undefined;
   };
 
   const replay = (program: CompiledProgram<Result>, backend: OnnxRuntimeBackend, lists: readonly Args[]): Result[] => {
@@ -114,7 +124,7 @@ export function compile<Args extends readonly TensorTree[], Result>(
       });
     }
     const key = `${lists.length} of ${signature}`;
-    let program = programs.get(key);
+    let program = current(key, backend);
     if (program === undefined) {
       const traced = trace({ backend, args: lists[0]!, mayFinish: false, lanes: lists.length });
       // Not finished, so never eager.

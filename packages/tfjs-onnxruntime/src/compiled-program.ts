@@ -4,12 +4,12 @@ import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
-import { collect, type HostData, hostValue, type RecordedNode, type Value } from "./graph.js";
+import { collect, type HostData, hostValue, type RecordedNode, storageType, type Value } from "./graph.js";
 import { assertLanes, LaneSession } from "./lane.js";
 import { type PackedGraph, packState } from "./pack-state.js";
 import { Promotion } from "./promotion.js";
 import { currentProviders, providerName } from "./providers.js";
-import { hostOf, type Recording } from "./record-call.js";
+import { hostOf, type Recording, wideHostOf } from "./record-call.js";
 import { runError } from "./run-error.js";
 import { assertSync, resultData, runSession } from "./run-session.js";
 import { ortTensor } from "./runtime.js";
@@ -127,6 +127,18 @@ export class CompiledProgram<Result> {
     return given;
   }
 
+  /** Whether a variable or captured tensor is stored in another element type than when this was recorded. */
+  isStale(backend: OnnxRuntimeBackend): boolean {
+    return this.#sources.some((source) => {
+      const binding = this.#bind(source);
+      if (binding.kind === "variable" && !binding.variable.isDisposed)
+        return backend.stored(binding.variable.dataId).storedAs !== source.storedAs;
+      if (binding.kind === "capture" && backend.refCount(binding.dataId) > 0)
+        return backend.stored(binding.dataId).storedAs !== source.storedAs;
+      return false;
+    });
+  }
+
   /** Data of the roots, by list of arguments. */
   #compute(hosts: readonly HostOf[]): HostData[][] {
     const loaded = this.#load(hosts[0]!);
@@ -150,7 +162,7 @@ export class CompiledProgram<Result> {
       });
       const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
       for (const { name, value } of graph.feeds) {
-        feeds[name] = ortTensor(value.dtype, hosts[0]!(this.#bind(value)), value.shape);
+        feeds[name] = ortTensor(storageType(value), hosts[0]!(this.#bind(value)), value.shape);
       }
       if (input) feeds[input.name] = ortTensor("float32", fillVector(hosts[0]!), [input.length]);
       const given = runSession({ session: loaded.session, outputs }, feeds, this.#nodes);
@@ -237,7 +249,10 @@ export class CompiledProgram<Result> {
     const { roots } = this.#recording;
     const packed = (vector: { readonly name: string; readonly length: number } | null) =>
       vector === null ? [] : [{ name: vector.name, dtype: "float32" as const, shape: [vector.length] }];
-    const inputs = [...feeds.map(({ name, value }) => ({ ...value, name })), ...packed(input)];
+    const inputs = [
+      ...feeds.map(({ name, value }) => ({ name, dtype: storageType(value), shape: value.shape })),
+      ...packed(input),
+    ];
     const outputs = [...fetches.map(({ name, root }) => ({ ...roots[root]!, name })), ...packed(output)];
     const lanes = Array.from({ length: this.#lanes - 1 }, (_, index) => {
       return new LaneSession({ index, model, inputs, outputs });
@@ -272,7 +287,7 @@ export class CompiledProgram<Result> {
   #data(backend: OnnxRuntimeBackend, binding: Binding, args: readonly tf.Tensor[], hostOfBinding: HostOf): HostData {
     switch (binding.kind) {
       case "argument":
-        return hostOf(backend, args[binding.index]!);
+        return wideHostOf(backend, args[binding.index]!);
       case "variable":
         if (binding.variable.isDisposed) throw this.#captureDisposed(`variable ${binding.variable.name}`);
         return hostOf(backend, binding.variable);

@@ -1,6 +1,6 @@
 import { buildSession } from "./build-session.js";
 import { EngineError } from "./errors.js";
-import type { HostData, RecordedNode, Value } from "./graph.js";
+import { type HostData, type RecordedNode, storageType, type Value } from "./graph.js";
 import { Promotion } from "./promotion.js";
 import { runError } from "./run-error.js";
 import { assertSync, resultData, runSession } from "./run-session.js";
@@ -102,7 +102,7 @@ function start({ compiled, nodes, sources }: Job): RunResult {
         message: `Graph input "${value.placeholder ?? "?"}" of a trace has no value.`,
       });
     }
-    feeds[name] = ortTensor(value.dtype, value.host, value.shape);
+    feeds[name] = ortTensor(storageType(value), value.host, value.shape);
   }
   return runSession(compiled, feeds, nodes);
 }

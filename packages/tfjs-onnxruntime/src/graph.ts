@@ -2,8 +2,8 @@ import type { DataType } from "@tensorflow/tfjs";
 import { captureSource } from "./source.js";
 import { engineState } from "./state.js";
 
-/** Host storage of a value: float32, int32 or bool (one byte each). */
-export type HostData = Float32Array | Int32Array | Uint8Array;
+/** Host storage of a value: float32, int32, bool (one byte each) or the bits of float16. */
+export type HostData = Float32Array | Int32Array | Uint8Array | Uint16Array;
 
 /** A tensor value: pending (its node has not run), on the host, or a placeholder of a trace. */
 export interface Value {
@@ -13,6 +13,8 @@ export interface Value {
   readonly shape: readonly number[];
   readonly dtype: DataType;
   host: HostData | null;
+  /** Element type of the data where it is not that of `dtype`: such a value is an input that a node widens. */
+  readonly storedAs?: "float16";
   /** Name of the graph input that this value stands for while tracing. */
   readonly placeholder?: string;
   /** Fills the value on the host with every call of a compiled function. Inputs have no producer: what a graph computes comes too late. */
@@ -86,6 +88,9 @@ export function record({
 export function hostValue(host: HostData, shape: readonly number[], dtype: DataType): Value {
   return { node: null, index: 0, shape, dtype, host };
 }
+
+/** Element type of a value's data. */
+export const storageType = ({ dtype, storedAs }: Value): DataType | "float16" => storedAs ?? dtype;
 
 /** Nodes that `roots` depend on, in topological order (iterative: graphs of thousands of nodes overflow recursion). */
 export function collect(roots: readonly Value[]): RecordedNode[] {

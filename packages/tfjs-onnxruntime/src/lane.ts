@@ -9,7 +9,7 @@ import { laneOptions } from "./runtime.js";
 /** An input or output of a lane's session. */
 export interface LaneValue {
   readonly name: string;
-  readonly dtype: tf.DataType;
+  readonly dtype: tf.DataType | "float16";
   readonly shape: readonly number[];
 }
 
@@ -44,7 +44,7 @@ const BUSY = 1;
  */
 const PROGRAM = `
 const { parentPort, workerData: { binding, ort, state, replies } } = require("node:worker_threads");
-const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array };
+const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array, float16: Uint16Array };
 const sessions = new Map();
 let runtime = null;
 function load({ id, model, options, memory, inputs, outputs }) {
@@ -137,7 +137,7 @@ class Lane {
 const lanes: Lane[] = [];
 let nextId = 1;
 
-const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array } as const;
+const arrays = { float32: Float32Array, int32: Int32Array, bool: Uint8Array, float16: Uint16Array } as const;
 const arrayOf = (dtype: string) => arrays[dtype as keyof typeof arrays];
 
 /** The engine's arrays are typed as unshared; what reads and copies them need not know. */

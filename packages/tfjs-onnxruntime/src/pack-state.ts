@@ -46,7 +46,8 @@ function pack<Key>(name: string, entries: readonly { key: Key; length: number }[
   return { name, length, parts };
 }
 
-const isSmall = ({ dtype, shape }: Value) => dtype === "float32" && sizeOf(shape) > 0 && sizeOf(shape) < LARGE;
+const isSmall = ({ dtype, storedAs, shape }: Value) =>
+  dtype === "float32" && storedAs === undefined && sizeOf(shape) > 0 && sizeOf(shape) < LARGE;
 
 /**
  * Joins the small float32 inputs of a graph into one input that a Split takes apart, and its small outputs into one by a Concat: each bound

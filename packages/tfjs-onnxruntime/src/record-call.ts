@@ -1,6 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import type { OnnxRuntimeBackend } from "./backend.js";
-import { type HostData, hostValue, type Value } from "./graph.js";
+import type { HostData, Value } from "./graph.js";
 import { rememberSources } from "./source.js";
 import { mapTensors, tensorsOf } from "./tensor-tree.js";
 import { TraceScope } from "./trace-scope.js";
@@ -107,7 +107,7 @@ export function recordCall<Args extends readonly unknown[], Result>({
     },
     finish() {
       placeholders.forEach((value, i) => {
-        value.host = hostOf(backend, tensors[i]!);
+        value.host = wideHostOf(backend, tensors[i]!);
       });
       for (const value of scope.generated) value.host = generate(value);
       backend.flush();
@@ -132,9 +132,9 @@ function variablesByValue(backend: OnnxRuntimeBackend): Map<Value, tf.Variable> 
   const result = new Map<Value, tf.Variable>();
   for (const variable of registered()) {
     if (variable.dtype === "string" || variable.dtype === "complex64") continue;
-    let value = backend.value(variable.dataId);
+    let value = backend.stored(variable.dataId);
     if (result.has(value)) {
-      value = hostValue(value.host!, value.shape, value.dtype);
+      value = { ...value };
       const own = tf.engine().makeTensorFromTensorInfo({
         dataId: backend.register(value),
         shape: variable.shape,
@@ -148,9 +148,15 @@ function variablesByValue(backend: OnnxRuntimeBackend): Map<Value, tf.Variable> 
   return result;
 }
 
-/** Current data of a tensor; what it waits for runs. */
+/** Current data of a tensor as it is stored; what it waits for runs. */
 export function hostOf(backend: OnnxRuntimeBackend, tensor: tf.Tensor): HostData {
-  const value = backend.value(tensor.dataId);
+  const value = backend.stored(tensor.dataId);
   if (value.host === null) backend.flush();
   return value.host as HostData;
+}
+
+/** {@link hostOf} in the dtype of the tensor, as a graph input of that dtype takes it. */
+export function wideHostOf(backend: OnnxRuntimeBackend, tensor: tf.Tensor): HostData {
+  const { storedAs } = backend.stored(tensor.dataId);
+  return storedAs === undefined ? hostOf(backend, tensor) : tensor.dataSync<"float32">();
 }

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { DataType, encodeModel, externalizeTensors, type Model, ModelTooLargeError } from "@seg/onnx";
 import type { Tensor as OrtTensor } from "onnxruntime-node";
 import { EngineError } from "./errors.js";
+import type { HostData } from "./graph.js";
 import type { ProviderRequest } from "./providers.js";
 import { engineConfig } from "./settings.js";
 import { writeChunks } from "./write-chunks.js";
@@ -194,11 +195,7 @@ function encodeWithin(model: Model, limit: number): Uint8Array | null {
 }
 
 /** A CPU tensor over `data`, without a copy unless its memory is shared between threads: the runtime refuses that. */
-export function ortTensor(
-  dtype: string,
-  data: Float32Array | Int32Array | Uint8Array,
-  dims: readonly number[],
-): OrtTensor {
+export function ortTensor(dtype: string, data: HostData, dims: readonly number[]): OrtTensor {
   const { ort } = loadRuntime();
   return new ort.Tensor(dtype, data.buffer instanceof SharedArrayBuffer ? data.slice() : data, dims);
 }

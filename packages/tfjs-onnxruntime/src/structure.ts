@@ -1,4 +1,4 @@
-import { collect, type RecordedNode, type Value } from "./graph.js";
+import { collect, type RecordedNode, storageType, type Value } from "./graph.js";
 
 /** What graphs of one session have in common: operators, attributes, wiring, shapes and dtypes, never values. */
 export class GraphStructure {
@@ -32,7 +32,7 @@ export function describeGraph(roots: readonly Value[]): {
   const sourceIndex = new Map<Value, number>();
   const sources: Value[] = [];
   const words: number[] = [];
-  const dtypeCode: Record<string, number> = { float32: 1, int32: 2, bool: 3 };
+  const dtypeCode: Record<string, number> = { float32: 1, int32: 2, bool: 3, float16: 4 };
   for (let n = 0; n < nodes.length; n++) {
     const node = nodes[n]!;
     nodeIndex.set(node, n);
@@ -47,7 +47,7 @@ export function describeGraph(roots: readonly Value[]): {
         at = sources.length;
         sourceIndex.set(input, at);
         sources.push(input);
-        words.push(-1, at, dtypeCode[input.dtype] ?? 0, input.shape.length, ...input.shape);
+        words.push(-1, at, dtypeCode[storageType(input)] ?? 0, input.shape.length, ...input.shape);
       } else {
         words.push(-2, at);
       }

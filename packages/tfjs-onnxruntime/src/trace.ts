@@ -37,7 +37,8 @@ export function trace(
   // What is pending becomes data first, so that the trace holds nothing but the function.
   backend.flush();
   const names = new Map<Value, string>();
-  for (const [constantName, tensor] of Object.entries(constants)) names.set(backend.value(tensor.dataId), constantName);
+  for (const [constantName, tensor] of Object.entries(constants))
+    names.set(backend.stored(tensor.dataId), constantName);
   let model: Model | null = null;
   tf.tidy(() => {
     const placeholders: Record<string, tf.Tensor> = {};

@@ -1,7 +1,7 @@
-import { float32ToFloat16 } from "@seg/nn";
 import {
   type Attribute,
   DataType,
+  float32ToFloat16,
   inferShapes,
   inferValues,
   type Model,

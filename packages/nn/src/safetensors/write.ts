@@ -1,6 +1,6 @@
 import { Buffer as NodeBuffer } from "node:buffer";
+import { float32ToFloat16 } from "@seg/onnx";
 import { SafetensorsFormatError } from "../errors.js";
-import { float32ToFloat16 } from "../float16.js";
 import type { StateTensor } from "../module.js";
 import type { TensorDtype } from "../weights/dtype.js";
 import { type TensorSource, toTensorSource } from "../weights/tensor-source.js";

@@ -1,4 +1,5 @@
-import { bfloat16ToFloat32, float16ToFloat32 } from "../float16.js";
+import { float16ToFloat32 } from "@seg/onnx";
+import { bfloat16ToFloat32 } from "../bfloat16.js";
 import type { StateTensor } from "../module.js";
 import type { TensorDtype } from "./dtype.js";
 import { float8ToFloat32 } from "./float8.js";

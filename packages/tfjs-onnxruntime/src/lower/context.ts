@@ -1,6 +1,6 @@
 import { type Attribute, DataType, type Model, type Node, type Tensor } from "@seg/onnx";
 import { EngineError } from "../errors.js";
-import { type HostData, type RecordedNode, sizeOf, type Value } from "../graph.js";
+import { type HostData, type RecordedNode, sizeOf, storageType, type Value } from "../graph.js";
 import { engineConfig } from "../settings.js";
 import { lowerings } from "./registry.js";
 
@@ -30,7 +30,12 @@ export function baseShape(shape: readonly number[], perm: readonly number[]): nu
   return base;
 }
 
-const elementType: Record<string, number> = { float32: DataType.FLOAT, int32: DataType.INT32, bool: DataType.BOOL };
+const elementType: Record<string, number> = {
+  float32: DataType.FLOAT,
+  int32: DataType.INT32,
+  bool: DataType.BOOL,
+  float16: DataType.FLOAT16,
+};
 
 export function onnxType(dtype: string): number {
   const type = elementType[dtype];
@@ -156,7 +161,7 @@ export class LowerContext {
   weight(name: string, value: Value): string {
     const host = value.host as HostData;
     const rawData = new Uint8Array(host.buffer, host.byteOffset, host.byteLength);
-    this.initializers.push({ name, dataType: onnxType(value.dtype), dims: [...value.shape], rawData });
+    this.initializers.push({ name, dataType: onnxType(storageType(value)), dims: [...value.shape], rawData });
     return name;
   }
 

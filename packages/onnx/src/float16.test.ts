@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bfloat16ToFloat32, float16ToFloat32, float32ToFloat16 } from "./float16.js";
+import { float16ToFloat32, float32ToFloat16 } from "./float16.js";
 
 describe("float32ToFloat16", () => {
   test.each([
@@ -37,12 +37,4 @@ describe("float16ToFloat32", () => {
     }
     expect(float16ToFloat32(Uint16Array.of(0x3555))[0]).toBe(0.333251953125);
   });
-});
-
-test("bfloat16ToFloat32 is the upper half of float32", () => {
-  expect([...bfloat16ToFloat32(Uint16Array.of(0x3f80, 0xc049, 0x7f80))]).toEqual([
-    1,
-    -3.140625,
-    Number.POSITIVE_INFINITY,
-  ]);
 });
