@@ -155,6 +155,8 @@ const someFacts = {
   max_latency_ms: null,
   gflops_per_second: null,
   max_model_bytes: null,
+  time_budget_s: null,
+  seconds_per_gflop: null,
   permissive_only: false,
 } as const;
 
