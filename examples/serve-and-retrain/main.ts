@@ -96,7 +96,9 @@ export async function serveAndRetrain(
     const { metrics, comparable, overall, primary } = await client.compareVersions(first.version, second.version);
     for (const name of ["map50", "map50_95", "mask_iou"])
       log(`compared   ${name.padEnd(9)} ${number(metrics[name]?.a)} -> ${number(metrics[name]?.b)}`);
-    log(`           by ${primary} the ${overall === "b" ? "second" : "first"} is better; suggested: ${second.suggest_activation}`);
+    log(
+      `           by ${primary} the ${overall === "b" ? "second" : "first"} is better; suggested: ${second.suggest_activation}`,
+    );
 
     // 7. Activate, predict, go back, predict: the caller names no version and changes nothing.
     const answeredBy: string[] = [];
