@@ -119,6 +119,7 @@ export {
 } from "./teacher/prepare-distillation.js";
 export { type Reconciled, reconcile, type TeacherDetection } from "./teacher/reconcile.js";
 export { ShardStore } from "./teacher/shard-store.js";
+export { type SweptThreshold, sweepThresholds } from "./teacher/sweep-thresholds.js";
 export { type CachedImage, type CacheProgress, type Question, TeacherCache } from "./teacher/teacher-cache.js";
 export {
   type DetectionRecord,

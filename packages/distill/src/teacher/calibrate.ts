@@ -1,5 +1,6 @@
 import { type Box, boxIou } from "@seg/coco-dataset";
-import { bestClass, sigmoid } from "./detections.js";
+import { sigmoid } from "./detections.js";
+import { type Observation, observeDetections } from "./observe-detections.js";
 
 /** Matches a class needs for a fit of its own. */
 export const MIN_MATCHES = 20;
@@ -73,11 +74,6 @@ export function matchGreedily({
     taken.add(t);
   }
   return matched;
-}
-
-interface Observation {
-  readonly z: number;
-  readonly isRight: boolean;
 }
 
 /**
@@ -155,18 +151,7 @@ export function applyCalibration(logits: Float32Array, { classes }: Calibration)
  * @returns per class its own fit with at least {@link MIN_MATCHES} right detections, else the fit over all classes, else the identity
  */
 export function calibrate({ images, classes }: { images: Iterable<LabelledDetections>; classes: number }): Calibration {
-  const byClass: Observation[][] = Array.from({ length: classes }, () => []);
-  for (const { boxes, logits, truths } of images) {
-    const detections = boxes.map((box, i) => {
-      const row = logits.subarray(i * classes, (i + 1) * classes);
-      const classId = bestClass(row);
-      return { box, classId, z: row[classId]! };
-    });
-    const matched = matchGreedily({ detections, truths });
-    detections.forEach(({ classId, z }, d) => {
-      byClass[classId]!.push({ z, isRight: matched[d] !== -1 });
-    });
-  }
+  const byClass = observeDetections({ images, classes }).map(({ detections }) => detections);
   const all = byClass.flat();
   const matchesOf = (list: readonly Observation[]) => list.filter(({ isRight }) => isRight).length;
   const pooled = matchesOf(all) >= MIN_MATCHES ? fitPlatt(all) : null;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type CocoDataset, inspectDataset } from "@seg/coco-dataset";
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { boxTeacher, colourFeatures, fingerprint, type Known, oracle } from "../../test/fake-teachers.js";
 import { writeSyntheticSet } from "../../test/synthetic.js";
 import { annotationBox } from "../annotation-box.js";
+import type { StudentData } from "../train-config.js";
 import { mergeUnlabelled } from "./merge-unlabelled.js";
 import { type NotedAnnotation, prepareDistillation } from "./prepare-distillation.js";
 
@@ -14,17 +15,20 @@ let dir: string;
 let labelled: CocoDataset;
 let more: CocoDataset;
 const known = new Map<number, Known[]>();
+/** What the teachers know of a set. */
+async function learn({ images, annotations }: CocoDataset, folder: string): Promise<void> {
+  for (const image of images) {
+    const list = annotations.filter(({ image_id }) => image_id === image.id);
+    const objects = list.map((a) => ({ box: annotationBox(a, image)!, classId: a.category_id === 4 ? 0 : 1 }));
+    known.set(fingerprint(await decodeImage(join(folder, image.file_name))), objects);
+  }
+}
+
 beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), "seg-prepare-"));
   labelled = await writeSyntheticSet({ dir, count: 3, side: 64, seed: 1, masks: false });
   more = await writeSyntheticSet({ dir, count: 2, side: 64, seed: 2 });
-  for (const { images, annotations } of [labelled, more]) {
-    for (const image of images) {
-      const list = annotations.filter(({ image_id }) => image_id === image.id);
-      const objects = list.map((a) => ({ box: annotationBox(a, image)!, classId: a.category_id === 4 ? 0 : 1 }));
-      known.set(fingerprint(await decodeImage(join(dir, image.file_name))), objects);
-    }
-  }
+  for (const dataset of [labelled, more]) await learn(dataset, dir);
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -103,6 +107,26 @@ describe("prepareDistillation", () => {
     });
     expect(counts).toMatchObject({ pseudo: 0, ignored: 6, masks: 0 });
     expect(result.dataset.annotations.every(({ iscrowd }) => iscrowd === 1)).toBe(true);
+  });
+
+  test("thresholds are swept on the annotated images, and stay the usual ones where there are too few", async () => {
+    mkdirSync(join(dir, "many"));
+    const many = await writeSyntheticSet({ dir: join(dir, "many"), count: 12, side: 64, seed: 3 });
+    await learn(many, join(dir, "many"));
+    const run = (train: StudentData, name: string) =>
+      prepareDistillation({
+        ...{ teachers: { detector: oracle({ known, classes: 2 }) }, train, dir: join(dir, name) },
+        unlabelled: { dataset: more, imagesDir: dir },
+        pseudoScore: "sweep",
+      });
+    const swept = await run({ dataset: many, imagesDir: join(dir, "many") }, "sweep");
+    expect(swept.thresholds!.map(({ sweptOn, f1 }) => [sweptOn === "none", f1])).toEqual([
+      [false, 1],
+      [false, 1],
+    ]);
+    expect(swept.counts).toMatchObject({ matched: 24, pseudo: 4 });
+    const few = await run(data(), "sweep-few");
+    expect(few.thresholds).toEqual(Array.from({ length: 2 }, () => ({ score: 0.6, f1: 0, sweptOn: "none" })));
   });
 
   test("without a detector there are masks of the annotations, and images without any are not asked about", async () => {

@@ -16,8 +16,9 @@ import type { StudentData } from "../train-config.js";
 import { applyCalibration, type Calibration, calibrate } from "./calibrate.js";
 import { BOX_FLOOR, MAX_BOXES, NMS_IOU, selectDetections } from "./detections.js";
 import { mergeUnlabelled } from "./merge-unlabelled.js";
-import { detectionsOf, type Reconciled, reconcile, type TeacherDetection } from "./reconcile.js";
+import { detectionsOf, PSEUDO_SCORE, type Reconciled, reconcile, type TeacherDetection } from "./reconcile.js";
 import { sampleGrid } from "./sample-grid.js";
+import { type SweptThreshold, sweepThresholds } from "./sweep-thresholds.js";
 import { type CachedImage, type CacheProgress, TeacherCache } from "./teacher-cache.js";
 import {
   type DetectionRecord,
@@ -82,6 +83,8 @@ export interface DistillationData {
   /** Channels of the feature maps by stride; the same for every image. */
   readonly featureChannels: ReadonlyMap<number, number>;
   readonly calibration: Calibration | null;
+  /** By class index, where `pseudoScore` is `sweep`; else null. */
+  readonly thresholds: readonly SweptThreshold[] | null;
   readonly counts: DistillationCounts;
   /** SHA-256 over everything above; what a checkpoint remembers. */
   readonly hash: string;
@@ -103,8 +106,8 @@ export interface PrepareDistillationOptions {
   readonly prompts?: readonly string[];
   /** Whether the annotations name every object; false lets the teacher add labels to annotated images too. @defaultValue true */
   readonly exhaustive?: boolean;
-  /** Lowest calibrated score of an added label, one number or one per class. @defaultValue 0.6 */
-  readonly pseudoScore?: number | readonly number[];
+  /** Lowest calibrated score of an added label, one number or one per class; `sweep` takes those of the best F1 on the annotations. @defaultValue 0.6 */
+  readonly pseudoScore?: number | readonly number[] | "sweep";
   /** @defaultValue 0.1 */
   readonly ignoreScore?: number;
   /** @defaultValue "error" */
@@ -209,17 +212,18 @@ export async function prepareDistillation({
     const key = boxKeys.get(id);
     return key === undefined ? null : (cache.read(key) as DetectionRecord);
   };
-  const calibration = detector
-    ? calibrate({
-        classes,
-        images: (function* () {
-          for (const image of images) {
-            const record = merged.unlabelled.has(image.id) ? null : recordOf(image.id);
-            if (record !== null) yield { ...record, truths: truthsOf(image) };
-          }
-        })(),
-      })
-    : null;
+  function* labelled() {
+    for (const image of images) {
+      const record = merged.unlabelled.has(image.id) ? null : recordOf(image.id);
+      if (record !== null) yield { ...record, truths: truthsOf(image) };
+    }
+  }
+  const calibration = detector ? calibrate({ classes, images: labelled() }) : null;
+  const thresholds =
+    calibration !== null && pseudoScore === "sweep"
+      ? sweepThresholds({ images: labelled(), calibration, fallback: PSEUDO_SCORE })
+      : null;
+  const least = pseudoScore === "sweep" ? thresholds?.map(({ score }) => score) : pseudoScore;
 
   const behind = new Map<number, TeacherDetection>();
   const added: NotedAnnotation[] = [];
@@ -247,7 +251,7 @@ export async function prepareDistillation({
         detections: detectionsOf(record.boxes, logits, classes),
         truths,
         isOpen: !exhaustive || merged.unlabelled.has(image.id),
-        ...(pseudoScore === undefined ? {} : { pseudoScore }),
+        ...(least === undefined ? {} : { pseudoScore: least }),
         ...(ignoreScore === undefined ? {} : { ignoreScore }),
       });
       for (const [t, detection] of found.matched) behind.set(truths[t]!.annotationId, detection);
@@ -328,7 +332,7 @@ export async function prepareDistillation({
   const hash = createHash("sha256");
   for (const keys of [boxKeys, maskKeys, featureKeys]) hash.update(JSON.stringify([...keys]));
   hash.update(JSON.stringify([calibration?.classes ?? null, added]));
-  const labelled = labels.filter(({ seg_teacher }) => seg_teacher?.use === "label").length;
+  const pseudo = labels.filter(({ seg_teacher }) => seg_teacher?.use === "label").length;
   return {
     data: { dataset: result, imagesDir },
     teachers: {
@@ -342,12 +346,13 @@ export async function prepareDistillation({
     features: featuresOf,
     featureChannels,
     calibration,
+    thresholds,
     counts: {
       images: images.length,
       unlabelled: merged.unlabelled.size,
       matched,
-      pseudo: labelled,
-      ignored: labels.length - labelled,
+      pseudo,
+      ignored: labels.length - pseudo,
       masks: maskPlace.size,
       featureMaps: featureChannels.size,
     },

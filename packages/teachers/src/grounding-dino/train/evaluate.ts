@@ -123,13 +123,18 @@ export async function predictItems({
  * COCO's average precision with one caption of all classes, the score floor .001 and the best 300 detections of an image, without suppression.
  * @throws {@link NoTrainableDataError} when no image has an object; the abort of the signal
  */
-export async function evaluateGroundingDino(run: DetectorRun): Promise<DetectorEvaluation> {
+export async function evaluateGroundingDino(
+  run: DetectorRun & {
+    /** Of {@link predictItems} for the same run, where they exist already. */
+    readonly answers?: readonly ImageAnswer[];
+  },
+): Promise<DetectorEvaluation> {
   const { items, phrases } = run;
   checkPhrases(items, phrases);
   const truths = items.map(({ instances }) => instances.filter(isTrainable));
   const instances = truths.reduce((sum, list) => sum + list.length, 0);
   if (instances === 0) throw new NoTrainableDataError({ images: items.length, instances, needed: "a box" });
-  const answers = await predictItems(run);
+  const answers = run.answers ?? (await predictItems(run));
   let proposed = 0;
   const detections: CocoResult[] = [];
   const annotations: CocoAnnotation[] = [];
