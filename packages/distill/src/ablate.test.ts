@@ -40,9 +40,20 @@ describe("summarizeAblation", () => {
       "feat was left out: no features.",
     ]);
   });
+  test("without labels the arms are compared with the teacher's labels", () => {
+    const { verdict } = summarizeAblation({
+      runs: [run("hard", 1, 0.5), run("hard", 2, 0.5), run("mask", 1, 0.6), run("mask", 2, 0.6)],
+      metric: "mAP50",
+    });
+    expect(verdict[1]).toContain("+0.100 against hard: better than hard.");
+  });
   test("one seed proves nothing, two show a tendency", () => {
     const one = summarizeAblation({ runs: runs.filter(({ seed }) => seed === 1), metric: "mAP50" });
-    expect(one.verdict[1]).toContain("no difference that the seeds do not explain");
+    expect(one.verdict[1]).toContain("one seed cannot tell this from chance");
+    const two = summarizeAblation({ runs: runs.filter(({ seed }) => seed !== 3), metric: "mAP50" });
+    // +.31 and +.29: mean .3, standard error .01, and 12.7 of them are chance.
+    expect(two.verdict[1]).toContain("+0.300 against gt: better than the labels alone");
+    expect(two.verdict[2]).toContain("no difference that the seeds do not explain");
     expect(one.verdict.at(-1)).toBe("One seed shows a tendency; a claim needs at least 3.");
     expect(summarizeAblation({ runs: [], metric: "mAP50" }).arms).toEqual([]);
   });

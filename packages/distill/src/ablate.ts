@@ -6,6 +6,7 @@ import { writeChart } from "@seg/train/charts";
 import { ablationPlot } from "./ablation-plot.js";
 import { ConfigError } from "./errors.js";
 import type { LossGains } from "./losses/student-loss.js";
+import { studentT } from "./student-t.js";
 import type { TrainStudentConfig } from "./train-config.js";
 import { trainStudent } from "./train-student.js";
 
@@ -157,14 +158,14 @@ export function summarizeAblation({
       verdict.push(`${arm} (${adds}): ${metric} ${value}.`);
       continue;
     }
-    // Standard error of the mean difference; below two of them chance explains it as well.
+    // The paired t test at 95 %: with two seeds only differences of nine deviations are beyond chance, with three of 2.5.
     const error = differenceDeviation / Math.sqrt(count);
-    const isClear = count > 1 && Math.abs(difference) > 2 * error;
-    const words = !isClear
-      ? "no difference that the seeds do not explain"
-      : difference > 0
-        ? "better than the labels alone"
-        : "worse than the labels alone";
+    const words =
+      count === 1
+        ? "one seed cannot tell this from chance"
+        : Math.abs(difference) <= studentT(count - 1) * error
+          ? "no difference that the seeds do not explain"
+          : `${difference > 0 ? "better" : "worse"} than ${first === "gt" ? "the labels alone" : first}`;
     verdict.push(`${arm} (${adds}): ${metric} ${value}, ${signed(difference)} against ${first}: ${words}.`);
   }
   const seeds = new Set(runs.map(({ seed }) => seed)).size;
