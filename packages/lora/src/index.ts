@@ -31,6 +31,8 @@ export { LoraLinear } from "./layers/lora-linear.js";
 export { mergeAdapter, mergeAndUnload, setAdaptersEnabled, unmergeAdapter, withAdaptersDisabled } from "./merge.js";
 export { fromPeftConfig, toPeftConfig } from "./peft-config.js";
 export { type QuantizationReport, quantizeFrozen } from "./quantize/quantize-frozen.js";
+export { QuantizedConv2d } from "./quantize/quantized-conv2d.js";
+export { QuantizedLayer } from "./quantize/quantized-layer.js";
 export { QuantizedLinear } from "./quantize/quantized-linear.js";
 export { type Bits, QuantizedWeight } from "./quantize/quantized-weight.js";
 export { SavedModule } from "./saved-module.js";

@@ -8,6 +8,7 @@ import { LoraEmbedding } from "./layers/lora-embedding.js";
 import { loraScaling } from "./layers/lora-layer.js";
 import { type AdaptedLayer, isAdapted, loraLayers } from "./layers/lora-layers.js";
 import { LoraLinear } from "./layers/lora-linear.js";
+import { QuantizedConv2d } from "./quantize/quantized-conv2d.js";
 import { QuantizedLinear } from "./quantize/quantized-linear.js";
 import { SavedModule } from "./saved-module.js";
 import { type LoraTarget, resolveTargets, type SkippedTarget } from "./targets.js";
@@ -144,7 +145,7 @@ function adapt(model: Module, path: string): AdaptedLayer {
   if (isAdapted(base)) return base;
   let layer: AdaptedLayer;
   if (base instanceof Linear || base instanceof QuantizedLinear) layer = new LoraLinear(base);
-  else if (base instanceof Conv2d) layer = new LoraConv2d(base);
+  else if (base instanceof Conv2d || base instanceof QuantizedConv2d) layer = new LoraConv2d(base);
   else if (base instanceof Embedding) layer = new LoraEmbedding(base);
   else throw new LoraTargetError({ target: path, reason: "it is neither Linear, Conv2d nor Embedding" });
   model.setModule(path, layer);

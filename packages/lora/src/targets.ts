@@ -2,6 +2,7 @@ import { Conv2d, Embedding, Linear, type Module, type Parameter } from "@seg/nn"
 import { type LoraConfig, type LoraConfigInput, parseLoraConfig } from "./config.js";
 import { LoraTargetError } from "./errors.js";
 import { isAdapted, loraLayers } from "./layers/lora-layers.js";
+import { QuantizedConv2d } from "./quantize/quantized-conv2d.js";
 import { QuantizedLinear } from "./quantize/quantized-linear.js";
 
 /** A module that gets an adapter. */
@@ -100,6 +101,7 @@ function classify(
     return classify(module.base_layer, uses, adapterName);
   }
   if (module instanceof QuantizedLinear) return { kind: "linear" };
+  if (module instanceof QuantizedConv2d) return { kind: "conv2d" };
   if (!(module instanceof Linear || module instanceof Conv2d || module instanceof Embedding)) {
     return { reason: `${module.constructor.name} cannot be adapted, only Linear, Conv2d and Embedding can` };
   }

@@ -23,6 +23,7 @@ export {
   type Conv2dOptions,
   ConvTranspose2d,
   type ConvTranspose2dOptions,
+  type Padding,
   type PerAxis,
 } from "./layers/conv2d.js";
 export { Dropout, DropPath } from "./layers/dropout.js";

@@ -1,13 +1,14 @@
 import { Conv2d } from "@seg/nn";
 import type * as tf from "@tensorflow/tfjs";
+import { QuantizedConv2d } from "../quantize/quantized-conv2d.js";
 import { type FactorOptions, LoraProductLayer } from "./lora-product-layer.js";
 
 /** {@link Conv2d} with adapters: lora_A [r, in, kh, kw] with the base's stride and padding, lora_B [out, r, 1, 1]. */
-export class LoraConv2d extends LoraProductLayer<tf.Tensor4D, Conv2d, Conv2d> {
+export class LoraConv2d extends LoraProductLayer<tf.Tensor4D, Conv2d | QuantizedConv2d, Conv2d> {
   readonly inChannels: number;
   readonly outChannels: number;
 
-  constructor(base: Conv2d) {
+  constructor(base: Conv2d | QuantizedConv2d) {
     super(base);
     this.inChannels = base.inChannels;
     this.outChannels = base.outChannels;
@@ -24,5 +25,10 @@ export class LoraConv2d extends LoraProductLayer<tf.Tensor4D, Conv2d, Conv2d> {
 
   protected magnitudeShape(rows: number): number[] {
     return [1, rows, 1, 1];
+  }
+
+  protected override baseMatrix(rows: number, columns: number): tf.Tensor {
+    const base = this.base_layer;
+    return base instanceof QuantizedConv2d ? base.matrix() : super.baseMatrix(rows, columns);
   }
 }

@@ -1,4 +1,4 @@
-import { Linear, Module, type Parameter } from "@seg/nn";
+import { Conv2d, Linear, Module, type Parameter } from "@seg/nn";
 import { compile } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import fc from "fast-check";
@@ -9,6 +9,7 @@ import { injectLora } from "../inject.js";
 import { mergeAdapter } from "../merge.js";
 import { dequantizeInt8, dequantizeNf4, NF4_BLOCK, quantizeInt8, quantizeNf4 } from "./codes.js";
 import { quantizeFrozen } from "./quantize-frozen.js";
+import { QuantizedConv2d } from "./quantized-conv2d.js";
 import { QuantizedWeight } from "./quantized-weight.js";
 
 const values = (size: number) => Float32Array.from({ length: size }, (_, i) => Math.sin(i * 12.9898) * (1 + (i % 7)));
@@ -151,4 +152,85 @@ test("input gradients equal those of the dequantised layer, in a compiled step t
     y.dispose();
     compiled.dispose();
   }
+});
+
+class ConvNet extends Module {
+  first: Conv2d;
+  grouped: Conv2d;
+  last: Conv2d;
+  constructor() {
+    super();
+    const conv = (path: string, inChannels: number, outChannels: number, groups = 1) =>
+      new Conv2d({ inChannels, outChannels, kernelSize: 3, padding: 1, groups, init: { seed: 1, path } });
+    this.first = conv("first", 8, 64);
+    this.grouped = conv("grouped", 64, 64, 2);
+    this.last = conv("last", 64, 2);
+  }
+  forward(x: tf.Tensor4D): tf.Tensor4D {
+    return this.last.forward(this.grouped.forward(this.first.forward(x)));
+  }
+}
+
+describe.each(["cpu", "onnxruntime"])("QuantizedConv2d on %s", (backend) => {
+  test.each([
+    { kernelSize: 3, stride: 1, padding: 1 },
+    { kernelSize: 3, stride: 2, padding: 1 },
+    { kernelSize: 4, stride: 4, padding: 0 },
+    { kernelSize: [1, 3], stride: [1, 2], padding: [0, 1] },
+  ] as const)("computes and differentiates %j like a convolution with the rounded filter", async (geometry) => {
+    await tf.setBackend(backend);
+    const make = () => new Conv2d({ ...geometry, inChannels: 5, outChannels: 6, init: { seed: 3, path: "conv" } });
+    const x = tf.tensor(values(2 * 8 * 9 * 5), [2, 8, 9, 5]) as tf.Tensor4D;
+    for (const bits of [8, 4] as const) {
+      const [reference, base] = [make(), make()];
+      const { weight } = reference;
+      const rounded =
+        bits === 8
+          ? dequantizeInt8(quantizeInt8(weight.data(), 6))
+          : dequantizeNf4(quantizeNf4(weight.data()), weight.size);
+      weight.assign(rounded);
+      const quantized = new QuantizedConv2d(base, bits);
+      base.weight.dispose();
+      const [expected, actual] = [reference, quantized].map((layer) => {
+        const { value, grad } = tf.valueAndGrad((input) => tf.square(layer.forward(input as tf.Tensor4D)).sum())(x);
+        return [layer.forward(x), value, grad];
+      });
+      expect(quantized.matrix().shape).toEqual([6, weight.size / 6]);
+      actual!.forEach((y, i) => {
+        expect(y.shape).toEqual(expected![i]!.shape);
+        const [a, b] = [y.dataSync(), expected![i]!.dataSync()];
+        // Relative to the value where that is large: sums of squares over the map.
+        for (let k = 0; k < a.length; k++)
+          expect(Math.abs(a[k]! - b[k]!)).toBeLessThanOrEqual(1e-5 * Math.max(1, Math.abs(b[k]!)));
+      });
+      quantized.dispose();
+      reference.dispose();
+    }
+    x.dispose();
+  });
+
+  test("carries adapters, DoRA included, and refuses to merge", async () => {
+    await tf.setBackend(backend);
+    for (const useDora of [false, true]) {
+      const model = new ConvNet();
+      const handle = injectLora(model, { targetModules: ["first"], r: 2, useDora }, { seed: 0 });
+      // Grouped and small ones stay.
+      expect(quantizeFrozen(model, { bits: 8 }).paths).toEqual(["first"]);
+      const parameters = [...handle.trainableParameters()];
+      const x = tf.tensor(values(2 * 4 * 4 * 8), [2, 4, 4, 8]) as tf.Tensor4D;
+      for (const [, parameter] of parameters) parameter.assign(values(parameter.size));
+      const { grads } = tf.variableGrads(
+        () => tf.sum(tf.square(model.forward(x))).asScalar(),
+        parameters.map(([, { variable }]) => variable),
+      );
+      for (const [name, { variable }] of parameters)
+        expect(
+          grads[variable.name]!.dataSync().some((value) => value !== 0),
+          name,
+        ).toBe(true);
+      expect(() => mergeAdapter(model)).toThrow(MergeError);
+      tf.dispose([grads, x]);
+      model.dispose();
+    }
+  });
 });

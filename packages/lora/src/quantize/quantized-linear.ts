@@ -1,38 +1,18 @@
-import { type Linear, Module, type Parameter } from "@seg/nn";
+import type { Linear } from "@seg/nn";
 import * as tf from "@tensorflow/tfjs";
-import { MergeError } from "../errors.js";
-import { type Bits, QuantizedWeight } from "./quantized-weight.js";
+import { QuantizedLayer } from "./quantized-layer.js";
+import type { Bits } from "./quantized-weight.js";
 
-/**
- * A frozen {@link Linear} whose weight is held in 8 or 4 bits. The weight is dequantised where it is used, in the forward and again in the
- * backward pass; gradients reach the input and the bias, never the codes.
- */
-export class QuantizedLinear extends Module {
+/** A frozen {@link Linear} with a quantised weight. */
+export class QuantizedLinear extends QuantizedLayer {
   readonly inFeatures: number;
   readonly outFeatures: number;
-  readonly codes: QuantizedWeight;
-  bias?: Parameter;
 
   /** Takes the bias over; the caller disposes the weight. */
-  constructor(linear: Linear, bits: Bits) {
-    super();
-    this.inFeatures = linear.inFeatures;
-    this.outFeatures = linear.outFeatures;
-    this.codes = new QuantizedWeight({ values: linear.weight.data(), shape: linear.weight.shape, bits });
-    if (linear.bias) this.bias = linear.bias;
-  }
-
-  /** @throws {@link MergeError} always: merging goes into the original base, not into rounded weights */
-  get weight(): Parameter {
-    throw new MergeError({
-      reason: "The base is quantised; load the adapter onto the original full-precision base and merge there",
-      paths: [],
-    });
-  }
-
-  /** The dequantised weight, [out, in]. */
-  matrix(): tf.Tensor2D {
-    return this.codes.value() as tf.Tensor2D;
+  constructor(base: Linear, bits: Bits) {
+    super(base, bits);
+    this.inFeatures = base.inFeatures;
+    this.outFeatures = base.outFeatures;
   }
 
   /** @param x - [..., in] @returns [..., out] */
@@ -45,10 +25,5 @@ export class QuantizedLinear extends Module {
     }));
     const y = product(rows);
     return tf.reshape(this.bias ? tf.add(y, this.bias.value()) : y, [...x.shape.slice(0, -1), this.outFeatures]);
-  }
-
-  override dispose(): void {
-    this.codes.dispose();
-    super.dispose();
   }
 }

@@ -23,7 +23,8 @@ export interface Conv2dOptions {
   readonly init: InitContext;
 }
 
-type Padding = [[number, number], [number, number], [number, number], [number, number]];
+/** Zeros before and behind each axis of a NHWC map. */
+export type Padding = [[number, number], [number, number], [number, number], [number, number]];
 
 const pair = (value: PerAxis): readonly [number, number] => (typeof value === "number" ? [value, value] : value);
 
@@ -96,20 +97,24 @@ export class Conv2d extends Module {
     return this.bias ? (tf.add(y, this.bias.value()) as tf.Tensor4D) : y;
   }
 
-  #convolve(x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D {
+  /** The padding as tf.conv2d takes it. */
+  get pad(): number | Padding {
     const [vertical, horizontal] = this.paddings;
-    const strides = [...this.strides] as [number, number];
-    const isSquare = vertical === horizontal && this.kernel[0] === this.kernel[1] && strides[0] === strides[1];
+    const isSquare =
+      vertical === horizontal && this.kernel[0] === this.kernel[1] && this.strides[0] === this.strides[1];
     // With a number tfjs takes the height's geometry for both axes.
-    const pad = isSquare
-      ? vertical
-      : ([
-          [0, 0],
-          [vertical, vertical],
-          [horizontal, horizontal],
-          [0, 0],
-        ] satisfies Padding);
-    const { groups, dilation, inChannels, outChannels } = this;
+    if (isSquare) return vertical;
+    return [
+      [0, 0],
+      [vertical, vertical],
+      [horizontal, horizontal],
+      [0, 0],
+    ];
+  }
+
+  #convolve(x: tf.Tensor4D, filter: tf.Tensor4D): tf.Tensor4D {
+    const strides = [...this.strides] as [number, number];
+    const { pad, groups, dilation, inChannels, outChannels } = this;
     if (dilation === 1 && groups === 1) return tf.conv2d(x, filter, strides, pad, "NHWC", 1, "floor");
     if (dilation === 1 && groups === inChannels && strides[0] === strides[1]) {
       // Depthwise: [kh, kw, 1, out] to [kh, kw, in, out/in]; both order outputs by input channel.
