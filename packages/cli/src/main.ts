@@ -18,6 +18,14 @@ export const commands = {
       return { options: runOptions, run };
     },
   },
+  doctor: {
+    summary: "say whether this machine can run seg, and what to do",
+    isStoppable: true,
+    load: async () => {
+      const { doctor, doctorOptions } = await import("./commands/doctor.js");
+      return { options: doctorOptions, run: doctor };
+    },
+  },
   validate: {
     summary: "check a dataset of any format, repair, convert, split",
     load: async () => {
