@@ -1,5 +1,7 @@
-import { barChart, formatCount, html, type SafeHtml } from "@seg/train/charts";
-import type { ReportData } from "./report-data.js";
+import { barChart, formatBytes, formatCount, html, NOT_MEASURED, type SafeHtml } from "@seg/train/charts";
+import { barNumbers, figure } from "./markup/figure.js";
+import { cell, columnHead, plainTable, row, rowHead, table } from "./markup/table.js";
+import type { CertifiedFile, ReportData } from "./report-data.js";
 import { isCertified } from "./verdict.js";
 
 const MARKS = { error: "✗", warn: "!", info: "i" } as const;
@@ -23,23 +25,47 @@ export function datasetSection(dataset: ReportData["dataset"]): SafeHtml {
     const counts = dataset.classes.map((entry) => count(entry, split)).filter((n) => n !== null);
     return counts.length === 0 ? null : counts.reduce((sum, n) => sum + n, 0);
   };
-  const table = html`<div class="scroll"><table><thead><tr><th scope="col">Class</th>${splits.map((split) => html`<th scope="col">${split}</th>`)}<th scope="col">all</th></tr></thead><tbody><tr class="images"><th scope="row">images</th>${splits.map((split) => html`<td>${formatCount(dataset.splits[split] ?? null)}</td>`)}<td>${formatCount(dataset.images)}</td></tr>${dataset.classes.map((entry) => html`<tr><th scope="row"><span class="index">${entry.index}</span> ${entry.name}</th>${splits.map((split) => html`<td>${formatCount(count(entry, split))}</td>`)}<td>${formatCount(total(entry))}</td></tr>`)}<tr class="total"><th scope="row">annotations</th>${splits.map((split) => html`<td>${formatCount(splitTotal(split))}</td>`)}<td>${formatCount(dataset.annotations)}</td></tr></tbody></table></div>`;
+  const line = (name: SafeHtml | string, value: (split: string) => number | null, all: number, className = "") =>
+    row(
+      [rowHead(name), splits.map((split) => cell(split, formatCount(value(split)))), cell("all", formatCount(all))],
+      className,
+    );
+  const counts = table({
+    caption: "Images and annotations by split",
+    head: row([columnHead("Class"), splits.map((split) => columnHead(split)), columnHead("all")]),
+    rows: [
+      line("images", (split) => dataset.splits[split] ?? null, dataset.images, "images"),
+      dataset.classes.map((entry) =>
+        line(
+          html`<span class="index">${entry.index}</span> ${entry.name}`,
+          (split) => count(entry, split),
+          total(entry),
+        ),
+      ),
+      line("annotations", splitTotal, dataset.annotations, "total"),
+    ],
+  });
   const shown =
     dataset.classes.length <= MAX_CHART_CLASSES
       ? dataset.classes
       : [...dataset.classes].sort((a, b) => total(a) - total(b)).slice(0, MAX_CHART_CLASSES);
-  const caption = `Annotations by class${shown.length < dataset.classes.length ? `, the rarest ${shown.length} of ${dataset.classes.length}` : ""}`;
-  const chart = html`<figure><figcaption>${caption}</figcaption>${barChart({ title: caption, isStacked: true, series: splits, groups: shown.map((entry) => ({ label: entry.name, values: splits.map((split) => count(entry, split)) })), xLabel: "annotations", format: formatCount })}</figure>`;
+  const title = `Annotations by class${shown.length < dataset.classes.length ? `, the rarest ${shown.length} of ${dataset.classes.length}` : ""}`;
+  const groups = shown.map((entry) => ({ label: entry.name, values: splits.map((split) => count(entry, split)) }));
+  const chart = figure({
+    title,
+    chart: barChart({ title, isStacked: true, series: splits, groups, xLabel: "annotations", format: formatCount }),
+    numbers: barNumbers("class", splits, groups, formatCount),
+  });
   const { boxes, areas } = dataset.generated;
   const derived =
     boxes + areas === 0
       ? "All boxes and areas are as annotated."
       : `Derived instead of annotated: ${formatCount(boxes)} ${boxes === 1 ? "box" : "boxes"}, ${plural(areas, "area")}.`;
-  return html`<div class="charts">${chart}<div>${table}</div></div><p>${derived}</p>${findingsList(dataset.findings)}`;
+  return html`<div class="charts">${chart}<div>${counts}</div></div><p>${derived}</p>${findingsList(dataset.findings)}`;
 }
 
 function findingsList(findings: ReportData["dataset"]["findings"]): SafeHtml {
-  if (findings.length === 0) return html`<p>No findings.</p>`;
+  if (findings.length === 0) return html`<h3>Findings</h3><p>No findings.</p>`;
   const sorted = [...findings].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
   const sum = (severity: keyof typeof MARKS) =>
     findings.filter((f) => f.severity === severity).reduce((n, f) => n + f.count, 0);
@@ -53,15 +79,37 @@ export function decisionsSection(decisions: ReportData["decisions"]): SafeHtml {
   return html`<dl class="decisions">${decisions.map(({ what, choice, reason }) => html`<div><dt>${what}</dt><dd><b>${choice}</b><br>${reason}</dd></div>`)}</dl>`;
 }
 
-/** The prompt-free certificate as a checklist. */
+/** The prompt-free certificate as a checklist, and what it says of each file. */
 export function certificateSection(certificate: ReportData["certificate"]): SafeHtml {
   if (certificate === null) return html`<p class="absent">Not measured: no certificate was made.</p>`;
   const isGood = isCertified(certificate);
-  return html`<p class="stamp ${isGood ? "good" : "bad"}">${isGood ? "✓ Prompt-free: the model takes the image and nothing else." : "✗ NOT certified as prompt-free."}</p><ul class="checks">${certificate.checks.map(({ name, passed, detail }) => html`<li class="${passed ? "passed" : "failed"}"><span class="mark" aria-hidden="true">${passed ? "✓" : "✗"}</span><div><b>${name}</b> <span class="result">${passed ? "passed" : "FAILED"}</span><br>${detail}</div></li>`)}</ul><p class="note">SHA-256 of the model: <code class="hash">${certificate.modelSha256 === "" ? "not measured" : certificate.modelSha256}</code></p>`;
+  const files = certificate.files ?? [];
+  return html`<p class="stamp ${isGood ? "good" : "bad"}">${isGood ? "✓ Prompt-free: the model takes the image and nothing else." : "✗ NOT certified as prompt-free."}</p><ul class="checks">${certificate.checks.map(({ name, passed, detail }) => html`<li class="${passed ? "passed" : "failed"}"><span class="mark" aria-hidden="true">${passed ? "✓" : "✗"}</span><div><b>${name}</b> <span class="result">${passed ? "passed" : "FAILED"}</span><br>${detail}</div></li>`)}</ul>${files.length === 0 ? html`<p class="note">SHA-256 of the model: <code class="hash">${certificate.modelSha256 === "" ? NOT_MEASURED : certificate.modelSha256}</code></p>` : files.map(certifiedFile)}`;
+}
+
+function certifiedFile({ file, precision, bytes, fileSha256, inputs, outputs, warnings }: CertifiedFile): SafeHtml {
+  return html`<h3>${file}</h3>${keyValueTable([
+    ["precision and size", `${precision}, ${formatBytes(bytes)}`],
+    ["SHA-256", html`<code class="hash">${fileSha256}</code>`],
+    ["inputs", inputs.join(", ")],
+    ["outputs", outputs.join(", ")],
+    ...(warnings.length === 0 ? [] : [["warnings", warnings.join(" ")] as const]),
+  ])}`;
 }
 
 /** Names and values. */
-export function keyValueTable(entries: readonly (readonly [string, string])[]): SafeHtml {
+export function keyValueTable(entries: readonly (readonly [string, string | SafeHtml])[]): SafeHtml {
   if (entries.length === 0) return html`<p class="absent">Not recorded.</p>`;
-  return html`<table class="pairs"><tbody>${entries.map(([key, value]) => html`<tr><th scope="row">${key}</th><td>${value}</td></tr>`)}</tbody></table>`;
+  return html`<dl class="pairs">${entries.map(([key, value]) => html`<div><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** Licences of models, data and software, and where each is stated. */
+export function licencesSection(licences: ReportData["licences"]): SafeHtml {
+  if (licences.length === 0) return html`<p class="absent">Not recorded.</p>`;
+  return plainTable({
+    caption: "Licences of models, data and software",
+    head: ["What", "Licence", "Stated in"],
+    rows: licences.map(({ what, licence, source }) => [what, licence, source ?? "not recorded"]),
+    className: "stack words",
+  });
 }

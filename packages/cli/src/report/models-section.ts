@@ -1,8 +1,10 @@
 import {
   barChart,
   formatBytes,
+  formatCount,
   formatDelta,
   formatMilliseconds,
+  formatNumber,
   formatPercent,
   formatRate,
   formatScore,
@@ -14,110 +16,172 @@ import {
   type SafeHtml,
   scatterChart,
 } from "@seg/train/charts";
+import { barNumbers, figure } from "./markup/figure.js";
+import { cell, columnHead, row, rowHead, table } from "./markup/table.js";
+import { type ModelChange, modelChange } from "./model-change.js";
 import type { ModelRow, ReportData } from "./report-data.js";
-import { baselinesFor, fp32Of, isPrompted, ratio } from "./verdict.js";
+import { baselinesFor, isPrompted } from "./verdict.js";
 
-/** A cell with its column name, which a phone shows in front of the value. */
-function cell(label: string, value: string, note: SafeHtml | null = null): SafeHtml {
-  const isAbsent = value === NOT_MEASURED;
-  return html`<td data-label="${label}"><span class="value${isAbsent ? " absent" : ""}">${value}</span>${note}</td>`;
-}
-
-const change = (text: string, isBetter: boolean | null): SafeHtml =>
-  html`<span class="delta ${isBetter === null ? "same" : isBetter ? "better" : "worse"}">${isBetter === null ? "" : isBetter ? "▲\u00a0" : "▼\u00a0"}${text}</span>`;
+const arrow = (text: string, isBetter: boolean | null): SafeHtml =>
+  html`<span class="delta ${isBetter === null ? "same" : isBetter ? "better" : "worse"}">${isBetter === null ? "" : html`<span aria-hidden="true">${isBetter ? "▲" : "▼"}\u00a0</span>`}${text}</span>`;
 
 /** Difference of a quality against fp32. */
-function scoreChange(value: number | null | undefined, reference: number | null | undefined): SafeHtml | null {
-  const [a, b] = [knownScore(value), knownScore(reference)];
-  if (a === null || b === null) return null;
-  const text = formatDelta(a - b);
-  return change(text, text.startsWith("±") ? null : a > b);
+function scoreChange(delta: number | null | undefined): SafeHtml | null {
+  if (delta === null || delta === undefined) return null;
+  const text = formatDelta(delta);
+  return arrow(text, text.startsWith("±") ? null : delta > 0);
 }
 
 /** Share of a cost against fp32; less is better. */
-function costChange(value: number | null | undefined, reference: number | null | undefined): SafeHtml | null {
-  const share = ratio(value, reference);
-  return share === null
+function costChange(share: number | null | undefined): SafeHtml | null {
+  return share === null || share === undefined
     ? null
-    : change(`${formatPercent(share)} of fp32`, Math.abs(share - 1) < 0.005 ? null : share < 1);
+    : arrow(`${formatPercent(share)} of fp32`, Math.abs(share - 1) < 0.005 ? null : share < 1);
 }
 
-/** "2.1x faster" from two times or rates; `gain` above 1 is better. */
-function speedChange(gain: number | null): SafeHtml | null {
-  if (gain === null || gain <= 0) return null;
+/** "2.1x faster"; `gain` above 1 is better. */
+function speedChange(gain: number | null | undefined): SafeHtml | null {
+  if (gain === null || gain === undefined || gain <= 0) return null;
   const text = formatSpeed(gain);
-  return change(text, text === "equally fast" ? null : gain > 1);
+  return arrow(text, text === "equally fast" ? null : gain > 1);
 }
 
-function modelRow(row: ModelRow, data: ReportData): SafeHtml {
-  const fp32 = fp32Of(data.models);
-  const reference = row.kind === "student-int8" && fp32 !== null && fp32 !== row ? fp32 : null;
-  const baselines = baselinesFor(row, data);
+function modelRow(model: ModelRow, data: ReportData): SafeHtml {
+  const change: Partial<ModelChange> = modelChange(model, data.models) ?? {};
+  const baselines = baselinesFor(model, data);
   const mark = baselines?.isSameSplit === false ? "*" : "";
   const beside = html`<span class="beside">filled box ${formatScore(baselines?.baselines.filledBox)}${mark}</span><span class="beside">ellipse ${formatScore(baselines?.baselines.ellipse)}${mark}</span>`;
-  const speed = reference === null ? null : ratio(reference.latencyMs?.p50, row.latencyMs?.p50);
-  const rate = reference === null ? null : ratio(row.fps, reference.fps);
-  const latency = known(row.latencyMs?.p50);
-  return html`<tr class="kind-${row.kind}"><th scope="row"><span class="name">${row.name}</span><span class="prompts">${isPrompted(row) ? `prompts: ${row.prompts}` : "no prompts: image only"}</span>${row.verdict ? html`<span class="remark">${row.verdict}</span>` : null}</th>${cell("Box mAP50", formatScore(row.box?.map50), scoreChange(row.box?.map50, reference?.box?.map50))}${cell("Box mAP50-95", formatScore(row.box?.map), scoreChange(row.box?.map, reference?.box?.map))}${cell("Mask mAP50", formatScore(row.mask?.map50), scoreChange(row.mask?.map50, reference?.mask?.map50))}${cell("Mask mAP50-95", formatScore(row.mask?.map), scoreChange(row.mask?.map, reference?.mask?.map))}${cell("Mask IoU", formatScore(row.maskIou), html`${scoreChange(row.maskIou, reference?.maskIou)}${beside}`)}${cell("Size", formatBytes(row.sizeBytes), costChange(row.sizeBytes, reference?.sizeBytes))}${cell("Latency", formatMilliseconds(latency), html`${speedChange(speed)}${latency === null ? null : html`<span class="beside">p95 ${formatMilliseconds(row.latencyMs?.p95)}</span>`}`)}${cell("FPS", formatRate(row.fps), speedChange(rate))}${cell("Peak memory", formatBytes(row.peakMemoryBytes), costChange(row.peakMemoryBytes, reference?.peakMemoryBytes))}</tr>`;
+  const latency = known(model.latencyMs?.p50);
+  return row(
+    [
+      rowHead(
+        html`<span class="name">${model.name}</span><span class="prompts">${isPrompted(model) ? `prompts: ${model.prompts}` : "no prompts: image only"}</span>${model.verdict ? html`<span class="remark">${model.verdict}</span>` : null}`,
+      ),
+      cell("Box mAP50", formatScore(model.box?.map50), scoreChange(change.boxMap50)),
+      cell("Box mAP50-95", formatScore(model.box?.map), scoreChange(change.boxMap)),
+      cell("Mask mAP50", formatScore(model.mask?.map50), scoreChange(change.maskMap50)),
+      cell("Mask mAP50-95", formatScore(model.mask?.map), scoreChange(change.maskMap)),
+      cell("Mask IoU", formatScore(model.maskIou), html`${scoreChange(change.maskIou)}${beside}`),
+      cell("Size", formatBytes(model.sizeBytes), costChange(change.sizeShare)),
+      cell(
+        "Latency",
+        formatMilliseconds(latency),
+        html`${speedChange(change.latencyGain)}${latency === null ? null : html`<span class="beside">p95 ${formatMilliseconds(model.latencyMs?.p95)}</span>`}`,
+      ),
+      cell("FPS", formatRate(model.fps), speedChange(change.fpsGain)),
+      cell("Peak memory", formatBytes(model.peakMemoryBytes), costChange(change.memoryShare)),
+    ],
+    `kind-${model.kind}`,
+  );
 }
 
 /** The table of all models: fixed columns whatever was measured, INT8 with its difference to fp32, mask IoU beside its baselines. */
 export function modelsTable(data: ReportData): SafeHtml {
   if (data.models.length === 0) return html`<p class="absent">No model was measured.</p>`;
-  const isBorrowed = data.models.some((row) => baselinesFor(row, data)?.isSameSplit === false);
+  const isBorrowed = data.models.some((model) => baselinesFor(model, data)?.isSameSplit === false);
   const note = isBorrowed
     ? "* baselines of the teacher's own evaluation (table Teacher): possibly other pictures than these models saw."
     : "";
-  return html`<div class="scroll"><table class="stack models"><thead><tr><th rowspan="2" scope="col">Model</th><th colspan="2" scope="colgroup">Box</th><th colspan="3" scope="colgroup">Mask</th><th colspan="4" scope="colgroup">Cost</th></tr><tr><th scope="col">mAP50</th><th scope="col">mAP<br>50-95</th><th scope="col">mAP50</th><th scope="col">mAP<br>50-95</th><th scope="col">IoU</th><th scope="col">Size</th><th scope="col">Latency<br>p50</th><th scope="col">FPS</th><th scope="col">Peak<br>memory</th></tr></thead><tbody>${data.models.map((row) => modelRow(row, data))}</tbody></table></div><p class="note">▲ better, ▼ worse than fp32. mAP as COCO defines it, 0 to 1. Filled box and ellipse are the mask IoU of the annotated box filled, and of the ellipse in it: what knowing the box alone is worth. 1&nbsp;MB is 1,000,000 bytes. ${note}</p>`;
+  const twoLines = (a: string, b: string) => columnHead(html`${a}<br>${b}`);
+  const models = table({
+    caption: "Teacher and students: accuracy and cost",
+    className: "stack models",
+    head: [
+      row([
+        columnHead("Model", { rows: 2 }),
+        columnHead("Box", { columns: 2 }),
+        columnHead("Mask", { columns: 3 }),
+        columnHead("Cost", { columns: 4 }),
+      ]),
+      row([
+        columnHead("mAP50"),
+        twoLines("mAP", "50-95"),
+        columnHead("mAP50"),
+        twoLines("mAP", "50-95"),
+        columnHead("IoU"),
+        columnHead("Size"),
+        twoLines("Latency", "p50"),
+        columnHead("FPS"),
+        twoLines("Peak", "memory"),
+      ]),
+    ],
+    rows: data.models.map((model) => modelRow(model, data)),
+  });
+  return html`${models}<p class="note">▲ better, ▼ worse than fp32. mAP as COCO defines it, 0 to 1. Filled box and ellipse are the mask IoU of the annotated box filled, and of the ellipse in it: what knowing the box alone is worth. 1&nbsp;MB is 1,000,000 bytes. ${note}</p>`;
 }
 
 /** Every chart shows one kind of model in one colour. */
 const colorOf = ({ kind }: ModelRow): number => ["teacher", "student-fp32", "student-int8"].indexOf(kind);
 
+/** Colours of the series of a chart: by kind, or one each where two models are of one kind. */
+const colorsOf = (models: readonly ModelRow[]): number[] =>
+  models.map((model, m) => (models.filter(({ kind }) => kind === model.kind).length > 1 ? m : colorOf(model)));
+
+const twoDecimals = (value: number): string => value.toFixed(2);
+
 /** Mask IoU of every model beside the two masks that need no model. */
 export function maskIouChart(data: ReportData): SafeHtml {
   const title = "Mask IoU beside its trivial baselines";
-  const groups = data.models.map((row) => {
-    const baselines = baselinesFor(row, data)?.baselines;
+  const series = ["model", "filled box", "ellipse"];
+  const groups = data.models.map((model) => {
+    const baselines = baselinesFor(model, data)?.baselines;
     return {
-      label: row.name,
-      values: [knownScore(row.maskIou), knownScore(baselines?.filledBox), knownScore(baselines?.ellipse)],
+      label: model.name,
+      values: [knownScore(model.maskIou), knownScore(baselines?.filledBox), knownScore(baselines?.ellipse)],
     };
   });
-  return html`<figure><figcaption>${title}</figcaption>${barChart({ title, groups, series: ["model", "filled box", "ellipse"], colors: [0, 4, 3], xLabel: "mask IoU", max: 1, format: (v) => v.toFixed(2) })}</figure>`;
+  return figure({
+    title,
+    chart: barChart({ title, groups, series, colors: [0, 4, 3], xLabel: "mask IoU", max: 1, format: twoDecimals }),
+    numbers: barNumbers("model", series, groups, (value) => value.toFixed(3)),
+  });
 }
 
 /** Accuracy against latency of all models that have both; the accuracy that most of them have. */
 export function tradeOffChart(models: readonly ModelRow[]): SafeHtml {
-  const timed = models.filter((row) => (known(row.latencyMs?.p50) ?? 0) > 0);
-  const withBox = timed.filter((row) => knownScore(row.box?.map50) !== null);
-  const withMask = timed.filter((row) => knownScore(row.mask?.map50) !== null);
+  const timed = models.filter((model) => (known(model.latencyMs?.p50) ?? 0) > 0);
+  const withBox = timed.filter((model) => knownScore(model.box?.map50) !== null);
+  const withMask = timed.filter((model) => knownScore(model.mask?.map50) !== null);
   const isMask = withMask.length > withBox.length;
   const metric = isMask ? "mask" : "box";
   const chosen = isMask ? withMask : withBox;
+  const scoreOf = (model: ModelRow) => (isMask ? model.mask : model.box)!.map50;
   const chart = scatterChart({
     title: `${isMask ? "Mask" : "Box"} mAP50 against latency`,
     xLabel: "latency, ms per image (p50, whisker p95)",
     yLabel: `${metric} mAP50`,
     yMax: 1,
-    points: chosen.map((row) => {
-      const p95 = known(row.latencyMs?.p95);
+    points: chosen.map((model) => {
+      const p95 = known(model.latencyMs?.p95);
       return {
-        name: row.name,
-        x: row.latencyMs!.p50,
+        name: model.name,
+        x: model.latencyMs!.p50,
         ...(p95 === null ? {} : { xHigh: p95 }),
-        y: (isMask ? row.mask : row.box)!.map50,
-        isHollow: isPrompted(row),
-        series: colorOf(row),
+        y: scoreOf(model),
+        isHollow: isPrompted(model),
+        series: colorOf(model),
       };
     }),
   });
-  const absent = models.filter((row) => !chosen.includes(row)).map(({ name }) => name);
+  const absent = models.filter((model) => !chosen.includes(model)).map(({ name }) => name);
   const notes = [
     chosen.some(isPrompted) ? "Hollow: was told where the objects are." : "",
     absent.length > 0 ? `Not shown, not measured: ${absent.join(", ")}.` : "",
   ];
-  return html`<figure><figcaption>Accuracy against latency</figcaption>${chart}<p class="note">Up and to the left is better. ${notes.join(" ")}</p></figure>`;
+  return figure({
+    title: "Accuracy against latency",
+    chart,
+    note: html`<p class="note">Up and to the left is better. ${notes.join(" ")}</p>`,
+    numbers: {
+      head: ["model", `${metric} mAP50`, "p50, ms", "p95, ms"],
+      rows: chosen.map((model) => [
+        model.name,
+        formatScore(scoreOf(model)),
+        formatNumber(model.latencyMs!.p50),
+        known(model.latencyMs?.p95) === null ? NOT_MEASURED : formatNumber(model.latencyMs!.p95),
+      ]),
+    },
+  });
 }
 
 /** More classes than this would make the chart longer than a page; the table has them all. */
@@ -125,25 +189,32 @@ const MAX_CHART_CLASSES = 20;
 
 /** Per class: a table of both definitions for every model, and bars of mAP50. */
 export function perClassSection(models: readonly ModelRow[]): SafeHtml {
-  const detailed = models.filter((row) => (row.perClass?.length ?? 0) > 0);
+  const detailed = models.filter((model) => (model.perClass?.length ?? 0) > 0);
   if (detailed.length === 0) return html`<p class="absent">Per class: ${NOT_MEASURED}</p>`;
-  const names = [...new Set(detailed.flatMap((row) => row.perClass!.map(({ name }) => name)))];
-  const lookup = detailed.map((row) => new Map(row.perClass!.map((entry) => [entry.name, entry])));
-  const hasMask = detailed.some((row) => row.perClass!.some((entry) => knownScore(entry.maskAp50) !== null));
-  const hasBox = detailed.some((row) => row.perClass!.some((entry) => knownScore(entry.boxAp50) !== null));
+  const names = [...new Set(detailed.flatMap((model) => model.perClass!.map(({ name }) => name)))];
+  const lookup = detailed.map((model) => new Map(model.perClass!.map((entry) => [entry.name, entry])));
+  const hasMask = detailed.some((model) => model.perClass!.some((entry) => knownScore(entry.maskAp50) !== null));
+  const hasBox = detailed.some((model) => model.perClass!.some((entry) => knownScore(entry.boxAp50) !== null));
   const pair = (label: string, ap50: number | null | undefined, ap: number | null | undefined) =>
     cell(label, knownScore(ap50) === null ? NOT_MEASURED : `${formatScore(ap50)} / ${formatScore(ap)}`);
-  const rows = names.map(
-    (name) =>
-      html`<tr><th scope="row"><span class="name">${name}</span></th>${detailed.map((model, m) => {
-        const entry = lookup[m]!.get(name);
-        return [
-          pair(`${model.name}: box AP50 / 50-95`, entry?.boxAp50, entry?.boxAp),
-          pair(`${model.name}: mask AP50 / 50-95`, entry?.maskAp50, entry?.maskAp),
-        ];
-      })}</tr>`,
-  );
-  const table = html`<div class="scroll"><table class="stack"><thead><tr><th rowspan="2" scope="col">Class</th>${detailed.map(({ name }) => html`<th colspan="2" scope="colgroup">${name}</th>`)}</tr><tr>${detailed.map(() => html`<th scope="col">box AP50 / 50-95</th><th scope="col">mask AP50 / 50-95</th>`)}</tr></thead><tbody>${rows}</tbody></table></div>`;
+  const classes = modelPairsTable({
+    caption: "Average precision by class",
+    first: "Class",
+    models: detailed,
+    pairs: ["box AP50 / 50-95", "mask AP50 / 50-95"],
+    rows: names.map((name) =>
+      row([
+        rowHead(html`<span class="name">${name}</span>`),
+        detailed.map((model, m) => {
+          const entry = lookup[m]!.get(name);
+          return [
+            pair(`${model.name}: box AP50 / 50-95`, entry?.boxAp50, entry?.boxAp),
+            pair(`${model.name}: mask AP50 / 50-95`, entry?.maskAp50, entry?.maskAp),
+          ];
+        }),
+      ]),
+    ),
+  });
   const chart = (kind: "box" | "mask") => {
     const value = (m: number, name: string) => {
       const entry = lookup[m]!.get(name);
@@ -155,18 +226,105 @@ export function perClassSection(models: readonly ModelRow[]): SafeHtml {
       names.length <= MAX_CHART_CLASSES
         ? names
         : [...names].sort((a, b) => worst(a) - worst(b)).slice(0, MAX_CHART_CLASSES);
-    const caption = `${kind === "box" ? "Box" : "Mask"} AP50 by class${shown.length < names.length ? `, the weakest ${shown.length} of ${names.length}` : ""}`;
-    return html`<figure><figcaption>${caption}</figcaption>${barChart({
-      title: caption,
-      series: detailed.map(({ name }) => name),
-      colors: detailed.map((row, m) =>
-        detailed.filter(({ kind }) => kind === row.kind).length > 1 ? m : colorOf(row),
-      ),
+    const title = `${kind === "box" ? "Box" : "Mask"} AP50 by class${shown.length < names.length ? `, the weakest ${shown.length} of ${names.length}` : ""}`;
+    return modelBars({
+      title,
+      models: detailed,
+      groupLabel: "class",
       groups: shown.map((name) => ({ label: name, values: detailed.map((_, m) => value(m, name)) })),
       xLabel: `${kind} AP50`,
-      max: 1,
-      format: (v) => v.toFixed(2),
-    })}</figure>`;
+    });
   };
-  return html`<div class="charts">${hasBox ? chart("box") : null}${hasMask ? chart("mask") : null}</div>${table}`;
+  return html`<div class="charts">${hasBox ? chart("box") : null}${hasMask ? chart("mask") : null}</div>${classes}`;
+}
+
+/** Per size of the objects: bars and a table of mAP50-95 for every model that was evaluated. */
+export function perSizeSection(models: readonly ModelRow[]): SafeHtml {
+  const detailed = models.filter((model) => (model.perSize?.length ?? 0) > 0);
+  if (detailed.length === 0) return html`<p class="absent">Per size: ${NOT_MEASURED}</p>`;
+  const sizes = detailed[0]!.perSize!;
+  const entryOf = (model: ModelRow, size: string) => model.perSize!.find((entry) => entry.size === size);
+  const bars = (kind: "boxAp" | "maskAp", title: string) => {
+    const groups = sizes
+      .filter(({ objects }) => objects > 0)
+      .map(({ size }) => ({ label: size, values: detailed.map((model) => entryOf(model, size)?.[kind] ?? null) }));
+    return groups.some(({ values }) => values.some((value) => value !== null))
+      ? modelBars({ title, models: detailed, groupLabel: "size", groups, xLabel: "mAP50-95" })
+      : null;
+  };
+  const value = (objects: number, score: number | null | undefined) =>
+    objects === 0 ? "no object" : formatScore(score);
+  const pairs = modelPairsTable({
+    caption: "mAP50-95 by size of the objects",
+    first: "Size",
+    extra: "Objects",
+    models: detailed,
+    pairs: ["box mAP50-95", "mask mAP50-95"],
+    rows: sizes.map(({ size, objects }) =>
+      row([
+        rowHead(html`<span class="name">${size}</span>`),
+        cell("Objects", formatCount(objects)),
+        detailed.map((model) => {
+          const entry = entryOf(model, size);
+          return [
+            cell(`${model.name}: box mAP50-95`, value(objects, entry?.boxAp)),
+            cell(`${model.name}: mask mAP50-95`, value(objects, entry?.maskAp)),
+          ];
+        }),
+      ]),
+    ),
+  });
+  return html`<div class="charts">${bars("boxAp", "Box mAP50-95 by size")}${bars("maskAp", "Mask mAP50-95 by size")}</div>${pairs}<p class="note">COCO's sizes by area in pixels of the image: small below 32 × 32, medium below 96 × 96, large above.</p>`;
+}
+
+/** A table with a pair of columns for each model. */
+function modelPairsTable({
+  caption,
+  first,
+  extra,
+  models,
+  pairs,
+  rows,
+}: {
+  caption: string;
+  first: string;
+  extra?: string;
+  models: readonly ModelRow[];
+  pairs: readonly [string, string];
+  rows: readonly SafeHtml[];
+}): SafeHtml {
+  return table({
+    caption,
+    className: "stack",
+    head: [
+      row([
+        columnHead(first, { rows: 2 }),
+        extra === undefined ? null : columnHead(extra, { rows: 2 }),
+        models.map(({ name }) => columnHead(name, { columns: 2 })),
+      ]),
+      row(models.map(() => pairs.map((name) => columnHead(name)))),
+    ],
+    rows,
+  });
+}
+
+function modelBars({
+  title,
+  models,
+  groupLabel,
+  groups,
+  xLabel,
+}: {
+  title: string;
+  models: readonly ModelRow[];
+  groupLabel: string;
+  groups: readonly { label: string; values: (number | null)[] }[];
+  xLabel: string;
+}): SafeHtml {
+  const series = models.map(({ name }) => name);
+  return figure({
+    title,
+    chart: barChart({ title, series, colors: colorsOf(models), groups, xLabel, max: 1, format: twoDecimals }),
+    numbers: barNumbers(groupLabel, series, groups, (value) => value.toFixed(3)),
+  });
 }

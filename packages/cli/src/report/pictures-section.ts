@@ -1,7 +1,5 @@
 import { formatCount, html, type SafeHtml } from "@seg/train/charts";
-import type { ReportData } from "./report-data.js";
-
-type Overlay = ReportData["overlays"][number];
+import type { Overlay } from "./report-data.js";
 
 /**
  * Pictures in the given order; neighbours with the same title form a row (annotated beside predicted). A row that does not fit into the
@@ -17,38 +15,41 @@ export function picturesSection({
   budgetBytes: number;
 }): SafeHtml {
   if (overlays.length === 0) return html`<p class="absent">No picture was drawn.</p>`;
-  const groups: Overlay[][] = [];
+  const rows: Overlay[][] = [];
   for (const overlay of overlays) {
-    const last = groups.at(-1);
-    if (last !== undefined && last[0]!.title === overlay.title) last.push(overlay);
-    else groups.push([overlay]);
+    const last = rows.at(-1);
+    const isNeighbour = last !== undefined && last[0]!.title === overlay.title && last[0]!.group === overlay.group;
+    if (isNeighbour) last.push(overlay);
+    else rows.push([overlay]);
   }
-  // Room for the note and for the frame around the groups.
+  // Room for the note and for the frame around the rows.
   let left = budgetBytes - 1000;
   let omitted = 0;
-  const shown: SafeHtml[] = [];
-  for (const group of groups) {
-    const size = group.reduce((sum, { image }) => sum + Math.ceil(image.length / 3) * 4, 0);
-    const markup = size <= left ? renderGroup(group) : null;
+  const groups: { heading: string | undefined; shown: SafeHtml[] }[] = [];
+  for (const row of rows) {
+    const heading = row[0]!.group;
+    const size = row.reduce((sum, { image }) => sum + Math.ceil(image.length / 3) * 4, 0);
+    const markup = size <= left ? renderRow(row) : null;
     const bytes = markup === null ? Number.POSITIVE_INFINITY : Buffer.byteLength(markup.text);
-    if (markup !== null && bytes <= left) {
-      shown.push(markup);
-      left -= bytes;
-    } else {
-      omitted += group.length;
+    if (markup === null || bytes > left) {
+      omitted += row.length;
+      continue;
     }
+    left -= bytes;
+    if (groups.at(-1)?.heading !== heading || groups.length === 0) groups.push({ heading, shown: [] });
+    groups.at(-1)!.shown.push(markup);
   }
   const note =
     omitted === 0
       ? null
-      : html`<p class="note">${formatCount(omitted)} of ${formatCount(overlays.length)} pictures were left out: with them the file would exceed 10 MB.</p>`;
-  return html`<div class="pictures">${shown}</div>${note}`;
+      : html`<p class="note">${formatCount(omitted)} of ${formatCount(overlays.length)} pictures were left out: with them the file would exceed 3 MB.</p>`;
+  return html`${groups.map(({ heading, shown }) => html`${heading === undefined ? null : html`<h3>${heading}</h3>`}<div class="pictures">${shown}</div>`)}${note}`;
 }
 
-function renderGroup(group: readonly Overlay[]): SafeHtml {
+function renderRow(row: readonly Overlay[]): SafeHtml {
   const picture = ({ title, caption, image, mime }: Overlay, heading: SafeHtml | null) =>
     html`<figure>${heading}<img alt="${title}: ${caption}" src="data:${mime};base64,${Buffer.from(image.buffer, image.byteOffset, image.byteLength).toString("base64")}"><div class="caption">${caption}</div></figure>`;
-  const title = group[0]!.title;
-  if (group.length === 1) return picture(group[0]!, html`<figcaption>${title}</figcaption>`);
-  return html`<div class="picture-group"><h3>${title}</h3><div>${group.map((overlay) => picture(overlay, null))}</div></div>`;
+  const title = row[0]!.title;
+  if (row.length === 1) return picture(row[0]!, html`<figcaption>${title}</figcaption>`);
+  return html`<div class="picture-row"><h4>${title}</h4><div>${row.map((overlay) => picture(overlay, null))}</div></div>`;
 }

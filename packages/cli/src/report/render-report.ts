@@ -11,50 +11,76 @@ import {
   raw,
   type SafeHtml,
 } from "@seg/train/charts";
-import { certificateSection, datasetSection, decisionsSection, keyValueTable } from "./facts-section.js";
-import { maskIouChart, modelsTable, perClassSection, tradeOffChart } from "./models-section.js";
+import { comparisonsSection } from "./comparison-section.js";
+import { evaluationSection } from "./evaluation-section.js";
+import {
+  certificateSection,
+  datasetSection,
+  decisionsSection,
+  keyValueTable,
+  licencesSection,
+} from "./facts-section.js";
+import { int8Section } from "./int8-section.js";
+import { maskIouChart, modelsTable, perClassSection, perSizeSection, tradeOffChart } from "./models-section.js";
+import { holesOf } from "./not-measured.js";
 import { picturesSection } from "./pictures-section.js";
 import type { ModelRow, ReportData } from "./report-data.js";
 import { STYLES } from "./styles.js";
 import { curvesSection, detectorSection, teacherSection } from "./training-section.js";
-import { isCertified, isPrompted, verdict } from "./verdict.js";
+import { isCertified, verdict } from "./verdict.js";
 
-/** Largest report in bytes: mail systems and chat tools still take it. */
-export const MAX_REPORT_BYTES = 10_000_000;
+/** Largest report in bytes: a mail takes it, and a phone opens it at once. */
+export const MAX_REPORT_BYTES = 3_000_000;
 
 /**
  * The report as one HTML file that needs nothing else: no script, no font, no address on the network (a content security policy in the
- * page forbids all of them), pictures as data URIs, charts as inline SVG. Names are escaped. The same data gives the same text. Values
- * that were not measured are said to be so. Pictures that would take the file beyond {@link MAX_REPORT_BYTES} are left out, with a note.
+ * page forbids all of them), pictures as data URIs, charts as inline SVG, each with its numbers as a table. Names are escaped. The same data
+ * gives the same text. Values that were not measured are said to be so. Pictures that would take the file beyond {@link MAX_REPORT_BYTES}
+ * are left out, with a note.
  */
 export function renderReport(data: ReportData): string {
-  const sections: Section[] = [
+  const before: Section[] = [
     {
       id: "models",
       title: "Models",
       body: html`${modelsTable(data)}<div class="charts">${tradeOffChart(data.models)}${maskIouChart(data)}</div>`,
     },
     { id: "classes", title: "Per class", body: perClassSection(data.models) },
+    { id: "sizes", title: "Per size", body: perSizeSection(data.models) },
+    {
+      id: "evaluation",
+      title: "Precision, recall, confusion",
+      body: evaluationSection({ curves: data.evaluation ?? [], confusion: data.confusion ?? null }),
+    },
+    { id: "losses", title: "What the student lost", body: comparisonsSection(data.comparisons ?? []) },
   ];
   const after: Section[] = [
+    { id: "int8", title: "INT8", body: int8Section({ int8: data.int8 ?? null, models: data.models }) },
     { id: "curves", title: "Training of the student", body: curvesSection(data.curves) },
     {
       id: "teacher",
       title: "Mask teacher",
       body:
         data.teacher === null
-          ? html`<p class="absent">Not measured: no adapted teacher took part.</p>`
+          ? html`<p class="absent">Not measured: no adapted mask teacher took part.</p>`
           : teacherSection(data.teacher),
     },
-    ...(data.detector ? [{ id: "detector", title: "Box teacher", body: detectorSection(data.detector) }] : []),
+    {
+      id: "detector",
+      title: "Box teacher",
+      body: data.detector
+        ? detectorSection(data.detector)
+        : html`<p class="absent">Not measured: no adapted text-prompted teacher took part.</p>`,
+    },
     { id: "dataset", title: "Dataset", body: datasetSection(data.dataset) },
     { id: "decisions", title: "Decisions", body: decisionsSection(data.decisions) },
     { id: "certificate", title: "Prompt-free certificate", body: certificateSection(data.certificate) },
+    { id: "environment", title: "Environment", body: keyValueTable(Object.entries(data.environment)) },
+    { id: "licences", title: "Licences", body: licencesSection(data.licences) },
+    { id: "not-measured", title: "Not measured", body: notMeasured(data) },
   ];
-  const page = (pictures: SafeHtml): string => {
-    const all = [...sections, { id: "pictures", title: "Pictures", body: pictures }, ...after];
-    return document({ data, sections: all });
-  };
+  const page = (pictures: SafeHtml): string =>
+    document({ data, sections: [...before, { id: "pictures", title: "Pictures", body: pictures }, ...after] });
   // Everything else is rendered first; the pictures may fill what is left.
   const used = new TextEncoder().encode(page(html``)).length;
   return page(picturesSection({ overlays: data.overlays, budgetBytes: MAX_REPORT_BYTES - used }));
@@ -66,17 +92,12 @@ interface Section {
   readonly body: SafeHtml;
 }
 
+// A target of the table of contents takes the focus, so that the next Tab goes on from there.
 const section = ({ id, title, body }: Section): SafeHtml =>
-  html`<section id="${id}"><h2>${title}</h2>${body}</section>\n`;
+  html`<section id="${id}" aria-labelledby="${id}-title" tabindex="-1"><h2 id="${id}-title">${title}</h2>${body}</section>\n`;
 
 function document({ data, sections }: { data: ReportData; sections: readonly Section[] }): string {
   const { headline, details } = verdict(data);
-  const links = [
-    ...sections,
-    { id: "environment", title: "Environment" },
-    { id: "licences", title: "Licences" },
-    { id: "not-measured", title: "Not measured" },
-  ];
   return html`<!doctype html>
 <html lang="en">
 <head>
@@ -88,12 +109,14 @@ function document({ data, sections }: { data: ReportData; sections: readonly Sec
 <style>${raw(STYLES)}</style>
 </head>
 <body>
+<a class="skip" href="#report">Skip to the report</a>
 <header><h1>${data.title}</h1><p class="subtitle">${data.subtitle}</p>${pills(data)}</header>
-<main>
-<div class="verdict"><p class="headline">${headline}</p>${details.length > 0 ? html`<ul>${details.map((text) => html`<li>${text}</li>`)}</ul>` : null}${tiles(data.models)}</div>
-<nav aria-label="Sections">${links.map(({ id, title }) => html`<a href="#${id}">${title}</a>`)}</nav>
-${sections.map(section)}<div class="columns">${section({ id: "environment", title: "Environment", body: keyValueTable(Object.entries(data.environment)) })}${section({ id: "licences", title: "Licences", body: keyValueTable(data.licences.map(({ what, licence }) => [what, licence] as const)) })}</div>
-${section({ id: "not-measured", title: "Not measured", body: notMeasured(data) })}</main>
+<div class="layout">
+<nav aria-label="Sections"><ol>${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>`)}</ol></nav>
+<main id="report" tabindex="-1">
+<section class="verdict" aria-label="Result"><p class="headline">${headline}</p>${details.length > 0 ? html`<ul>${details.map((text) => html`<li>${text}</li>`)}</ul>` : null}${tiles(data.models)}</section>
+${sections.map(section)}</main>
+</div>
 <footer>One file, no scripts, nothing loaded from the network. Seed ${String(data.seed)}.</footer>
 </body>
 </html>
@@ -118,27 +141,12 @@ function tiles(models: readonly ModelRow[]): SafeHtml | null {
     html`<div><dt>${label}</dt><dd class="${value === NOT_MEASURED ? "absent" : ""}">${value}${note === "" ? null : html`<small>${note}</small>`}</dd></div>`;
   const strict = (map: number | undefined) => (knownScore(map) === null ? "" : `mAP50-95 ${formatScore(map)}`);
   const p95 = known(row.latencyMs?.p95);
-  return html`<dl class="tiles" aria-label="${row.name}">${tile("Box mAP50", formatScore(row.box?.map50), strict(row.box?.map))}${tile("Mask mAP50", formatScore(row.mask?.map50), strict(row.mask?.map))}${tile("Size", formatBytes(row.sizeBytes), row.name)}${tile("Latency p50", formatMilliseconds(row.latencyMs?.p50), p95 === null ? "" : `p95 ${formatMilliseconds(p95)}`)}${tile("Images per second", formatRate(row.fps), "")}${tile("Peak memory", formatBytes(row.peakMemoryBytes), "")}</dl>`;
+  return html`<dl class="tiles">${tile("Box mAP50", formatScore(row.box?.map50), strict(row.box?.map))}${tile("Mask mAP50", formatScore(row.mask?.map50), strict(row.mask?.map))}${tile("Size", formatBytes(row.sizeBytes), row.name)}${tile("Latency p50", formatMilliseconds(row.latencyMs?.p50), p95 === null ? "" : `p95 ${formatMilliseconds(p95)}`)}${tile("Images per second", formatRate(row.fps), "")}${tile("Peak memory", formatBytes(row.peakMemoryBytes), "")}</dl>`;
 }
 
-/** The given list, and what the models table lacks, so that no hole goes unmentioned. */
+/** The given list, and what the report has a place for but no value. */
 function notMeasured(data: ReportData): SafeHtml {
-  const holes = data.models.flatMap((row) => {
-    const missing = [
-      knownScore(row.box?.map50) === null ? "box mAP" : null,
-      knownScore(row.mask?.map50) === null ? "mask mAP" : null,
-      knownScore(row.maskIou) === null ? "mask IoU" : null,
-      known(row.sizeBytes) === null ? "size" : null,
-      known(row.latencyMs?.p50) === null ? "latency" : null,
-      known(row.fps) === null ? "FPS" : null,
-      known(row.peakMemoryBytes) === null ? "peak memory" : null,
-    ].filter((name) => name !== null);
-    if (missing.length === 0) return [];
-    return [
-      `${row.name}: ${missing.join(", ")}${isPrompted(row) && missing.includes("box mAP") ? ` (boxes: it was given ${row.prompts})` : ""}`,
-    ];
-  });
-  const entries = [...data.notMeasured, ...holes];
+  const entries = [...data.notMeasured, ...holesOf(data)];
   return entries.length === 0
     ? html`<p>Every value this report has a place for was measured.</p>`
     : html`<ul>${entries.map((entry) => html`<li>${entry}</li>`)}</ul>`;

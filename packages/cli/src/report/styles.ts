@@ -5,11 +5,20 @@ export const STYLES = `
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%;scroll-behavior:smooth}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;overflow-wrap:anywhere}
-main,header,footer{max-width:1180px;margin:0 auto;padding:0 20px}
+header,footer,.layout{max-width:1420px;margin:0 auto;padding:0 20px}
+main{min-width:0}
+.layout{display:grid;grid-template-columns:190px minmax(0,1fr);gap:0 28px;align-items:start}
+:focus-visible{outline:3px solid var(--accent);outline-offset:2px}
+section:focus,main:focus{outline:none}
+section:target{border-color:var(--accent)}
+.unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
+.skip{position:absolute;left:-999px;top:8px;background:var(--card);padding:8px 14px;border-radius:8px;z-index:2}
+.skip:focus{left:12px}
 header{padding-top:32px}
 h1{font-size:clamp(1.5rem,1.1rem + 1.6vw,2.2rem);line-height:1.2;margin:0 0 4px;letter-spacing:-.01em}
 h2{font-size:1.25rem;line-height:1.3;margin:0 0 14px}
-h3{font-size:1rem;margin:20px 0 6px}
+h3{font-size:1.05rem;margin:24px 0 8px}
+h4{font-size:.95rem;margin:0 0 6px}
 p{margin:0 0 10px}
 code{font:.88em ui-monospace,SFMono-Regular,Consolas,"DejaVu Sans Mono",monospace}
 .subtitle{color:var(--muted);margin:0 0 14px}
@@ -17,7 +26,7 @@ code{font:.88em ui-monospace,SFMono-Regular,Consolas,"DejaVu Sans Mono",monospac
 .pills li{border:1px solid var(--line);background:var(--card);border-radius:999px;padding:2px 12px;font-size:.86rem}
 .pills .good,.stamp.good{background:var(--good-tint);color:var(--good);border-color:currentColor;font-weight:600}
 .pills .bad,.stamp.bad{background:var(--bad-tint);color:var(--bad);border-color:currentColor;font-weight:600}
-section,.verdict{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;margin:0 0 20px}
+section{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;margin:0 0 20px;scroll-margin-top:12px}
 .verdict{border-left:6px solid var(--accent)}
 .verdict .headline{font-size:clamp(1.15rem,1rem + .8vw,1.5rem);line-height:1.35;font-weight:650;margin:0 0 12px}
 .verdict ul{margin:0 0 18px;padding-left:20px}
@@ -28,7 +37,10 @@ section,.verdict{background:var(--card);border:1px solid var(--line);border-radi
 .tiles dd{margin:0;font-size:1.35rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
 .tiles dd.absent{font-size:1rem;padding-top:5px}
 .tiles small{display:block;font-size:.78rem;font-weight:400;color:var(--muted)}
-nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:0 0 20px;font-size:.92rem}
+nav{position:sticky;top:12px;max-height:calc(100vh - 24px);overflow-y:auto;font-size:.92rem;padding:4px}
+nav ol{list-style:none;margin:0;padding:0}
+nav a{display:block;padding:5px 10px;border-radius:8px;text-decoration:none}
+nav a:hover{background:var(--tint);text-decoration:underline}
 a{color:var(--accent)}
 .absent{color:var(--muted);font-style:italic;font-weight:400}
 .note{font-size:.85rem;color:var(--muted);margin:10px 0 0}
@@ -39,10 +51,17 @@ a{color:var(--accent)}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;margin:0 0 6px}
 .chart{display:block;width:100%;max-width:470px;height:auto}
-.scroll{overflow-x:auto}
+details{margin:6px 0 0}
+summary{cursor:pointer;color:var(--accent);font-size:.86rem;padding:3px 0;width:max-content;max-width:100%}
+details[open]>summary{margin-bottom:6px}
+.scroll{overflow-x:auto;margin:0 0 12px}
+.numbers{font-size:.82rem}
+.numbers th,.numbers td{padding:4px 8px;overflow-wrap:normal}
+.words td,.words th{text-align:left}
+.words td{overflow-wrap:anywhere}
 table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:8px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
-th:first-child,.pairs td{text-align:left}
+th:first-child{text-align:left}
 thead th{overflow-wrap:normal;font-weight:600;color:var(--muted);font-size:.82rem;vertical-align:bottom}
 thead tr+tr th:first-child{text-align:right}
 .models thead th{white-space:nowrap}
@@ -63,7 +82,11 @@ tbody tr:last-child>*{border-bottom:0}
 .beside,.delta{white-space:nowrap}
 .delta.better{color:var(--good)}
 .delta.worse{color:var(--bad)}
-.pairs th{text-align:left;color:var(--muted);font-weight:400;width:34%}
+.pairs{margin:0;font-size:.92rem}
+.pairs>div{display:grid;grid-template-columns:minmax(130px,30%) minmax(0,1fr);gap:4px 16px;padding:7px 0;border-bottom:1px solid var(--line)}
+.pairs>div:last-child{border-bottom:0}
+.pairs dt{color:var(--muted)}
+.pairs dd{margin:0}
 .index{display:inline-block;min-width:1.6em;color:var(--muted);font-weight:400}
 .findings,.checks{list-style:none;margin:0;padding:0}
 .findings li,.checks li{display:flex;gap:12px;padding:8px 0;border-bottom:1px solid var(--line);font-size:.92rem}
@@ -80,18 +103,24 @@ tbody tr:last-child>*{border-bottom:0}
 .decisions dt{color:var(--muted);font-size:.85rem}
 .decisions dd{margin:0}
 .pictures{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:20px}
-.picture-group{grid-column:1/-1}
-.picture-group h3{margin:0 0 6px}
-.picture-group>div{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,300px),1fr));gap:12px}
+.picture-row{grid-column:1/-1}
+.picture-row>div{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr));gap:12px}
 .pictures img{display:block;width:100%;height:auto;border-radius:8px;background:var(--grid)}
 .pictures .caption{font-size:.88rem;color:var(--muted);margin-top:4px}
-.columns{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));gap:0 20px;align-items:start}
-.columns section{height:calc(100% - 20px)}
 footer{color:var(--muted);font-size:.85rem;padding-bottom:36px}
+@media screen and (max-width:1000px){
+.layout{display:block}
+nav{position:static;max-height:none;margin:0 0 18px;padding:0}
+nav ol{display:flex;flex-wrap:wrap;gap:2px 4px}
+nav a{padding:5px 8px}
+}
 @media screen and (max-width:760px){
-main,header{padding-left:12px;padding-right:12px}
+header,.layout,footer{padding-left:12px;padding-right:12px}
+.pairs>div{grid-template-columns:1fr;gap:0}
+nav a{padding:9px 8px}
+summary{padding:9px 0}
 header{padding-top:20px}
-section,.verdict{padding:16px 14px;border-radius:12px}
+section{padding:16px 14px;border-radius:12px}
 .pictures{grid-template-columns:1fr}
 .tiles{grid-template-columns:1fr 1fr}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
@@ -114,14 +143,19 @@ section,.verdict{padding:16px 14px;border-radius:12px}
 :root{--paper:#fff;--tint:#f2f7fb}
 html{font-size:12.5px}
 body{font-size:1rem;-webkit-print-color-adjust:exact;print-color-adjust:exact}
-main,header,footer{max-width:none;padding:0}
-nav{display:none}
-section,.verdict{border-radius:0;padding:0 0 8px;border-width:0 0 1px;break-inside:auto}
+header,footer,.layout{max-width:none;padding:0}
+.layout{display:block}
+.skip,details{display:none}
+nav{position:static;max-height:none;margin:0 0 10px;padding:0}
+nav ol{columns:3}
+nav a{padding:1px 0}
+section{border-radius:0;padding:0 0 8px;border-width:0 0 1px;break-inside:auto}
+thead{display:table-header-group}
 .verdict{padding-left:12px;border-left-width:5px}
-h2,h3,figcaption{break-after:avoid}
-figure,tr,li,.tiles div,.picture-group,.decisions div{break-inside:avoid}
+h2,h3,h4,figcaption{break-after:avoid}
+figure,tr,li,.tiles div,.picture-row,.decisions div,.pairs div{break-inside:avoid}
 .charts{grid-template-columns:1fr 1fr;gap:14px}
-.picture-group>div{grid-template-columns:1fr 1fr}
+.picture-row>div{grid-template-columns:repeat(auto-fit,minmax(180px,1fr))}
 .scroll{overflow:visible}
 th,td{padding:5px 7px}
 .models th,.models td{padding:5px 3px;min-width:0}

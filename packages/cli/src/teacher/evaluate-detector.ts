@@ -1,9 +1,12 @@
 import { basename } from "node:path";
+import { type CocoResult, createClassMapping } from "@seg/coco-dataset";
 import {
   type DetectorEvaluation,
+  detectionsOf,
   evaluateGroundingDino,
   loadGroundingDino,
   loadGroundingDinoProcessor,
+  predictItems,
 } from "@seg/teachers";
 import type { LoadedSplit } from "../data.js";
 import type { Output } from "../output.js";
@@ -14,9 +17,13 @@ import { teacherItems } from "./teacher-data.js";
 export interface DetectorOnSplit {
   /** For example "grounding-dino-tiny-synthetic". */
   readonly base: string;
+  /** Folder of the base weights. */
+  readonly folder: string;
   readonly sizeBytes: number;
   readonly before: DetectorEvaluation;
   readonly after: DetectorEvaluation;
+  /** What the adapted one found, every class and score; boxes xywh in pixels of the images. */
+  readonly detections: readonly CocoResult[];
 }
 
 /** Measures the adapted detector of an experiment, and its base, on a split: prompted with all class names. Null where none was adapted. */
@@ -39,14 +46,26 @@ export async function evaluateDetectorTeacher({
     if (items.every(({ instances }) => instances.length === 0)) return null;
     const { encode, size } = loadGroundingDinoProcessor(base);
     const run = { items, phrases: record.phrases, encode, size, signal };
-    const after = await evaluateGroundingDino({ model, ...run });
+    const answers = await predictItems({ model, ...run });
+    const after = await evaluateGroundingDino({ model, ...run, answers });
+    const { classes } = createClassMapping(split.dataset);
+    const detections = answers.flatMap((answer, i) =>
+      detectionsOf(answer).map(({ classId, box: [x1, y1, x2, y2], score }) => ({
+        image_id: split.dataset.images[i]!.id,
+        category_id: classes[classId]!.categoryId,
+        bbox: [x1, y1, x2 - x1, y2 - y1],
+        score,
+      })),
+    );
     const pristine = loadGroundingDino(base);
     try {
       return {
         base: basename(record.base),
+        folder: base,
         sizeBytes,
         before: await evaluateGroundingDino({ model: pristine, ...run }),
         after,
+        detections,
       };
     } finally {
       pristine.dispose();
