@@ -6,7 +6,21 @@ import { join } from "node:path";
 import process from "node:process";
 
 /** Kilobytes a tarball may have: about a quarter more than it had when this was set, so that growth is a decision. */
-const BUDGET_KB = {};
+const BUDGET_KB = {
+  "@seg/augment": 540,
+  "@seg/cli": 260,
+  "@seg/coco-dataset": 760,
+  "@seg/distill": 360,
+  "@seg/export": 560,
+  "@seg/lora": 150,
+  "@seg/model-hub": 1900,
+  "@seg/nn": 220,
+  "@seg/onnx": 230,
+  "@seg/preprocess": 310,
+  "@seg/teachers": 7500,
+  "@seg/tfjs-onnxruntime": 460,
+  "@seg/train": 300,
+};
 /** Importing it registers the backend; a bundler must not drop that. */
 const HAS_SIDE_EFFECTS = new Set(["@seg/tfjs-onnxruntime"]);
 const ORDER =

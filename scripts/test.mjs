@@ -22,6 +22,7 @@ const run = (title, command, args) => {
 let failed = 0;
 failed += run("format and lint", "npx", ["biome", "check", "--diagnostic-level=warn", "."]) === 0 ? 0 : 1;
 failed += run("imports", "node", ["scripts/check-deps.mjs"]) === 0 ? 0 : 1;
+failed += run("examples of READMEs", "node", ["scripts/readme-examples.mjs"]) === 0 ? 0 : 1;
 failed += run("types", "npx", ["tsc", "--noEmit", "-p", "tsconfig.json"]) === 0 ? 0 : 1;
 const tests = run("tests", "npx", [
   "vitest",
