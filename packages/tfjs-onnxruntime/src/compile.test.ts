@@ -370,3 +370,44 @@ describe("parallel", () => {
 
 const valuesOf = ({ sums, ...named }: { [name: string]: tf.Tensor | tf.Tensor[] }) =>
   [...Object.values(named), ...(sums as tf.Tensor[])].map((tensor) => (tensor as tf.Tensor).dataSync());
+
+describe("allocate", () => {
+  test("large results lie in arrays that were given, each call's in the same ones; small and assigned ones do not", async () => {
+    const seen: [length: number, position: number][] = [];
+    const arrays = new Map<string, Float32Array>();
+    const total = tf.variable(tf.zeros([64, 80]));
+    const fn = compile(
+      (x: tf.Tensor) => {
+        total.assign(tf.add(total, x));
+        return { small: tf.sum(x), sum: tf.add(total, 0), double: tf.mul(x, 2), both: [tf.square(x)] };
+      },
+      {
+        allocate(length, position) {
+          seen.push([length, position]);
+          const array = arrays.get(`${length} ${position}`) ?? new Float32Array(length);
+          arrays.set(`${length} ${position}`, array);
+          return array;
+        },
+      },
+    );
+    const inputs = [1, 2].map((value) => tf.fill([64, 80], value));
+    const first = fn(inputs[0]!);
+    const double = first.double.dataSync();
+    expect([...arrays.values()]).toContain(double);
+    expect(double[5]).toBe(2);
+    const second = fn(inputs[1]!);
+    expect(second.double.dataSync()).toBe(double);
+    expect([double[5], second.both[0]!.dataSync()[7], second.small.dataSync()[0]]).toEqual([4, 4, 2 * 64 * 80]);
+    expect([second.sum.dataSync()[3], total.dataSync()[3]]).toEqual([3, 3]);
+    expect([...arrays.values()]).not.toContain(total.dataSync());
+    expect(seen.every(([length]) => length === 64 * 80)).toBe(true);
+    // Another signature with the same lengths writes the same memory.
+    const reshaped = compile((x: tf.Tensor) => tf.neg(x), { allocate: () => double as Float32Array });
+    tf.dispose(reshaped(tf.ones([80, 64])));
+    expect(double[0]).toBe(-1);
+    const wrong = compile((x: tf.Tensor) => tf.neg(x), { allocate: () => new Float32Array(3) });
+    expect(() => wrong(inputs[0]!)).toThrow(/allocate\(5120, 0\).*3 elements/);
+    tf.dispose([first, second, total, inputs]);
+    for (const { dispose } of [fn, reshaped, wrong]) dispose();
+  });
+});

@@ -17,6 +17,13 @@ export interface CompileOptions {
    * `rerun` the function as ordinary code with every call. @defaultValue "error"
    */
   readonly onVolatile?: "error" | "rerun";
+  /**
+   * Gives arrays for large float32 results (4,096 elements and more), by their length and their position among the tensors of the result:
+   * the runtime writes into them, and every later call, whichever signature, overwrites what an earlier one gave. So results hold until
+   * the next call, and what is read of them is to be copied or used up before it. Without it every call makes new arrays, which costs a page
+   * fault per 4 KB and their collection. The same length and position may get the same array again. @defaultValue none
+   */
+  readonly allocate?: (length: number, position: number) => Float32Array;
   /** For error messages. @defaultValue the name of the function */
   readonly name?: string;
 }
@@ -78,7 +85,7 @@ const MAX_STATE_TRACES = 3;
  */
 export function compile<Args extends readonly TensorTree[], Result>(
   fn: (...args: Args) => Result,
-  { donate = [], onVolatile = "error", name = fn.name || "compiled" }: CompileOptions = {},
+  { donate = [], onVolatile = "error", allocate, name = fn.name || "compiled" }: CompileOptions = {},
 ): CompiledFunction<Args, Result> {
   const programs = new Map<string, CompiledProgram<Result> | "volatile">();
   const counts = { calls: 0, replays: 0, traces: 0 };
@@ -164,7 +171,10 @@ export function compile<Args extends readonly TensorTree[], Result>(
     second.rollBack();
     const difference = first.scope.firstDifference(second.scope);
     const same = difference === null && structureOf(first).equals(structureOf(second));
-    if (same) return { kind: "program" as const, program: new CompiledProgram(second.recording, name, lanes) };
+    if (same) {
+      const program = new CompiledProgram(second.recording, { name, lanes, allocate: allocate ?? null });
+      return { kind: "program" as const, program };
+    }
     if (onVolatile === "rerun") return { kind: "program" as const, program: "volatile" as const };
     throw volatileError(backend, args, difference);
   };

@@ -4,7 +4,7 @@ import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
-import { collect, type HostData, hostValue, type RecordedNode, storageType, type Value } from "./graph.js";
+import { collect, type HostData, hostValue, type RecordedNode, sizeOf, storageType, type Value } from "./graph.js";
 import { assertLanes, LaneSession } from "./lane.js";
 import { type PackedGraph, packState } from "./pack-state.js";
 import { Promotion } from "./promotion.js";
@@ -38,9 +38,17 @@ interface Loaded extends Compiled {
   readonly outputs: readonly string[];
   /** Filled with the small inputs before each run: the runtime reads it during the run only. */
   readonly vector: Float32Array;
+  /** What outputs are written into, by name. */
+  readonly given: ReadonlyMap<string, ReturnType<typeof ortTensor>>;
   /** For all argument lists but the first. */
   readonly lanes: readonly LaneSession[];
 }
+
+/** Gives the array that the output at `position` of a call's result is written into. */
+export type AllocateOutput = (length: number, position: number) => Float32Array;
+
+/** Elements from which an output is worth an array that is used again: below, the runtime's own costs less than binding one. */
+const LARGE_OUTPUT = 4096;
 
 /** Finds the data of a binding in one call. */
 type HostOf = (binding: Binding) => HostData;
@@ -58,11 +66,16 @@ export class CompiledProgram<Result> {
   readonly #promotion = new Promotion();
   /** Argument lists of a run, one session each. */
   readonly #lanes: number;
+  readonly #allocate: AllocateOutput | null;
   #loaded: Loaded | null = null;
 
-  constructor(recording: Recording<Result>, name: string, lanes = 1) {
+  constructor(
+    recording: Recording<Result>,
+    { name, lanes, allocate }: { name: string; lanes: number; allocate: AllocateOutput | null },
+  ) {
     this.#name = name;
     this.#lanes = lanes;
+    this.#allocate = allocate;
     this.#recording = recording;
     this.#nodes = collect(recording.roots);
     const sources = new Set<Value>();
@@ -142,7 +155,7 @@ export class CompiledProgram<Result> {
   /** Data of the roots, by list of arguments. */
   #compute(hosts: readonly HostOf[]): HostData[][] {
     const loaded = this.#load(hosts[0]!);
-    const { graph, outputs, vector, lanes } = loaded;
+    const { graph, outputs, given, vector, lanes } = loaded;
     const { input } = graph;
     const valueByName = new Map(graph.feeds.map(({ name, value }) => [name, value]));
     const fillVector = (hostOfBinding: HostOf) => {
@@ -165,15 +178,16 @@ export class CompiledProgram<Result> {
         feeds[name] = ortTensor(storageType(value), hosts[0]!(this.#bind(value)), value.shape);
       }
       if (input) feeds[input.name] = ortTensor("float32", fillVector(hosts[0]!), [input.length]);
-      const given = runSession({ session: loaded.session, outputs }, feeds, this.#nodes);
-      results = [new Map(outputs.map((name) => [name, given[name]!.data as HostData]))];
+      const tensors = runSession(loaded, feeds, this.#nodes);
+      // For an output that was given the runtime makes another tensor over the same memory.
+      results = [new Map(outputs.map((name) => [name, (given.get(name) ?? tensors[name]!).data as HostData]))];
     } catch (error) {
       failure = error;
     }
     // Whatever failed here: a lane that was begun is waited for, or its next request would overtake this one.
     for (const lane of begun) {
       try {
-        results.push(lane.end());
+        results.push(lane.end({ isShared: this.#allocate !== null }));
       } catch (cause) {
         failure ??= runError(cause, this.#nodes);
       }
@@ -232,6 +246,7 @@ export class CompiledProgram<Result> {
         graph,
         outputs: [...graph.fetches.map(({ name }) => name), ...(graph.output ? [graph.output.name] : [])],
         vector: new Float32Array(graph.input?.length ?? 0),
+        given: this.#givenOutputs(graph),
         forget: () => {
           for (const lane of this.#loaded!.lanes) lane.dispose();
           this.#loaded = null;
@@ -240,6 +255,28 @@ export class CompiledProgram<Result> {
     }
     touch(this.#loaded);
     return this.#loaded;
+  }
+
+  /** Tensors for the large float32 outputs that belong to results alone: an assigned variable keeps what it was given. */
+  #givenOutputs({ fetches }: PackedGraph): ReadonlyMap<string, ReturnType<typeof ortTensor>> {
+    const given = new Map<string, ReturnType<typeof ortTensor>>();
+    if (this.#allocate === null) return given;
+    const assigned = new Set(this.#assigned.map(({ output }) => (output.kind === "computed" ? output.index : null)));
+    for (const { name, root } of fetches) {
+      const value = this.#recording.roots[root]!;
+      const position = this.#outputs.findIndex((output) => output.kind === "computed" && output.index === root);
+      const length = sizeOf(value.shape);
+      if (position < 0 || assigned.has(root) || value.dtype !== "float32" || length < LARGE_OUTPUT) continue;
+      const data = this.#allocate(length, position);
+      if (data.length !== length) {
+        throw new EngineError({
+          code: "ENGINE_SHAPE",
+          message: `allocate(${length}, ${position}) of ${this.#name} gave an array of ${data.length} elements.`,
+        });
+      }
+      given.set(name, ortTensor("float32", data, value.shape));
+    }
+    return given;
   }
 
   /** Sessions of the same graph on other cores, loaded at the same time. */

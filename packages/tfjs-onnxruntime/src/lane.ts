@@ -206,10 +206,16 @@ export class LaneSession {
     this.#lane.begin({ kind: "run", id: this.#id });
   }
 
-  /** Waits for the run. @returns copies of the outputs by name. @throws what the runtime throws */
-  end(): ReadonlyMap<string, HostData> {
+  /**
+   * Waits for the run.
+   * @param isShared - whether outputs are views of the memory that the next run writes, not copies
+   * @returns the outputs by name
+   * @throws what the runtime throws
+   */
+  end({ isShared }: { isShared: boolean }): ReadonlyMap<string, HostData> {
     this.#lane.end();
-    return new Map(this.#outputs.map((slot) => [slot.name, view(this.#memory, slot).slice()]));
+    const dataOf = (slot: Slot) => (isShared ? view(this.#memory, slot) : view(this.#memory, slot).slice());
+    return new Map(this.#outputs.map((slot) => [slot.name, dataOf(slot)]));
   }
 
   dispose(): void {

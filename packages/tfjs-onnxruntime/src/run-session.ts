@@ -15,14 +15,26 @@ export function assertSync(): void {
   });
 }
 
-/** Runs a session for all of its outputs; a promise where the runtime is asynchronous. @throws {@link EngineError} `ENGINE_RUN` */
+/**
+ * Runs a session for all of its outputs; a promise where the runtime is asynchronous.
+ * @param given - tensors that outputs are written into, by name; the others are made by the runtime
+ * @throws {@link EngineError} `ENGINE_RUN`
+ */
 export function runSession(
-  { session, outputs }: { readonly session: Session; readonly outputs: readonly string[] },
+  {
+    session,
+    outputs,
+    given,
+  }: {
+    readonly session: Session;
+    readonly outputs: readonly string[];
+    readonly given?: ReadonlyMap<string, ReturnType<typeof ortTensor>>;
+  },
   feeds: Record<string, ReturnType<typeof ortTensor>>,
   nodes: readonly RecordedNode[],
 ): RunResult {
-  const fetches: Record<string, null> = {};
-  for (const name of outputs) fetches[name] = null;
+  const fetches: Record<string, ReturnType<typeof ortTensor> | null> = {};
+  for (const name of outputs) fetches[name] = given?.get(name) ?? null;
   const { profiler, statistics } = engineState;
   if (profiler !== null) profiler.kernels = nodes;
   const begin = performance.now();

@@ -115,8 +115,10 @@ export class TrainingManager {
   readonly #accumulated = new Map<string, Float32Array>();
   readonly #sums = new Map<string, Float32Array>();
   readonly #steps = new WeakMap<LossFunction, CompiledStep>();
-  /** Values, slots and average live in its memory: an update reads and writes them in place. */
+  /** Values, slots, average and gradients live in its memory: an update reads and writes them in place. */
   readonly #kernels: ResidentKernels;
+  /** What the engine writes gradients into, by length and position in its result. */
+  readonly #gradients = new Map<string, Float32Array>();
   readonly #shards: number;
   #window = 0;
   readonly #slots: OptimizerState;
@@ -142,9 +144,12 @@ export class TrainingManager {
       throw new RangeError(`shards is ${shards}: expected a number of parts, at least 1.`);
     this.#shards = shards;
     const lengths = [...this.#parameters.values()].map(({ size }) => size);
-    // Two arrays for the values, two for the slots of the largest optimiser, one for the average.
+    // Two arrays for the values, two for the slots of the largest optimiser, one for the average; gradients as they are handed over.
     const { kernels = residentKernels } = options;
-    this.#kernels = kernels([...lengths, ...lengths, ...lengths, ...lengths, ...(this.ema?.lengths ?? [])]);
+    const small = lengths.reduce((sum, length) => (length < SMALL ? sum + length : sum), 0);
+    const gradients = [...lengths.filter((length) => length >= SMALL), small];
+    const average = this.ema?.lengths ?? [];
+    this.#kernels = kernels([...lengths, ...lengths, ...lengths, ...lengths, ...average, ...gradients]);
     this.#slots = options.optimizer.init(this.#values(), this.#kernels.allocate);
     this.ema?.moveTo(this.#kernels);
   }
@@ -205,7 +210,9 @@ export class TrainingManager {
     const lr = this.lrAt(step);
     this.#batches += 1;
     if (wanted > 1 || shards.length > 1 || this.#window > 0) {
-      for (const grads of shards) this.#add(grads);
+      // A window of one batch ends before the engine writes its gradients again: the first shard's arrays take the sums.
+      const inPlace = wanted === 1 && this.#window === 0;
+      for (const grads of shards) this.#add(grads, inPlace);
       if (this.#window < wanted * shards.length)
         return { loss, parts, gradNorm: null, gradStats: null, lr, updated: false };
       return { loss, parts, lr, ...this.#applyWindow(step) };
@@ -300,7 +307,7 @@ export class TrainingManager {
     lossFn: LossFunction,
     { inputs, pieces, factor }: { inputs: BatchTensors | null; pieces: BatchTensors[]; factor: tf.Scalar },
   ): Differentiated[] {
-    if (inputs === null) return [this.#gradients(lossFn, {}, factor)];
+    if (inputs === null) return [this.#differentiated(lossFn, {}, factor)];
     const step = this.#compiled(lossFn);
     const mode = this.#mode();
     if (pieces.length === 0) return [step({ inputs: { ...inputs }, scale: factor, mode })];
@@ -348,10 +355,20 @@ export class TrainingManager {
   #compiled(lossFn: LossFunction): CompiledStep {
     let compiled = this.#steps.get(lossFn);
     if (compiled === undefined) {
-      compiled = compile(({ inputs, scale }) => this.#gradients(lossFn, inputs, scale), { name: "the training step" });
+      compiled = compile(({ inputs, scale }) => this.#differentiated(lossFn, inputs, scale), {
+        name: "the training step",
+        allocate: (length, position) => this.#gradientArray(length, position),
+      });
       this.#steps.set(lossFn, compiled);
     }
     return compiled;
+  }
+
+  #gradientArray(length: number, position: number): Float32Array {
+    const key = `${length} at ${position}`;
+    const array = this.#gradients.get(key) ?? this.#kernels.allocate(length);
+    this.#gradients.set(key, array);
+    return array;
   }
 
   /** Of the model, found at the first step. */
@@ -367,7 +384,7 @@ export class TrainingManager {
   }
 
   /** Loss and parts as they are, gradients times `scale`, by parameter name; parameters that the loss does not reach are absent. */
-  #gradients(lossFn: LossFunction, inputs: BatchTensors, scale: tf.Scalar): Differentiated {
+  #differentiated(lossFn: LossFunction, inputs: BatchTensors, scale: tf.Scalar): Differentiated {
     return tf.tidy(() => {
       const variables = [...this.#parameters.values()].map((parameter) => parameter.variable);
       let terms: ReturnType<LossFunction> | undefined;
@@ -395,13 +412,20 @@ export class TrainingManager {
     });
   }
 
-  #add(grads: ReadonlyMap<string, Float32Array>): void {
+  #add(grads: ReadonlyMap<string, Float32Array>, inPlace: boolean): void {
     if (this.#window === 0) this.#accumulated.clear();
     this.#window += 1;
+    // Two parameters with one gradient have one array.
+    const taken = new Set<Float32Array>();
     for (const [name, grad] of grads) {
       const open = this.#accumulated.get(name);
       if (open) {
         for (let i = 0; i < grad.length; i++) open[i] = open[i]! + grad[i]!;
+        continue;
+      }
+      if (inPlace && !taken.has(grad)) {
+        taken.add(grad);
+        this.#accumulated.set(name, grad);
         continue;
       }
       const sum = this.#sums.get(name) ?? new Float32Array(grad.length);

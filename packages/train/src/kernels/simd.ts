@@ -60,8 +60,9 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
   let free = base + scratchBytes;
 
   /** An array as kernels find it, piece by piece: where it lies, or by way of a piece of scratch memory. */
-  const operand = (array: Float32Array, slot: number): Operand => {
-    if (resident.has(array)) {
+  const operand = (array: Float32Array, slot: number, isRead = false): Operand => {
+    // Beyond the end of a view, elements are read with the last four but never written.
+    if (resident.has(array) || (isRead && array.buffer === buffer)) {
       const address = (start: number) => array.byteOffset + start * 4;
       return { address, read: address, write: ignore };
     }
@@ -89,7 +90,7 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
       return array;
     },
     adamw({ value, grad, m, v, next, scale, beta1, beta2, keep, stepSize, inverseRoot, eps }) {
-      const [p, g, mean, square] = [operand(value, 0), operand(grad, 1), operand(m, 2), operand(v, 3)];
+      const [p, g, mean, square] = [operand(value, 0), operand(grad, 1, true), operand(m, 2), operand(v, 3)];
       const out = operand(next, 4);
       inChunks(value.length, (start, end, padded) => {
         const [a, b, c, d] = [p.read(start, end), g.read(start, end), mean.read(start, end), square.read(start, end)];
@@ -100,7 +101,7 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
       });
     },
     sgd({ value, grad, buffer: momentum, next, scale, decay, carry, mu, lr, nesterov }) {
-      const [p, g, out] = [operand(value, 0), operand(grad, 1), operand(next, 4)];
+      const [p, g, out] = [operand(value, 0), operand(grad, 1, true), operand(next, 4)];
       const velocity = momentum && operand(momentum, 2);
       inChunks(value.length, (start, end, padded) => {
         const [a, b, c] = [p.read(start, end), g.read(start, end), velocity?.read(start, end) ?? 0];
@@ -119,11 +120,13 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
     magnitudes(arrays) {
       new Uint8Array(buffer, sums, SUMS_BYTES).fill(0);
       for (const values of arrays) {
-        // Always a copy: what lies behind a resident array is not known to be zero.
         const view = scratch[0]!;
+        const isInside = values.buffer === buffer;
         inChunks(values.length, (start, end, padded) => {
-          load(view, values, start, end);
-          exports.magnitudes(at(0), padded, sums);
+          // What lies behind a view is not known to be zero: its last piece is a copy unless it is whole vectors.
+          const inPlace = isInside && end - start === padded;
+          if (!inPlace) load(view, values, start, end);
+          exports.magnitudes(inPlace ? values.byteOffset + start * 4 : at(0), padded, sums);
         });
       }
       const lanes = new Float64Array(buffer, sums, 8);
