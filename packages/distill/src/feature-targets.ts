@@ -23,7 +23,7 @@ export function warpFeatures({
   stride,
 }: {
   feature: FeatureMap;
-  map: PointMap;
+  map: Pick<PointMap, "backward">;
   imageSize: readonly [width: number, height: number];
   /** Student cells along one axis. */
   cells: number;

@@ -78,9 +78,11 @@ export {
 } from "./select-student.js";
 export { createStudent, type Student } from "./student.js";
 export { studentTeacher } from "./student-teacher.js";
+export { type DistillEncoderConfig, distillEncoder } from "./students/mobile-sam/distill-encoder.js";
 export { embeddingLoss } from "./students/mobile-sam/embedding-loss.js";
 export { MobileSamNet, mobileSamConfig } from "./students/mobile-sam/network.js";
 export { promptedMaskLoss } from "./students/mobile-sam/prompted-mask-loss.js";
+export { samEmbeddings } from "./students/mobile-sam/sam-embeddings.js";
 export { selectBoxes } from "./students/mobile-sam/select-boxes.js";
 export { createMobileSamStudent, type MobileSamStudentOptions } from "./students/mobile-sam/student.js";
 export { loadWeights, regMaxOf, type WeightReport } from "./students/weights/load-weights.js";

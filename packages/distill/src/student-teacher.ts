@@ -7,6 +7,7 @@ import { STUDENT_STRIDES } from "./feature-adaptors.js";
 import { studentPredictor } from "./predictor.js";
 import type { Student } from "./student.js";
 import { BOX_FLOOR } from "./teacher/detections.js";
+import { mapToCells } from "./teacher/map-to-cells.js";
 import type { FeatureMap } from "./teacher/teacher-record.js";
 import type { DetectionTeacher, FeatureTeacher } from "./teacher/teachers.js";
 
@@ -74,8 +75,7 @@ export function studentTeacher(student: Student): { detector: DetectionTeacher; 
       for (const [level, map] of maps.entries()) {
         const [, height, width, channels] = map.shape;
         const stride = STUDENT_STRIDES[level]!;
-        const { padL, padT, scaleX, scaleY } = geometry;
-        const toMap = [scaleX / stride, 0, padL / stride, 0, scaleY / stride, padT / stride] as const;
+        const toMap = mapToCells(geometry, stride);
         result.push({ stride, height, width, channels, data: Float32Array.from(await map.data()), toMap });
       }
       tf.dispose(maps);

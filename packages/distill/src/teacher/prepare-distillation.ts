@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import { applyAffine } from "@seg/augment";
 import {
   annotationsOf,
@@ -15,6 +14,7 @@ import { annotationBox } from "../annotation-box.js";
 import type { StudentData } from "../train-config.js";
 import { applyCalibration, type Calibration, calibrate } from "./calibrate.js";
 import { BOX_FLOOR, MAX_BOXES, NMS_IOU, selectDetections } from "./detections.js";
+import { cachedImages, featureQuestion } from "./feature-question.js";
 import { mergeUnlabelled } from "./merge-unlabelled.js";
 import { detectionsOf, PSEUDO_SCORE, type Reconciled, reconcile, type TeacherDetection } from "./reconcile.js";
 import { sampleGrid } from "./sample-grid.js";
@@ -166,9 +166,7 @@ export async function prepareDistillation({
   const { dataset, imagesDir } = merged;
   const classes = mapping.classes.length;
   const classOf = new Map(mapping.classes.map(({ categoryId, index }) => [categoryId, index]));
-  const images: CachedImage[] = dataset.images.map(({ id, file_name, width, height }) => ({
-    ...{ id, file: join(imagesDir, file_name), width, height },
-  }));
+  const images = cachedImages(merged);
   const cache = new TeacherCache({
     dir,
     teachers: {
@@ -296,18 +294,7 @@ export async function prepareDistillation({
   };
 
   const featureKeys = features
-    ? await cache.answer<FeatureRecord>(
-        {
-          kind: "features",
-          teacher: features,
-          images,
-          settings: () => [],
-          ask: async (pixels, { width, height }) => ({
-            ...{ kind: "features" as const, width, height, maps: await features.features(pixels) },
-          }),
-        },
-        run("features"),
-      )
+    ? await cache.answer(featureQuestion(features, images), run("features"))
     : new Map<number, string>();
   const featuresOf = (imageId: number): readonly FeatureMap[] => {
     const key = featureKeys.get(imageId);

@@ -2,10 +2,11 @@ import * as tf from "@tensorflow/tfjs";
 
 /**
  * Stage 1 of MobileSAM's training: the encoder's embedding against that of a larger SAM, mean over all elements of (a - b)^2, or of the Huber form
- * min(|d|, delta) (|d| - min(|d|, delta) / 2), which does not follow outliers.
+ * min(|d|, delta) (|d| - min(|d|, delta) / 2), which does not follow outliers. With `valid` the mean is over the cells of weight 1.
  *
  * @param student - [B, g, g, C]
  * @param teacher - the same shape; no gradient flows to it
+ * @param valid - [B, g, g] 1 where a cell counts, 0 on padding; all count when absent
  * @param form - @defaultValue "mse"
  * @param delta - of the Huber form @defaultValue 1
  * @throws RangeError for embeddings of different grids: teacher and student need the same `imgsz / 16`
@@ -13,11 +14,13 @@ import * as tf from "@tensorflow/tfjs";
 export function embeddingLoss({
   student,
   teacher,
+  valid,
   form = "mse",
   delta = 1,
 }: {
   student: tf.Tensor4D;
   teacher: tf.Tensor4D;
+  valid?: tf.Tensor3D;
   form?: "mse" | "huber";
   delta?: number;
 }): tf.Scalar {
@@ -27,8 +30,10 @@ export function embeddingLoss({
     );
   }
   const difference = tf.sub(student, teacher);
-  if (form === "mse") return tf.mean(tf.square(difference)) as tf.Scalar;
   const distance = tf.abs(difference);
   const near = tf.minimum(distance, delta);
-  return tf.mean(tf.mul(near, tf.sub(distance, tf.div(near, 2)))) as tf.Scalar;
+  const each = form === "mse" ? tf.square(difference) : tf.mul(near, tf.sub(distance, tf.div(near, 2)));
+  if (valid === undefined) return tf.mean(each) as tf.Scalar;
+  const cells = tf.sum(valid);
+  return tf.div(tf.sum(tf.mul(tf.mean(each, 3), valid)), tf.maximum(cells, 1)) as tf.Scalar;
 }

@@ -2,10 +2,10 @@ import { traceStudent } from "@seg/export";
 import { createSession, decodeOutputs } from "@seg/export/runtime";
 import { encodeModel } from "@seg/onnx";
 import { letterbox } from "@seg/preprocess";
-import { parseSamConfig } from "@seg/teachers";
 import * as tf from "@tensorflow/tfjs";
 import "@seg/tfjs-onnxruntime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { smallMobileSam } from "../../../test/small-mobile-sam.js";
 import { modelAnchors } from "../../anchors.js";
 import { studentLoss } from "../../losses/student-loss.js";
 import type { Student } from "../../student.js";
@@ -18,18 +18,7 @@ const SIZE = 64;
 const CLASSES = 2;
 const OBJECTS = 5;
 
-/** The architecture at a size that a test can run. */
-const config = parseSamConfig({
-  vision_config: { image_size: SIZE, output_channels: 16, num_pos_feats: 8 },
-  tiny_vit_config: {
-    embed_dims: [8, 16, 16, 32],
-    depths: [1, 1, 1, 1],
-    num_heads: [1, 1, 2, 2],
-    window_sizes: [7, 7, 4, 7],
-  },
-  prompt_encoder_config: { hidden_size: 16, mask_input_channels: 8 },
-  mask_decoder_config: { hidden_size: 16, mlp_dim: 16, num_attention_heads: 2, iou_head_hidden_dim: 16 },
-});
+const config = smallMobileSam(SIZE);
 
 let student: Student;
 const image = Float32Array.from({ length: 3 * SIZE * SIZE }, (_, i) => ((i * 7919) % 251) / 251);
@@ -119,6 +108,10 @@ describe("embeddingLoss", () => {
       expect(embeddingLoss({ student, teacher }).dataSync()[0]).toBeCloseTo((0.25 + 9 + 4) / 4, 6);
       // .125, 3 - .5, 2 - .5
       expect(embeddingLoss({ student, teacher, form: "huber" }).dataSync()[0]).toBeCloseTo((0.125 + 2.5 + 1.5) / 4, 6);
+      // Only the second and the third cell count.
+      const valid = tf.tensor3d([0, 1, 1, 0], [1, 2, 2]);
+      expect(embeddingLoss({ student, teacher, valid }).dataSync()[0]).toBeCloseTo((0.25 + 9) / 2, 6);
+      expect(embeddingLoss({ student, teacher, valid: tf.zerosLike(valid) }).dataSync()[0]).toBe(0);
       const other = tf.zeros([1, 1, 1, 1]) as tf.Tensor4D;
       expect(() => embeddingLoss({ student, teacher: other })).toThrow(/same input side/);
     });
