@@ -8,6 +8,7 @@ import { type Installed, type InstallOptions, installModel } from "./download/in
 import type { OpenFile } from "./download/partial-file.js";
 import { HubError } from "./errors.js";
 import { type HubClock, systemClock } from "./internal/clock.js";
+import { fetchFile } from "./internal/fetch-file.js";
 import { type Fetch, HttpClient } from "./internal/http-client.js";
 import { jitter } from "./internal/jitter.js";
 import { JsonlLicenceLedger } from "./licence/jsonl-licence-ledger.js";
@@ -60,7 +61,7 @@ export interface ModelHub {
 export function createHub({
   env = process.env,
   environment: overrides = {},
-  fetch = globalThis.fetch as Fetch,
+  fetch: givenFetch,
   clock = systemClock,
   random = jitter,
   sources: givenSources,
@@ -70,7 +71,8 @@ export function createHub({
   open,
 }: HubConfig = {}): ModelHub {
   const environment: HubEnvironment = { ...readHubEnvironment({ env }), ...overrides };
-  const http = new HttpClient({ fetch, clock, random });
+  const fetch = givenFetch ?? (globalThis.fetch as Fetch);
+  const http = new HttpClient({ fetch, fetchFile: givenFetch ?? fetchFile(env), clock, random });
   const sources = givenSources ?? [
     catalogueSource,
     new HuggingFaceSource({

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type CatalogueEntry, catalogue, createHub, SamModelManager } from "@seg/model-hub";
 import { CommandError } from "../errors.js";
+import { didYouMean } from "../option-names.js";
 import type { Output } from "../output.js";
 import { EMBEDDED_GROUNDING_DINO, groundingDinoDirectory } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM, samDirectory } from "../teacher/mask-teacher.js";
@@ -29,6 +30,38 @@ export const teacherManager = (): SamModelManager => new SamModelManager({ hub: 
 const conversionsFolder = (): string => join(createHub().environment.segHome, "converted");
 
 /**
+ * What a name means: a folder on this machine, or a model of the catalogue, which is not fetched here.
+ * @throws {@link CommandError} `cli/sam-not-found`, `cli/grounding-dino-not-found`, `cli/teacher-not-adaptable`
+ */
+export function findTeacherBase(
+  teacher: Teacher,
+  name: string,
+): { readonly folder: string; readonly entry: null } | { readonly folder: null; readonly entry: CatalogueEntry } {
+  // What lies on this machine under that very name is meant.
+  const entry =
+    name === EMBEDDED[teacher] || existsSync(join(resolve(name), "config.json")) ? null : catalogue.find(name);
+  if (entry === null) {
+    if (!existsSync(name) && !/[/\\]/.test(name) && name !== EMBEDDED[teacher]) {
+      const known = adaptableEntries(teacher).flatMap(({ id, hf_id }) => [id, hf_id?.split("/").at(-1) ?? id]);
+      const title = teacher === "sam" ? "SAM" : "Grounding DINO";
+      throw new CommandError({
+        code: teacher === "sam" ? "cli/sam-not-found" : "cli/grounding-dino-not-found",
+        message: `There is no ${title} "${name}", neither as a folder nor as a model.${didYouMean(name, [...known, EMBEDDED[teacher]])} seg train-teacher --list-models shows them.`,
+      });
+    }
+    return { folder: teacher === "sam" ? samDirectory(name) : groundingDinoDirectory(name), entry };
+  }
+  const adaptable = adaptableEntries(teacher);
+  if (!adaptable.includes(entry)) {
+    throw new CommandError({
+      code: "cli/teacher-not-adaptable",
+      message: `${entry.id} is no ${teacher === "sam" ? "SAM" : "Grounding DINO"} that can be adapted. Choose ${adaptable.map(({ id }) => id).join(", ")}, a folder, or ${EMBEDDED[teacher]}.`,
+    });
+  }
+  return { folder: null, entry };
+}
+
+/**
  * Folder of a teacher's base weights: the embedded model, a folder, or a model of the catalogue, which is fetched and verified once
  * (from Hugging Face, whose layout the training reads; a native checkpoint of SAM is converted) and found in the cache from then on.
  *
@@ -54,18 +87,8 @@ export async function resolveTeacherBase({
   /** Folder for conversions of native checkpoints. */
   conversions?: string;
 }): Promise<{ readonly folder: string; readonly entry: CatalogueEntry | null }> {
-  const local = teacher === "sam" ? samDirectory : groundingDinoDirectory;
-  // What lies on this machine under that very name is meant.
-  const entry =
-    name === EMBEDDED[teacher] || existsSync(join(resolve(name), "config.json")) ? null : catalogue.find(name);
-  if (entry === null) return { folder: local(name), entry: null };
-  const adaptable = adaptableEntries(teacher);
-  if (!adaptable.includes(entry)) {
-    throw new CommandError({
-      code: "cli/teacher-not-adaptable",
-      message: `${entry.id} is no ${teacher === "sam" ? "SAM" : "Grounding DINO"} that can be adapted. Choose ${adaptable.map(({ id }) => id).join(", ")}, a folder, or ${EMBEDDED[teacher]}.`,
-    });
-  }
+  const { folder, entry } = findTeacherBase(teacher, name);
+  if (entry === null) return { folder, entry };
   const { path, sha256, format, origin, wasCached, fallbacksTried } = await manager.ensure(entry.id, {
     prefer: "transformers",
     acceptLicence,

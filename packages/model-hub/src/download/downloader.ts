@@ -8,6 +8,7 @@ import { backOffMs, retryAfterMs } from "../internal/back-off.js";
 import { errorOfAnswer, type HttpAnswer, type HttpClient } from "../internal/http-client.js";
 import { redact } from "../internal/redact.js";
 import { BlobLock } from "./blob-lock.js";
+import { consumeBody } from "./consume-body.js";
 import { type Expectation, findMismatch, hasDigest, integrityError } from "./expectation.js";
 import { CHUNK_BYTES, FileDigester, type FileDigests } from "./file-digester.js";
 import { hashFile, hashPrefix } from "./hash-file.js";
@@ -428,6 +429,7 @@ class Transfer {
       token,
       signal: signal ? AbortSignal.any([signal, idle.signal]) : idle.signal,
       headersTimeoutMs: this.#headersTimeoutMs,
+      isFile: true,
     });
     try {
       if (await this.#accept(answer)) return;
@@ -506,7 +508,6 @@ class Transfer {
 
   async #stream(response: Response, idle: AbortController): Promise<void> {
     const { name, onBytes, signal } = this.#request;
-    const reader = response.body?.getReader();
     let chunk: { index: number; bytes: Buffer } | null = null;
     let filled = 0;
     let failure: unknown = null;
@@ -533,59 +534,58 @@ class Transfer {
       filled = 0;
       onBytes?.({ phase: "downloading", doneBytes: this.position, totalBytes: this.#total });
     };
-    let isComplete = false;
-    let broken: unknown = null;
-    try {
-      while (reader !== undefined && failure === null) {
-        const part = await readWithin(reader, this.#idleTimeoutMs, idle).catch((error: unknown) => {
-          broken = error;
-          return null;
-        });
-        if (part === null) break;
-        if (part.done) {
-          isComplete = true;
-          break;
+    const fill = (data: Uint8Array): Promise<void> | undefined => {
+      for (let at = 0; at < data.length && failure === null; ) {
+        chunk ??= this.#digester.takeNow();
+        if (chunk === null) {
+          return this.#digester.take().then((free) => {
+            chunk = free;
+            return fill(data.subarray(at));
+          });
         }
-        const data = part.value;
-        if (this.#total !== null && this.position + filled + data.length > this.#total)
-          throw integrityError(name, { what: "bytes", expected: this.#total, actual: `more than ${this.#total}` });
-        for (let at = 0; at < data.length; ) {
-          chunk ??= await this.#digester.take();
-          const taken = Math.min(CHUNK_BYTES - filled, data.length - at);
-          chunk.bytes.set(data.subarray(at, at + taken), filled);
-          filled += taken;
-          at += taken;
-          if (filled === CHUNK_BYTES) flush();
-        }
+        const taken = Math.min(CHUNK_BYTES - filled, data.length - at);
+        chunk.bytes.set(data.subarray(at, at + taken), filled);
+        filled += taken;
+        at += taken;
+        if (filled === CHUNK_BYTES) flush();
       }
-      flush();
+      if (failure !== null) throw failure;
+      return undefined;
+    };
+    let broken: unknown = null;
+    let refused: unknown = null;
+    const refuse = (error: unknown): never => {
+      refused = error;
+      throw error;
+    };
+    try {
+      await consumeBody({
+        response,
+        idle,
+        idleTimeoutMs: this.#idleTimeoutMs,
+        consume: (data) => {
+          try {
+            if (this.#total !== null && this.position + filled + data.length > this.#total)
+              throw integrityError(name, { what: "bytes", expected: this.#total, actual: `more than ${this.#total}` });
+            return fill(data)?.catch(refuse);
+          } catch (error) {
+            return refuse(error);
+          }
+        },
+      }).catch((error: unknown) => {
+        broken = error;
+      });
+      if (refused === null) flush();
     } finally {
       if (chunk !== null) this.#digester.give((chunk as { index: number }).index);
       await Promise.all(pending);
     }
     if (failure !== null) throw diskError(failure, name);
+    if (refused !== null) throw refused;
     signal?.throwIfAborted();
     if (broken !== null) throw new RetryableError(`the connection broke: ${messageOf(broken)}`);
-    if (isComplete && this.#total !== null && this.position < this.#total)
+    if (this.#total !== null && this.position < this.#total)
       throw new RetryableError(`the body ended after ${this.position} of ${this.#total} bytes`);
-    // An empty body is a complete empty file.
-    if (reader === undefined && this.#total !== null && this.#total > this.position)
-      throw new RetryableError("the answer has no body");
-  }
-}
-
-/** The next part of a body; a pause longer than `ms` aborts the request. */
-async function readWithin(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
-  ms: number,
-  idle: AbortController,
-): Promise<{ done: true } | { done: false; value: Uint8Array }> {
-  const timer = setTimeout(() => idle.abort(new Error(`nothing arrived for ${ms} ms`)), ms);
-  try {
-    const { done, value } = await reader.read();
-    return done ? { done: true } : { done: false, value };
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -87,11 +87,19 @@ export class FileDigester {
     this.#worker = worker;
   }
 
+  /** A chunk to fill; null while all are being written or hashed. */
+  takeNow(): { index: number; bytes: Buffer } | null {
+    const index = this.#free.pop();
+    return index === undefined ? null : { index, bytes: this.#chunks[index]! };
+  }
+
   /** A chunk to fill; waits while all are being written or hashed. */
   async take(): Promise<{ index: number; bytes: Buffer }> {
-    while (this.#free.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    const index = this.#free.pop()!;
-    return { index, bytes: this.#chunks[index]! };
+    for (;;) {
+      const chunk = this.takeNow();
+      if (chunk !== null) return chunk;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
   }
 
   /** Returns a chunk that nobody reads any more. */

@@ -8,6 +8,8 @@ export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 /** What reaches the outside world, replaceable as a whole. */
 export interface HttpWorld {
   readonly fetch: Fetch;
+  /** Used for the bodies of files. @defaultValue `fetch` */
+  readonly fetchFile?: Fetch;
   readonly clock: HubClock;
   /** In [0, 1): spreads retries. */
   readonly random: () => number;
@@ -22,6 +24,8 @@ export interface HttpRequest {
   readonly signal?: AbortSignal | undefined;
   /** Until the headers of each hop have arrived. @defaultValue 10000 */
   readonly headersTimeoutMs?: number;
+  /** The answer is a file, read by `consumeBody`. */
+  readonly isFile?: boolean;
 }
 
 export interface HttpAnswer {
@@ -54,9 +58,10 @@ export class HttpClient {
    */
   async open(
     url: string,
-    { method = "GET", headers = {}, body, token, signal, headersTimeoutMs = 10_000 }: HttpRequest = {},
+    { method = "GET", headers = {}, body, token, signal, headersTimeoutMs = 10_000, isFile = false }: HttpRequest = {},
   ): Promise<HttpAnswer> {
     const { origin } = parseHttpUrl(url, "INVALID_REQUEST");
+    const fetch = (isFile && this.world.fetchFile) || this.world.fetch;
     const hops: Headers[] = [];
     let at = url;
     let verb = method;
@@ -68,7 +73,7 @@ export class HttpClient {
       if (token && new URL(at).origin === origin) sent["authorization"] = `Bearer ${token}`;
       let response: Response;
       try {
-        response = await this.world.fetch(at, {
+        response = await fetch(at, {
           method: verb,
           headers: sent,
           redirect: "manual",

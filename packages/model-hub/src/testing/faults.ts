@@ -26,8 +26,8 @@ export type Fault = {
   | { readonly kind: "json" }
   /** Pauses between small pieces. */
   | { readonly kind: "drip"; readonly pauseMs: number; readonly pieceBytes: number }
-  /** Sends headers, then nothing. */
-  | { readonly kind: "hang" }
+  /** Sends headers and this share of the body, then nothing. @defaultValue 10 bytes */
+  | { readonly kind: "hang"; readonly at?: number }
   | { readonly kind: "redirect"; readonly location: string }
 );
 

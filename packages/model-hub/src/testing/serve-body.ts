@@ -61,7 +61,7 @@ export async function serveBody({
     }
     case "hang":
       response.flushHeaders();
-      response.write(body.subarray(0, Math.min(10, body.length)));
+      response.write(body.subarray(0, fault.at === undefined ? 10 : Math.floor(body.length * fault.at)));
       return;
     case "drip":
       for (let at = 0; at < body.length && !response.destroyed; at += fault.pieceBytes) {

@@ -1,0 +1,46 @@
+import { type Consume, DirectResponse } from "../internal/direct-fetch.js";
+
+/**
+ * Passes the body of `response` to `consume`, piece by piece; a response without a body has no piece.
+ *
+ * @param idle - aborted when nothing arrives for `idleTimeoutMs` while nothing is being consumed; its signal is that of the request
+ * @throws what `consume` throws, and the network's error when the connection breaks
+ */
+export async function consumeBody({
+  response,
+  consume,
+  idle,
+  idleTimeoutMs,
+}: {
+  response: Response;
+  consume: Consume;
+  idle: AbortController;
+  idleTimeoutMs: number;
+}): Promise<void> {
+  // One timer for the whole body, not one for every piece.
+  let isConsuming = false;
+  const timer = setTimeout(() => {
+    if (isConsuming) timer.refresh();
+    else idle.abort(new Error(`nothing arrived for ${idleTimeoutMs} ms`));
+  }, idleTimeoutMs);
+  const watched: Consume = (bytes) => {
+    timer.refresh();
+    const pause = consume(bytes);
+    if (pause === undefined) return undefined;
+    isConsuming = true;
+    return pause.finally(() => {
+      isConsuming = false;
+      timer.refresh();
+    });
+  };
+  try {
+    if (response instanceof DirectResponse) {
+      await response.consume(watched);
+      return;
+    }
+    const reader = response.body?.getReader();
+    for (let part = await reader?.read(); part?.done === false; part = await reader!.read()) await watched(part.value);
+  } finally {
+    clearTimeout(timer);
+  }
+}
