@@ -52,6 +52,7 @@ describe("parseArguments", () => {
     [["--format", "onnx,tflite"], { format: ["onnx", "tflite"] }],
     [["--format", "onnx", "tflite", "--resume"], { format: ["onnx", "tflite"], resume: true }],
     [["--format=onnx,", "--resume"], { format: ["onnx"], resume: true }],
+    [["--format", "onnx", "--resume", "--format=tflite"], { format: ["onnx", "tflite"], resume: true }],
     [["--epochs", "3", "--epochs", "4"], { epochs: 4 }],
   ])("%j", (argv, expected) => {
     expect(parse(...argv).values).toMatchObject(expected);

@@ -13,6 +13,8 @@ export interface OptionSpec {
   readonly range?: NumberRange;
   /** The only values of a word, or of each entry of a list; checked before the command starts, shown by help and completion. */
   readonly choices?: readonly string[];
+  /** What holds where nobody gives a value, in words or as the package behind has it; shown, never passed on. */
+  readonly usual?: string | number;
   /** The value is a path: what completion offers. */
   readonly path?: "file" | "folder";
   /** Heading under which help lists the option. */
@@ -135,7 +137,8 @@ export function parseWords(
       const entries = list.flatMap((entry) => entry.split(",")).filter((entry) => entry !== "");
       if (entries.length === 0) throw missing();
       for (const entry of entries) checkChoice(typed, entry, spec.choices);
-      given[name] = entries;
+      // `--tag a --tag b` is `--tag a b`.
+      given[name] = [...((given[name] as readonly string[] | undefined) ?? []), ...entries];
       continue;
     }
     const text = read();

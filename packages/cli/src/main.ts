@@ -2,6 +2,7 @@ import { createRequire } from "node:module";
 import process from "node:process";
 import { type OptionSpecs, type OptionValues, wordsOf } from "./args.js";
 import { type CommandTable, isGroup, type LeafCommand } from "./command.js";
+import { hub } from "./commands/hub.js";
 import { CommandError, UsageError } from "./errors.js";
 import { explainError } from "./explain-error.js";
 import { commonOptions, describeCommand, describeCommands } from "./help.js";
@@ -89,6 +90,7 @@ export const commands = {
       return { options: predictOptions, run: predict };
     },
   },
+  hub,
   serve: {
     summary: "serve the model hub: HTTP API and dashboard",
     isStoppable: true,

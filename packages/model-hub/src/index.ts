@@ -76,6 +76,8 @@ export {
   simulateFineTune,
 } from "./catalogue/simulate-fine-tune.js";
 export type * from "./catalogue/types.js";
+export { type CallValues, type CliCall, type CliCommand, type CliIo, type CliOption, callOf } from "./cli/command.js";
+export { failureOf, findHubCommand } from "./cli/main.js";
 export { DatasetStore } from "./datasets/dataset-store.js";
 export { segmentationSchema } from "./datasets/segmentation-schema.js";
 export type * from "./datasets/types.js";

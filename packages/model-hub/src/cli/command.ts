@@ -75,12 +75,33 @@ export function parseCall(command: CliCommand, argv: readonly string[], io: CliI
     throw new CliUsageError(`${(error as Error).message} See seg-hub ${command.name} --help.`);
   }
   const { values, positionals } = parsed;
+  const json = values["json"] === true;
+  return callOf({
+    values: values as CallValues,
+    positional: positionals,
+    io,
+    json,
+    result(value, lines) {
+      if (json) io.out(`${JSON.stringify(value, null, 2)}\n`);
+      else for (const line of lines) io.out(`${line}\n`);
+    },
+  });
+}
+
+/** Values of options by name, as they were typed. */
+export type CallValues = Readonly<Record<string, string | boolean | readonly string[] | undefined>>;
+
+/** What a command gets, for programs that parse the command line themselves. */
+export function callOf({
+  values,
+  ...rest
+}: Pick<CliCall, "positional" | "io" | "json" | "result"> & { readonly values: CallValues }): CliCall {
   const text = (name: string) => values[name] as string | undefined;
   return {
-    positional: positionals,
+    ...rest,
     text,
     flag: (name) => values[name] === true,
-    list: (name) => (values[name] as string[] | undefined) ?? [],
+    list: (name) => (values[name] as readonly string[] | undefined) ?? [],
     integer(name, { min, max }) {
       const given = text(name);
       if (given === undefined) return undefined;
@@ -88,12 +109,6 @@ export function parseCall(command: CliCommand, argv: readonly string[], io: CliI
       if (!Number.isSafeInteger(value) || value < min || value > max)
         throw new CliUsageError(`--${name} must be a whole number from ${min} to ${max}; got "${given}".`);
       return value;
-    },
-    json: values["json"] === true,
-    io,
-    result(value, lines) {
-      if (values["json"] === true) io.out(`${JSON.stringify(value, null, 2)}\n`);
-      else for (const line of lines) io.out(`${line}\n`);
     },
   };
 }

@@ -6,6 +6,30 @@ import { commandGroups } from "./commands/index.js";
 /** Exit statuses of `seg-hub`. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, integrity: 3, cancelled: 130 } as const;
 
+/** A failure as the command line tells it: no secret of the environment, null code for what is no {@link HubError}. */
+export function failureOf(error: unknown, env: CliIo["env"]) {
+  const hide = (text: string) => redact(text, [env["HF_TOKEN"], env["CIVITAI_TOKEN"], env["SEG_HUB_ADMIN_TOKEN"]]);
+  const message = hide(error instanceof Error ? error.message : String(error));
+  if (!HubError.isInstance(error)) return { code: null, message, details: {}, status: EXIT.failure };
+  const isUsage = error.details["usage"] === true;
+  return {
+    code: error.code,
+    message,
+    details: JSON.parse(hide(JSON.stringify(error.details))) as Readonly<Record<string, unknown>>,
+    status: isUsage ? EXIT.usage : error.code === "INTEGRITY" ? EXIT.integrity : EXIT.failure,
+  };
+}
+
+/** The command that the first words of a command line name. @throws {@link CliUsageError} */
+export async function findHubCommand(words: readonly string[]): Promise<CliCommand> {
+  const group = await commandGroups[words[0] ?? ""]?.();
+  const command = [words.slice(0, 2), words.slice(0, 1)].flatMap(
+    (some) => group?.find(({ name }) => name === some.join(" ")) ?? [],
+  )[0];
+  if (command === undefined) throw new CliUsageError(`No command "${words.join(" ")}".`);
+  return command;
+}
+
 /** Runs `seg-hub` with `argv` and returns its exit status; never throws. */
 export async function main(argv: readonly string[], io: CliIo): Promise<number> {
   const json = argv.includes("--json");
@@ -16,15 +40,10 @@ export async function main(argv: readonly string[], io: CliIo): Promise<number> 
       io.err("cancelled\n");
       return EXIT.cancelled;
     }
-    const secrets = [io.env["HF_TOKEN"], io.env["CIVITAI_TOKEN"], io.env["SEG_HUB_ADMIN_TOKEN"]];
-    const isHub = HubError.isInstance(error);
-    const message = redact(error instanceof Error ? error.message : String(error), secrets);
-    if (json && isHub) {
-      io.out(`${redact(JSON.stringify({ error: { code: error.code, message, details: error.details } }), secrets)}\n`);
-    }
-    io.err(`error${isHub ? ` ${error.code}` : ""}: ${message}\n`);
-    if (isHub && error.details["usage"] === true) return EXIT.usage;
-    return isHub && error.code === "INTEGRITY" ? EXIT.integrity : EXIT.failure;
+    const { code, message, details, status } = failureOf(error, io.env);
+    if (json && code !== null) io.out(`${JSON.stringify({ error: { code, message, details } })}\n`);
+    io.err(`error${code === null ? "" : ` ${code}`}: ${message}\n`);
+    return status;
   }
 }
 

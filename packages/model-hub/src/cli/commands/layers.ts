@@ -6,6 +6,7 @@ import { openLayers } from "../../layers/open-layers.js";
 import { pullLayer } from "../../layers/pull-layer.js";
 import type { LayerProgress, LayerRecord, TransferSummary } from "../../layers/types.js";
 import { type CliCall, type CliCommand, type CliOption, CliUsageError } from "../command.js";
+import { metricOf } from "../metric-option.js";
 import { hubRoot, openStore, STATE_OPTIONS } from "../open-state.js";
 import { createProgressPrinter } from "../progress-printer.js";
 import { table } from "../table.js";
@@ -256,11 +257,3 @@ export const layerCommands: readonly CliCommand[] = [
       }),
   },
 ];
-
-function metricOf(given: string): [string, number] {
-  const match = /^([^=]{1,100})=(.+)$/.exec(given);
-  const value = Number(match?.[2]);
-  if (match === null || !Number.isFinite(value))
-    throw new CliUsageError(`--metric is name=number, such as psnr=40.3; got "${given}".`);
-  return [match[1]!, value];
-}

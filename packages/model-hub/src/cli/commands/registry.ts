@@ -3,6 +3,7 @@ import type { ActiveVersion, VersionDetail } from "../../registry/types.js";
 import { type CliCall, type CliCommand, type CliOption, CliUsageError } from "../command.js";
 import { STATE_OPTIONS, withState } from "../open-state.js";
 import { table } from "../table.js";
+import { registerCommands } from "./register.js";
 
 const MODEL: Readonly<Record<string, CliOption>> = { model: { type: "string", help: "model's name [default]" } };
 const ACTOR: Readonly<Record<string, CliOption>> = {
@@ -46,6 +47,7 @@ const moved = (active: ActiveVersion): string[] => [
 
 /** `seg-hub registry ...`: versions of models. */
 export const registryCommands: readonly CliCommand[] = [
+  ...registerCommands,
   {
     name: "registry list",
     help: "versions, newest first",
