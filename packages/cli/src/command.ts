@@ -22,6 +22,8 @@ export interface LeafCommand {
   readonly summary: string;
   /** Name of the positional argument, where the command takes one or more. */
   readonly positional?: string;
+  /** The only words that the positional argument may be; absent: a path. */
+  readonly positionalChoices?: readonly string[];
   /** Prefix that the command's own options may carry: `--student.epochs` is `--epochs` of train-student. */
   readonly namespace?: string;
   /**
@@ -29,6 +31,8 @@ export interface LeafCommand {
    * nothing half done that is worth saving, write files whole, and compute without a turn of the event loop, so no handler would run.
    */
   readonly isStoppable?: boolean;
+  /** The same command goes on where it was stopped. Commands with an option `resume` need not say so. */
+  readonly isRepeatable?: boolean;
   /** Command lines without `seg`, each of which works as it stands; shown by `--help`. */
   readonly examples?: readonly string[];
   /** Sentences below the options, for example what --resume means here. */

@@ -21,7 +21,9 @@ export function configFileArguments(
   try {
     content = parse(readFileSync(path, "utf8"));
   } catch (error) {
-    throw new UsageError(`${path} is not YAML: ${(error as Error).message}`);
+    // "... at line 2, column 1:", then the line itself with a mark below.
+    const [first = ""] = (error as Error).message.split("\n");
+    throw new UsageError(`${path} is not YAML: ${first.replace(/:$/, "")}. Correct it there.`);
   }
   if (typeof content !== "object" || content === null || Array.isArray(content)) {
     throw new UsageError(`${path} must hold option names and values, such as "epochs: 100".`);

@@ -1,5 +1,6 @@
 import {
   type CocoDataset,
+  createClassMapping,
   type DatasetInspection,
   type Finding,
   inspectDataset,
@@ -43,6 +44,41 @@ export function unusableData({ path, errors }: { path: string; errors: readonly 
   });
 }
 
+/**
+ * Reads a file; a refusal that only says where inside it gets the file in front.
+ * @throws {@link CommandError} with the code of the refusal
+ */
+export async function inFile<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const { code, message } = error as { code?: unknown; message?: unknown };
+    if (code !== "coco/schema" || typeof message !== "string" || message.includes(path)) throw error;
+    throw new CommandError({ code, message: `${path} is no COCO file: ${message}` });
+  }
+}
+
+/**
+ * Splits of one experiment must declare the same categories.
+ * @throws {@link CommandError} `cli/classes-differ` naming what differs
+ */
+export function checkSameClasses(train: LoadedSplit, other: LoadedSplit): void {
+  const namesOf = ({ dataset }: LoadedSplit) =>
+    new Map(createClassMapping(dataset).classes.map(({ categoryId, name }) => [categoryId, name]));
+  const [expected, actual] = [namesOf(train), namesOf(other)];
+  const ids = [...new Set([...expected.keys(), ...actual.keys()])].sort((a, b) => a - b);
+  const said = (name: string | undefined) => (name === undefined ? "nothing" : `"${name}"`);
+  const differences = ids
+    .filter((id) => expected.get(id) !== actual.get(id))
+    .map((id) => `category ${id} is ${said(actual.get(id))} instead of ${said(expected.get(id))}`);
+  if (differences.length === 0) return;
+  const more = differences.length > 3 ? `, and ${differences.length - 3} more` : "";
+  throw new CommandError({
+    code: "cli/classes-differ",
+    message: `${other.path} names other classes than ${train.path}: ${differences.slice(0, 3).join(", ")}${more}. Give both files the same categories, ids included.`,
+  });
+}
+
 /** The refusal of a COCO file without images. */
 export function emptyData(path: string): CommandError {
   return new CommandError({
@@ -62,7 +98,7 @@ export async function loadSplit(
   images: string | undefined,
   { onBadImage = "error" }: { onBadImage?: "error" | "skip" } = {},
 ): Promise<LoadedSplit> {
-  const source = await loadDataset(path);
+  const source = await inFile(path, () => loadDataset(path));
   if (source.images.length === 0) throw emptyData(path);
   const imagesDir = await imagesDirectory({ dataset: source, path, option: images });
   const { dataset, report } = await validateDataset(source, { imagesDir });

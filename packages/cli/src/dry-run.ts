@@ -1,16 +1,5 @@
-import type { OptionSpec } from "./args.js";
 import type { Output } from "./output.js";
 import type { ResolvedConfig } from "./resolve-config.js";
-
-/** The option of every command that writes. */
-export const dryRunOption: Readonly<Record<"dry-run", OptionSpec>> = {
-  "dry-run": {
-    type: "boolean",
-    fallback: false,
-    help: "check everything, say what would be done and written, and why; write nothing",
-    group: "How it runs",
-  },
-};
 
 /** A choice with its reason. */
 export interface Decision {
@@ -28,6 +17,12 @@ export interface DryRun {
   readonly writes: readonly { readonly path: string; readonly what: string }[];
 }
 
+/** Addresses without their passwords: what a dry run says ends in logs. */
+const withoutSecrets = <T>(value: T): T =>
+  JSON.parse(JSON.stringify(value), (_, item) =>
+    typeof item === "string" ? item.replace(/^(\w[\w+]*:\/\/[^:/@]*):[^@]*@/, "$1:***@") : item,
+  ) as T;
+
 const shown = (value: unknown): string => (Array.isArray(value) ? value.join(", ") : String(value));
 
 /** Rows with columns of equal width; the last is as long as it is. */
@@ -41,14 +36,15 @@ export function reportDryRun({
   command,
   config,
   output,
-  plan,
+  plan: given,
 }: {
   command: string;
   config: ResolvedConfig;
   output: Output;
   plan: DryRun;
 }): void {
-  const settings = config.settings();
+  const settings = withoutSecrets(config.settings());
+  const plan = withoutSecrets(given);
   output.line(`dry run     seg ${command}: nothing is written`);
   const sections: [string, string[][]][] = [
     ["settings", settings.map(({ name, value, origin, why }) => [name, shown(value), origin, why ?? ""])],

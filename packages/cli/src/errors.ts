@@ -20,3 +20,12 @@ export class CommandError extends Error {
     this.exitCode = exitCode;
   }
 }
+
+/** The exit code of a failure: see `EXIT_CODES`. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof UsageError) return 2;
+  if (error instanceof CommandError) return error.exitCode;
+  // A model of the hub whose bytes are not those of its checksum.
+  const { code } = (typeof error === "object" && error !== null ? error : {}) as { code?: unknown };
+  return code === "INTEGRITY" ? 3 : 1;
+}

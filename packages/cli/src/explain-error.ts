@@ -7,16 +7,25 @@ export interface Explanation {
 
 const brand = Symbol.for("@seg/error");
 
+/** Calls of the system that change something. */
+const CHANGES: ReadonlySet<string> = new Set(["mkdir", "rename", "unlink", "rmdir", "write", "copyfile", "link"]);
+
+const forbidden = (path: string, syscall: string): string =>
+  `${path} may not be ${CHANGES.has(syscall) ? "written" : "opened"} by this user. Change the permissions or give another path.`;
+
 /** What the operating system reports, in words. */
-const SYSTEM: Readonly<Record<string, (path: string) => string>> = {
+const SYSTEM: Readonly<Record<string, (path: string, syscall: string) => string>> = {
   ENOENT: (path) => `${path} was not found. Check the path (relative to ${process.cwd()}).`,
   ENOTDIR: (path) => `A part of ${path} is a file where a folder is needed. Give another path.`,
   EISDIR: (path) => `${path} is a folder where a file is needed. Give the path of the file.`,
   EEXIST: (path) => `${path} is in the way: a file of that name exists. Move it or give another path.`,
-  EACCES: (path) => `${path} may not be read or written by this user. Change its permissions or give another path.`,
-  EPERM: (path) => `${path} may not be read or written by this user. Change its permissions or give another path.`,
+  EACCES: forbidden,
+  EPERM: forbidden,
   EROFS: (path) => `${path} lies on a read-only disk. Give a path that can be written.`,
   ENOSPC: (path) => `The disk is full; ${path} was not written. Free some space and run the command again.`,
+  EDQUOT: (path) => `The disk quota is used up; ${path} was not written. Free some space and run the command again.`,
+  EIO: (path) => `The disk failed while ${path} was read or written. Check it and give a path on another one.`,
+  ENAMETOOLONG: (path) => `The name of ${path} is too long for this disk. Give a shorter path.`,
   EMFILE: (path) => `Too many files are open to read ${path}. Raise the limit (ulimit -n) and run the command again.`,
 };
 
@@ -58,8 +67,9 @@ export function explainError(error: unknown, { command }: { command?: string | u
   }
   if (typeof code === "string" && typeof syscall === "string") {
     const words = SYSTEM[code];
-    const where = typeof path === "string" ? path : "The file";
-    return { code, message: words === undefined ? oneLine(error.message) : words(where) };
+    const where = typeof path === "string" ? path : "the file";
+    const sentence = words === undefined ? oneLine(error.message) : words(where, syscall);
+    return { code, message: `${sentence[0]!.toUpperCase()}${sentence.slice(1)}` };
   }
   return {
     code: "unexpected",

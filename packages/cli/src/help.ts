@@ -1,5 +1,6 @@
 import type { OptionSpec, OptionSpecs } from "./args.js";
 import type { CommandTable, LeafCommand } from "./command.js";
+import { HOW } from "./option-specs.js";
 
 /** Narrowest text that is worth breaking lines for, and the widest that is read with ease; in characters. */
 const NARROW = 40;
@@ -18,9 +19,9 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
 
 /** Options of every command. */
 export const commonOptions: OptionSpecs = {
-  json: { type: "boolean", fallback: false, help: "JSON lines on stdout for machines", group: "How it runs" },
-  quiet: { type: "boolean", fallback: false, help: "results only", group: "How it runs" },
-  help: { type: "boolean", fallback: false, help: "this text", group: "How it runs" },
+  json: { type: "boolean", fallback: false, help: "JSON lines on stdout for machines", group: HOW },
+  quiet: { type: "boolean", fallback: false, help: "results only", group: HOW },
+  help: { type: "boolean", fallback: false, help: "this text", group: HOW },
 };
 
 /** Text in lines of at most `width` characters, the first without the indent. A word that is longer stays whole. */
@@ -59,11 +60,12 @@ const placeholder = ({ type, path, choices }: OptionSpec): string => {
 };
 
 /** "explanation: one of a, b [default] (required)". */
-function explanation({ help, choices, fallback, required }: OptionSpec): string {
+function explanation({ help, choices, fallback, usual, required }: OptionSpec): string {
   const known = choices === undefined || choices.every((choice) => help.includes(choice));
   const words = known ? "" : `: ${choices.join(", ")}`;
   // A flag that is off needs no default.
-  const value = fallback === undefined || fallback === false ? "" : ` [${fallback}]`;
+  const preset = fallback === false ? undefined : (fallback ?? usual);
+  const value = preset === undefined ? "" : ` [${preset}]`;
   return `${help}${words}${value}${required ? " (required)" : ""}`;
 }
 

@@ -1,18 +1,25 @@
 import { createRequire } from "node:module";
 import process from "node:process";
 import { type OptionSpecs, type OptionValues, wordsOf } from "./args.js";
-import { type CommandTable, isGroup, type LeafCommand } from "./command.js";
+import { type CommandModule, type CommandTable, isGroup, type LeafCommand } from "./command.js";
 import { hub } from "./commands/hub.js";
-import { CommandError, UsageError } from "./errors.js";
+import { exitCodeOf, UsageError } from "./errors.js";
 import { explainError } from "./explain-error.js";
 import { commonOptions, describeCommand, describeCommands } from "./help.js";
 import { didYouMean } from "./option-names.js";
 import { createOutput, type Output } from "./output.js";
 import { type DecidedValue, resolveConfig } from "./resolve-config.js";
+import { describeStop, onceInterrupted } from "./stopping.js";
 
 export const commands = {
   run: {
     summary: "everything: check, split, plan, teach, train, export, measure, report",
+    isRepeatable: true,
+    examples: [
+      "run --data annotations.json",
+      "run --data cells.json --images pictures --time-budget 60 --output experiments/cells",
+      "run --data annotations.json --teacher none --edge --student.epochs 50",
+    ],
     isStoppable: true,
     load: async () => {
       const { run, runOptions } = await import("./commands/run.js");
@@ -21,6 +28,7 @@ export const commands = {
   },
   doctor: {
     summary: "say whether this machine can run seg, and what to do",
+    examples: ["doctor", "doctor --skip-self-test --json"],
     isStoppable: true,
     load: async () => {
       const { doctor, doctorOptions } = await import("./commands/doctor.js");
@@ -29,6 +37,11 @@ export const commands = {
   },
   validate: {
     summary: "check a dataset of any format, repair, convert, split",
+    examples: [
+      "validate --data annotations.json",
+      "validate --data annotations.json --split train:0.7,val:0.15,test:0.15 --output data",
+      "validate --data yolo/data.yaml --convert coco --output data --dry-run",
+    ],
     load: async () => {
       const { validate, validateOptions } = await import("./commands/validate.js");
       return { options: validateOptions, run: validate };
@@ -36,6 +49,10 @@ export const commands = {
   },
   advise: {
     summary: "say what to train on a dataset, and why",
+    examples: [
+      "advise --data annotations.json --explain detailed",
+      "advise --data annotations.json --priority speed --max-latency-ms 20 --output plan",
+    ],
     isStoppable: true,
     load: async () => {
       const { advise, adviseOptions } = await import("./commands/advise.js");
@@ -44,6 +61,10 @@ export const commands = {
   },
   "augment-preview": {
     summary: "show what augmentation does to a dataset",
+    examples: [
+      "augment-preview --data annotations.json --characteristics changes_shape low_contrast",
+      "augment-preview --data annotations.json --pipeline augment.yaml --count 8 --output sheet.png",
+    ],
     isStoppable: true,
     load: async () => {
       const { augmentPreview, augmentPreviewOptions } = await import("./commands/augment-preview.js");
@@ -52,6 +73,12 @@ export const commands = {
   },
   "train-teacher": {
     summary: "adapt the teachers with LoRA",
+    examples: [
+      "train-teacher --data train.json --val val.json --output experiments/exp1",
+      "train-teacher --data train.json --output experiments/exp1 --lora.r 32 --sam.epochs 20 --dry-run",
+      "train-teacher --list-models",
+    ],
+    notes: ["Ctrl-C saves; the same command with --resume goes on and ends with the same bytes."],
     namespace: "teacher",
     isStoppable: true,
     load: async () => {
@@ -61,6 +88,12 @@ export const commands = {
   },
   "train-student": {
     summary: "distil a prompt-free student",
+    examples: [
+      "train-student --data train.json --val val.json --output experiments/exp1/student",
+      "train-student --data train.json --teacher-dir experiments/exp1 --output experiments/exp1/student --epochs 200",
+      "train-student --config experiments/exp1/student/distillation_config.yaml --output again --seed 1",
+    ],
+    notes: ["Ctrl-C saves; the same command with --resume goes on and ends with the same bytes."],
     namespace: "student",
     isStoppable: true,
     load: async () => {
@@ -70,6 +103,13 @@ export const commands = {
   },
   optimize: {
     summary: "export ONNX fp32 and INT8 with a certificate",
+    examples: [
+      "optimize --model experiments/exp1/student",
+      "optimize --model experiments/exp1/student --format onnx tensorrt tflite --quantize int8",
+      "optimize --model experiments/exp1/student --prune 0.3 --max-map-drop 0.01",
+    ],
+    isStoppable: true,
+    isRepeatable: true,
     load: async () => {
       const { optimize, optimizeOptions } = await import("./commands/optimize.js");
       return { options: optimizeOptions, run: optimize };
@@ -77,6 +117,7 @@ export const commands = {
   },
   evaluate: {
     summary: "measure teacher, student and artefacts; write the report",
+    examples: ["evaluate --student experiments/exp1/student --data test.json --teacher-dir experiments/exp1"],
     load: async () => {
       const { evaluate, evaluateOptions } = await import("./commands/evaluate.js");
       return { options: evaluateOptions, run: evaluate };
@@ -84,6 +125,10 @@ export const commands = {
   },
   predict: {
     summary: "run an exported model on images",
+    examples: [
+      "predict --model experiments/exp1/student/optimized/model_int8.onnx image.jpg",
+      "predict --model model_int8.onnx --confidence 0.5 --output found pictures/a.jpg pictures/b.jpg",
+    ],
     positional: "IMAGE...",
     load: async () => {
       const { predict, predictOptions } = await import("./commands/predict.js");
@@ -93,10 +138,25 @@ export const commands = {
   hub,
   serve: {
     summary: "serve the model hub: HTTP API and dashboard",
+    isRepeatable: true,
+    examples: ["serve", "serve --root hub --port 8080 --database postgres://user@host/hub"],
     isStoppable: true,
     load: async () => {
       const { serve, serveOptions } = await import("./commands/serve.js");
       return { options: serveOptions, run: serve };
+    },
+  },
+  completion: {
+    summary: "print the completion script of a shell",
+    examples: ["completion bash", "completion zsh", "completion fish"],
+    notes: [
+      "Load it with: source <(seg completion bash), source <(seg completion zsh) after compinit, or seg completion fish | source.",
+    ],
+    positional: "SHELL",
+    positionalChoices: ["bash", "zsh", "fish"],
+    load: async (): Promise<CommandModule> => {
+      const { completion, completionOptions } = await import("./commands/completion.js");
+      return { options: completionOptions, run: (_, output, context) => completion(commands, output, context) };
     },
   },
 } as const satisfies CommandTable;
@@ -147,7 +207,7 @@ async function execute({
   output: Output;
   signal: AbortSignal;
   /** Everything is checked; the command begins. */
-  onStart?: () => void;
+  onStart?: (options: OptionSpecs) => void;
   /** Asked for help instead. */
   onHelp?: (options: OptionSpecs) => void;
 }): Promise<void> {
@@ -158,7 +218,7 @@ async function execute({
   if (config.positional.length > 0 && command.positional === undefined) {
     throw new UsageError(`${path.join(" ")} takes no argument "${config.positional[0]}". See --help.`);
   }
-  onStart();
+  onStart(specs);
   await run(config.values, output, { positional: config.positional, signal, config });
 }
 
@@ -218,14 +278,15 @@ export async function main(argv: readonly string[]): Promise<number> {
   const json = isSet("--json");
   const output = createOutput({ json, quiet: isSet("--quiet") });
   const controller = new AbortController();
-  const interrupt = () => {
-    if (controller.signal.aborted) process.exit(130);
-    output.settle();
-    process.stderr.write("Stopping after this step; once more stops at once.\n");
-    controller.abort();
-  };
+  let endListening = () => {};
+  let stopped: ReturnType<typeof describeStop> | null = null;
   const columns = process.stdout.columns ?? 80;
   const print = (text: string) => void process.stdout.write(`${text}\n`);
+  const sayStopped = ({ isError = false } = {}) => {
+    if (stopped === null) return;
+    if (json && isError) print(JSON.stringify({ type: "error", code: "aborted", ...stopped }));
+    process.stderr.write(`${stopped.message}\n`);
+  };
   let name: string | undefined;
   try {
     if (argv[0] === "--version" || argv[0] === "-V") {
@@ -243,25 +304,31 @@ export async function main(argv: readonly string[]): Promise<number> {
       output,
       signal: controller.signal,
       onHelp: (options) => print(describeCommand({ path, command, options, columns })),
-      onStart: () => {
-        if (command.isStoppable) process.on("SIGINT", interrupt);
+      onStart: (specs) => {
+        if (!command.isStoppable) return;
+        endListening = onceInterrupted(() => {
+          stopped = describeStop({ argv, command, specs });
+          output.settle();
+          process.stderr.write("Stopping after this step; once more stops at once.\n");
+          controller.abort();
+        });
       },
     });
-    return controller.signal.aborted ? 130 : 0;
+    if (!controller.signal.aborted) return 0;
+    sayStopped();
+    return 130;
   } catch (error) {
     output.settle();
     if (controller.signal.aborted && error instanceof Error && error.name === "AbortError") {
-      if (json) print(JSON.stringify({ type: "error", code: "aborted", message: "stopped" }));
-      process.stderr.write("stopped before the end\n");
+      sayStopped({ isError: true });
       return 130;
     }
     const { code, message } = explainError(error, { command: name });
     if (json) print(JSON.stringify({ type: "error", code, message }));
     process.stderr.write(`error: ${message}\n`);
     if (process.env["SEG_DEBUG"] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-    if (error instanceof UsageError) return 2;
-    return error instanceof CommandError ? error.exitCode : 1;
+    return exitCodeOf(error);
   } finally {
-    process.off("SIGINT", interrupt);
+    endListening();
   }
 }

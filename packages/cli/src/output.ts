@@ -5,7 +5,7 @@ export interface Output {
   readonly json: boolean;
   /** A finished piece of information. */
   line(text: string): void;
-  /** Progress, overwritten in a terminal and thinned out elsewhere. */
+  /** Progress, overwritten in a terminal and thinned out elsewhere; without `etaSeconds` the time left is estimated from the pace so far. */
   progress(state: { label: string; done: number; total: number; etaSeconds?: number; detail?: string }): void;
   /** A machine-readable event; printed only with --json. */
   event(event: Readonly<Record<string, unknown>>): void;
@@ -38,6 +38,14 @@ export function createOutput({
 }): Output {
   let last = -Infinity;
   let open = false;
+  /** When the work of a label was first reported, and how much of it was done by then. */
+  let begun: { label: string; at: number; done: number } | null = null;
+  const remaining = (label: string, done: number, total: number): number | undefined => {
+    if (begun?.label !== label || done < begun.done) begun = { label, at: now(), done };
+    const seconds = (now() - begun.at) / 1000;
+    // The first item alone, or an instant, says little.
+    return done - begun.done < 2 || seconds < 1 ? undefined : (seconds * (total - done)) / (done - begun.done);
+  };
   const settle = () => {
     if (open) err.write("\n");
     open = false;
@@ -53,13 +61,15 @@ export function createOutput({
     },
     progress({ label, done, total, etaSeconds, detail }) {
       if (quiet || json) return;
+      const left = remaining(label, done, total);
       const finished = done >= total;
       // A terminal gets ten updates a second, a log one line every ten seconds.
       if (!finished && now() - last < (err.isTTY ? 100 : 10_000)) return;
       last = now();
       const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
-      const eta = etaSeconds === undefined || finished ? "" : `  ETA ${duration(etaSeconds)}`;
-      const text = `${label} ${done}/${total} ${percent}%${eta}${detail ? `  ${detail}` : ""}`;
+      const eta = etaSeconds ?? left;
+      const wait = eta === undefined || finished ? "" : `  ETA ${duration(eta)}`;
+      const text = `${label} ${done}/${total} ${percent}%${wait}${detail ? `  ${detail}` : ""}`;
       if (!err.isTTY) {
         err.write(`${text}\n`);
         return;

@@ -25,7 +25,10 @@ export interface DecidedValue {
 export interface ResolvedConfig {
   readonly values: OptionValues;
   readonly positional: readonly string[];
-  /** In the order of the options; those without a value are left out, as are the ones that say how a command is run. */
+  /**
+   * In the order of the options, with what usually holds where nobody gave a value; those without either are left out, as are the ones that
+   * say how a command is run.
+   */
   settings(): readonly Setting[];
   origin(name: string): Origin | null;
   /** Notes a value that the command took from the data because nobody set it: for the record, {@link ResolvedConfig.values} stays as it is. */
@@ -89,7 +92,9 @@ export function resolveConfig({
         const value = values[name];
         if (value !== undefined) return [{ name, value, ...origins.get(name)! }];
         const data = noted.get(name);
-        return data === undefined ? [] : [{ name, value: data.value, origin: "data", why: data.why }];
+        if (data !== undefined) return [{ name, value: data.value, origin: "data", why: data.why }];
+        const usual = specs[name]?.usual;
+        return usual === undefined ? [] : [{ name, value: usual, origin: "default", why: null }];
       }),
   };
 }

@@ -36,7 +36,9 @@ describe("annotation files", () => {
   test("one that is not COCO: the field", async () => {
     const path = join(root, "results.json");
     await writeFile(path, '{"images": [], "annotations": []}');
-    expect(await refuses(["validate", "--data", path])).toMatch(/\/categories is missing, expected an array\. Add/);
+    expect(await refuses(["validate", "--data", path])).toMatch(
+      /results\.json is no COCO file: \/categories is missing, expected an array\. Add/,
+    );
   });
 
   test("an unknown category id: the annotation and its image", async () => {

@@ -27,7 +27,7 @@ export function failure({ code, stderr }: SegRun, { exit = 1 }: { exit?: number 
   expect(stderr.endsWith(`${line}\n`)).toBe(true);
   expect(stderr).not.toMatch(/^\s+at /m);
   expect(line).not.toMatch(/undefined|\[object|null,|ENOENT|ENOTDIR|EISDIR|NaN|Unexpected|SEG_DEBUG/);
-  expect(line).toMatch(/[.)]$/);
+  expect(line).toMatch(/[.)?]$/);
   return line;
 }
 

@@ -104,7 +104,7 @@ test("says what cannot be adapted, what needs consent and why nothing came; writ
   };
   expect(await refusal("--sam", "sam2_tiny")).toMatch(/sam2_tiny is no SAM that can be adapted. Choose sam_vit_b/);
   expect(await refusal("--sam", "medsam")).toContain("--accept-licence");
-  expect(await refusal("--sam", "nothing-like-it")).toContain("No SAM in");
+  expect(await refusal("--sam", "nothing-like-it")).toContain('There is no SAM "nothing-like-');
   vi.stubEnv("HF_HUB_OFFLINE", "1");
   expect(await refusal("--sam", "sam_vit_l")).toContain("sam_vit_l could not be installed from any source");
   expect(readdirSync(root)).not.toContain("refused");

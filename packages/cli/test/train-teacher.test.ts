@@ -28,7 +28,7 @@ beforeAll(async () => {
     ...["--epochs", "1", "--batch", "2", "--lora.r", "2", "--grounding_dino.preset", "decoder-self"],
     ...["--retention.prompts", "circle"],
   );
-}, 60_000);
+}, 300_000);
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 test("boxes alone adapt Grounding DINO alone, with everything that a later command needs", () => {
@@ -62,7 +62,7 @@ test("the resolved configuration can be given back, and the metadata names data 
     epochs: 1,
     lora: { r: 2 },
     method: "lora",
-    "grounding_dino.preset": "decoder-self",
+    grounding_dino: { preset: "decoder-self" },
   });
   const metadata = json(experiment("one"), "metadata.json");
   expect(metadata.data).toMatchObject({ images: 2, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
@@ -75,7 +75,7 @@ test("wrong settings are refused before anything is computed", async () => {
   const base = ["train-teacher", "--data", data, "--output", experiment("none")];
   const cases: [string[], RegExp][] = [
     [["--config", config], /"lora.rank" is no option/],
-    [["--method", "magic"], /--method is lora or qlora or full/],
+    [["--method", "magic"], /--method is one of lora, qlora, full; got "magic"/],
     [["--grounding_dino.preset", "all"], /--grounding_dino.preset is one of decoder-self/],
     [["--lora.r", "0"], /--lora.r must be a whole number, at least 1/],
     [["--teacher", "/nowhere/dino"], /No Grounding DINO in \/nowhere\/dino/],

@@ -220,9 +220,13 @@ describe("refusals", () => {
 
   test("options that make no sense", async () => {
     const base = ["validate", "--data", good.annotations];
-    expect(await refuses([...base, "--convert", "voc", "--output", "x"], { exit: 2 })).toContain("takes yolo or coco");
+    expect(await refuses([...base, "--convert", "voc", "--output", "x"], { exit: 2 })).toContain(
+      "--convert is one of yolo, coco",
+    );
     expect(await refuses([...base, "--convert", "yolo"], { exit: 2 })).toContain("needs --output FOLDER");
-    expect(await refuses([...base, "--on-mixed", "x"], { exit: 2 })).toContain("takes box-polygon or boxes");
+    expect(await refuses([...base, "--on-mixed", "x"], { exit: 2 })).toContain(
+      "--on-mixed is one of box-polygon, boxes",
+    );
     expect(existsSync(join(root, "x"))).toBe(false);
   });
 });

@@ -5,7 +5,7 @@ let counter = 0;
 
 /**
  * Writes `chunks` so that `path` holds either its old content or all of the new one, also after a crash: temporary file in the same
- * directory, fsync, rename, fsync of the directory. The directory is created. On failure the temporary file is removed and `path` is untouched.
+ * directory, fsync, rename, fsync of the directory. The directory is created. On failure the temporary file is removed and `path` is untouched; the error's `path` names it.
  */
 export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): void {
   const directory = dirname(path);
@@ -24,7 +24,8 @@ export function writeFileAtomic(path: string, chunks: Iterable<Uint8Array>): voi
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
-    throw error;
+    // Writing to an open file fails without a name (a full disk), opening fails with the temporary one.
+    throw error instanceof Error ? Object.assign(error, { path }) : error;
   }
   // Directories cannot be opened for syncing on Windows, where the rename is durable by itself.
   if (process.platform === "win32") return;

@@ -17,9 +17,11 @@ import {
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { emptyData } from "../data.js";
+import { reportDryRun } from "../dry-run.js";
 import { UsageError } from "../errors.js";
 import { imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
-import { nearest } from "../option-names.js";
+import { didYouMean } from "../option-names.js";
+import { configOption, dryRunOption } from "../option-specs.js";
 import type { Output } from "../output.js";
 
 const LEVELS = ["minimal", "standard", "detailed", "technical"] as const;
@@ -29,19 +31,19 @@ const DOMAINS = Object.keys(DOMAIN_DISTANCE);
 const positive = { above: 0 } as const;
 
 export const adviseOptions: OptionSpecs = {
-  data: { type: "string", required: true, help: "COCO file" },
-  images: { type: "string", help: "folder of the images (default: beside the COCO file)" },
-  explain: { type: "string", fallback: "standard", help: `how much is said: ${LEVELS.join(", ")}` },
-  priority: { type: "string", fallback: "balanced", help: `what matters most: ${PRIORITIES.join(", ")}` },
-  domain: { type: "string", fallback: "photographic", help: `kind of pictures: ${DOMAINS.join(", ")}` },
+  data: { type: "string", path: "file", required: true, help: "COCO file" },
+  images: { type: "string", path: "folder", help: "folder of the images", usual: "beside the COCO file" },
+  explain: { type: "string", fallback: "standard", choices: LEVELS, help: "how much is said" },
+  priority: { type: "string", fallback: "balanced", choices: PRIORITIES, help: "what matters most" },
+  domain: { type: "string", fallback: "photographic", choices: DOMAINS, help: "kind of pictures" },
   precision: {
     type: "number",
     range: { min: 0, max: 1 },
     fallback: 0.5,
     help: "0: teachers find as much as possible, 1: they are right",
   },
-  device: { type: "string", fallback: "cpu", help: `where training runs: ${DEVICES.join(", ")}` },
-  "memory-gb": { type: "number", range: positive, help: "memory that training may find (default: what is free now)" },
+  device: { type: "string", fallback: "cpu", choices: DEVICES, help: "where training runs" },
+  "memory-gb": { type: "number", range: positive, help: "memory that training may find", usual: "what is free now" },
   "max-latency-ms": {
     type: "number",
     range: positive,
@@ -51,18 +53,16 @@ export const adviseOptions: OptionSpecs = {
   "max-model-mb": { type: "number", range: positive, help: "largest exported model" },
   permissive: { type: "boolean", fallback: false, help: "no weights under AGPL or other restrictive licences" },
   set: { type: "list", help: "decide something yourself: --set student=yolov8m image_size=512" },
-  rules: { type: "string", help: "YAML file with other rules" },
-  output: { type: "string", help: "folder for plan.json and plan.txt" },
+  rules: { type: "string", path: "file", help: "YAML file with other rules" },
+  output: {
+    type: "string",
+    path: "folder",
+    help: "folder for plan.json and plan.txt; nothing is written without it",
+    aliases: ["output-dir"],
+  },
+  ...configOption,
+  ...dryRunOption,
 };
-
-function oneOf<Value extends string>(options: OptionValues, name: string, known: readonly Value[]): Value {
-  const given = options[name] as string;
-  const found = known.find((value) => value === given);
-  if (found !== undefined) return found;
-  const hint = nearest(given, known);
-  const meant = hint === null ? "" : ` Did you mean ${hint}?`;
-  throw new UsageError(`--${name} knows no "${given}".${meant} It is one of ${known.join(", ")}.`);
-}
 
 /** `name=value` pairs; numbers, true, false and none are what they say. */
 function overridesOf(pairs: readonly string[], known: readonly string[]): Record<string, Fact> {
@@ -71,10 +71,7 @@ function overridesOf(pairs: readonly string[], known: readonly string[]): Record
     const [name, value] = pair.split("=", 2) as [string, string | undefined];
     if (value === undefined || value === "") throw new UsageError(`--set takes name=value; got "${pair}".`);
     if (!known.includes(name)) {
-      const hint = nearest(name, known);
-      throw new UsageError(
-        `--set knows no "${name}".${hint === null ? "" : ` Did you mean ${hint}?`} Known: ${known.join(", ")}.`,
-      );
+      throw new UsageError(`--set knows no "${name}".${didYouMean(name, known)} Known: ${known.join(", ")}.`);
     }
     const words: Readonly<Record<string, Fact>> = { true: true, false: false, none: null };
     const number = Number(value);
@@ -84,10 +81,10 @@ function overridesOf(pairs: readonly string[], known: readonly string[]): Record
 }
 
 /** Says what to train on a dataset, and why, in words. */
-export async function advise(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
-  const level: ExplainLevel = oneOf(options, "explain", LEVELS);
-  const priority: Priority = oneOf(options, "priority", PRIORITIES);
-  const device = oneOf(options, "device", DEVICES);
+export async function advise(options: OptionValues, output: Output, { signal, config }: CommandContext): Promise<void> {
+  const level = options["explain"] as ExplainLevel;
+  const priority = options["priority"] as Priority;
+  const device = options["device"] as (typeof DEVICES)[number];
   const path = options["data"] as string;
   const rulesPath = options["rules"] as string | undefined;
   const rules = rulesPath === undefined ? defaultRules() : parseRules(readFileSync(rulesPath, "utf8"), rulesPath);
@@ -113,7 +110,7 @@ export async function advise(options: OptionValues, output: Output, { signal }: 
       fingerprint,
       priority,
       constraints,
-      domain: oneOf(options, "domain", DOMAINS),
+      domain: options["domain"] as string,
       precision: options["precision"] as number,
       overrides,
     },
@@ -122,6 +119,11 @@ export async function advise(options: OptionValues, output: Output, { signal }: 
   const text = explainPlan(plan, level);
   output.line(text.trimEnd());
   const directory = options["output"] as string | undefined;
+  if (options["dry-run"] === true) {
+    const writes = ["plan.json", "plan.txt"].map((name) => ({ path: join(directory ?? "", name), what: "the plan" }));
+    const dry = { decisions: [], steps: ["plan, as above"], writes: directory === undefined ? [] : writes };
+    return reportDryRun({ command: "advise", config, output, plan: dry });
+  }
   if (directory !== undefined) {
     writeJson(join(directory, "plan.json"), { plan, fingerprint });
     writeFileAtomic(join(directory, "plan.txt"), text);

@@ -33,33 +33,62 @@ import sharp, { type OverlayOptions } from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { loadSplit } from "../data.js";
+import { reportDryRun } from "../dry-run.js";
 import { UsageError } from "../errors.js";
 import { writeFileAtomic } from "../files.js";
+import { DATA, dryRunOption, grouped } from "../option-specs.js";
 import type { Output } from "../output.js";
 
 const count = (min: number, max: number) => ({ integer: true, min, max });
+const INTENSITIES = ["low", "medium", "high"] as const satisfies readonly Intensity[];
 
 export const augmentPreviewOptions: OptionSpecs = {
-  data: { type: "string", required: true, help: "COCO annotations (.json)" },
-  images: { type: "string", help: "folder of the images; found beside the file when absent" },
-  characteristics: { type: "list", help: "what the objects are like, for example changes_shape low_contrast" },
-  intensity: { type: "string", fallback: "medium", help: "low, medium or high" },
-  lighting: { type: "string", help: "stable, variable or poor" },
-  camera: { type: "string", help: "fixed, moving or shaky" },
-  background: { type: "string", help: "clean, busy or changing" },
-  distance: { type: "string", help: "fixed, variable or close" },
-  facts: { type: "list", help: "smallObjects, thinObjects, rigid, colourCritical, chirality, orientationFree" },
-  mixing: { type: "boolean", fallback: false, help: "also mosaic, mixup and copy_paste, as when a student is trained" },
-  config: { type: "string", help: "pipeline file (YAML) instead of the options above" },
-  size: { type: "number", range: count(32, 4096), help: "square canvas in pixels; the image's own size when absent" },
-  count: { type: "number", range: count(1, 64), fallback: 4, help: "images, one row each" },
-  variants: { type: "number", range: count(1, 12), fallback: 4, help: "augmented versions beside each image" },
-  seed: { type: "number", range: { integer: true, min: 0 }, fallback: 42, help: "seed of every draw" },
-  output: {
-    type: "string",
-    fallback: "augment-preview.png",
-    help: "the contact sheet (.png); the pipeline goes beside it",
-  },
+  ...grouped(DATA, {
+    data: { type: "string", path: "file", required: true, help: "COCO annotations (.json)" },
+    images: { type: "string", path: "folder", help: "folder of the images; found beside the file when absent" },
+    output: {
+      type: "string",
+      path: "file",
+      fallback: "augment-preview.png",
+      help: "the contact sheet (.png); the pipeline goes beside it",
+    },
+  }),
+  ...grouped("Pipeline", {
+    characteristics: { type: "list", help: "what the objects are like, for example changes_shape low_contrast" },
+    intensity: { type: "string", fallback: "medium", choices: INTENSITIES, help: "how much is changed" },
+    lighting: { type: "string", choices: ["stable", "variable", "poor"], help: "light in the pictures" },
+    camera: { type: "string", choices: ["fixed", "moving", "shaky"], help: "how the camera stands" },
+    background: { type: "string", choices: ["clean", "busy", "changing"], help: "what is behind the objects" },
+    distance: { type: "string", choices: ["fixed", "variable", "close"], help: "from camera to objects" },
+    facts: {
+      type: "list",
+      choices: ["smallObjects", "thinObjects", "rigid", "colourCritical", "chirality", "orientationFree"],
+      help: "what else holds",
+    },
+    mixing: {
+      type: "boolean",
+      fallback: false,
+      help: "also mosaic, mixup and copy_paste, as when a student is trained",
+    },
+    pipeline: {
+      type: "string",
+      path: "file",
+      help: "pipeline file (YAML) instead of the options above",
+      aliases: ["config"],
+    },
+    seed: { type: "number", range: { integer: true, min: 0 }, fallback: 42, help: "seed of every draw" },
+  }),
+  ...grouped("Sheet", {
+    size: {
+      type: "number",
+      range: count(32, 4096),
+      help: "square canvas in pixels",
+      usual: "the image's own size",
+    },
+    count: { type: "number", range: count(1, 64), fallback: 4, help: "images, one row each" },
+    variants: { type: "number", range: count(1, 12), fallback: 4, help: "augmented versions beside each image" },
+  }),
+  ...dryRunOption,
 };
 
 /** Side of a tile on the sheet, pixels. */
@@ -227,19 +256,38 @@ async function sheetOf(rows: readonly (readonly Tile[])[], title: readonly strin
 }
 
 /** Shows what a pipeline does to a dataset: a contact sheet, the resolved pipeline as YAML, and why each transform is in it. */
-export async function augmentPreview(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
-  const config = options["config"] as string | undefined;
-  if (config !== undefined && options["characteristics"] !== undefined) {
-    throw new UsageError("--config and --characteristics exclude each other: give one of them.");
+export async function augmentPreview(
+  options: OptionValues,
+  output: Output,
+  { signal, config }: CommandContext,
+): Promise<void> {
+  const file = options["pipeline"] as string | undefined;
+  if (file !== undefined && options["characteristics"] !== undefined) {
+    throw new UsageError("--pipeline and --characteristics exclude each other: give one of them.");
   }
   const target = options["output"] as string;
   if (!target.toLowerCase().endsWith(".png")) throw new UsageError(`--output must end in .png, got "${target}".`);
-  const pipeline = pipelineOf(options, config === undefined ? null : await readFile(config, "utf8"));
+  const pipeline = pipelineOf(options, file === undefined ? null : await readFile(file, "utf8"));
   const data = options["data"] as string;
   const { dataset, imagesDir } = await loadSplit(data, options["images"] as string | undefined);
   const { mapping, source, classes } = samplesOf(dataset, imagesDir);
   const names = mapping.classes.map(({ name }) => name);
   const info = pipeline.info();
+  const yaml = target.replace(/\.png$/i, ".yaml");
+  if (options["dry-run"] === true) {
+    const images = Math.min(options["count"] as number, dataset.images.length);
+    return reportDryRun({
+      ...{ command: "augment-preview", config, output },
+      plan: {
+        decisions: info.trace.map(({ kind, text }) => ({ what: "transform", choice: kind, why: text })),
+        steps: [`augment ${images} images ${options["variants"]} times each with ${info.total} transforms`],
+        writes: [
+          { path: target, what: "contact sheet" },
+          { path: yaml, what: "the pipeline" },
+        ],
+      },
+    });
+  }
   for (const decision of info.trace) output.line(`${decision.kind.padEnd(8)} ${decision.text}`);
   for (const warning of info.warnings) output.line(`warning  ${warning}`);
   const variants = options["variants"] as number;
@@ -266,7 +314,6 @@ export async function augmentPreview(options: OptionValues, output: Output, { si
     `${info.total} transforms, intensity ${pipeline.plan.intensity}, seed ${pipeline.plan.seed}`,
     info.types.join(", "),
   ];
-  const yaml = target.replace(/\.png$/i, ".yaml");
   writeFileAtomic(target, await sheetOf(rows, title));
   writeFileAtomic(yaml, pipeline.toYAML());
   output.line(`objects  ${kept} kept, ${dropped} dropped in ${chosen.length * variants} variants`);

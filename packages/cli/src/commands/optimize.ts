@@ -1,13 +1,14 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { loadDataset } from "@seg/coco-dataset";
+import { type CocoDataset, loadDataset } from "@seg/coco-dataset";
 import { createStudent, isMaskStudent, loadWeights } from "@seg/distill";
 import {
   type CalibrationMethod,
   calibrate,
   certifyPromptFree,
   exportOnnx,
+  findTrtexec,
   quantizeStatic,
   traceStudent,
   verifyExport,
@@ -18,57 +19,92 @@ import { decodeModel, encodeModel } from "@seg/onnx";
 import { decodeImage, PreprocessError, prepareYolo } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
-import { startEngine } from "../engine.js";
-import { CommandError, UsageError } from "../errors.js";
+import { type DryRun, reportDryRun } from "../dry-run.js";
+import { checkGpu, startEngine } from "../engine.js";
+import { CommandError } from "../errors.js";
 import { imagesDirectory, writeJson } from "../files.js";
 import { type Int8Record, onnxArtefacts, QUANTIZE_MODES, type QuantizeMode } from "../optimize/onnx-artefacts.js";
 import { pruneRun } from "../optimize/prune-run.js";
 import { tensorRtEngine } from "../optimize/tensorrt-engine.js";
 import { type ArtefactPrecision, tfliteArtefacts } from "../optimize/tflite-artefacts.js";
 import { validationSet } from "../optimize/validation-set.js";
+import { configOption, dryRunOption, engineOptions, grouped } from "../option-specs.js";
 import type { Output } from "../output.js";
-import { readStudentRecord } from "../student-record.js";
+import { readStudentRecord, type StudentRecord } from "../student-record.js";
+
+const FORMATS = ["onnx", "tensorrt", "tflite"] as const;
+const CALIBRATION_METHODS = ["minmax", "percentile", "entropy", "mse"] as const satisfies readonly CalibrationMethod[];
 
 export const optimizeOptions: OptionSpecs = {
-  model: { type: "string", required: true, help: "run directory of the student" },
-  format: { type: "list", help: "onnx, tflite, tensorrt; the float32 ONNX file is always written [onnx]" },
-  quantize: { type: "string", fallback: "int8", help: "int8, fp16, dynamic (size only) or none" },
-  "max-map-drop": {
-    type: "number",
-    range: { min: 0, max: 1 },
-    fallback: 0.03,
-    help: "largest loss of mAP50-95 of INT8 on the validation split; the worst layers stay float until it holds",
-  },
-  "end-to-end": {
-    type: "boolean",
-    fallback: false,
-    help: "also write model_e2e.onnx with suppression and masks inside",
-  },
-  data: { type: "string", help: "calibration images (COCO .json) [the training split]" },
-  images: { type: "string", help: "folder of the calibration images" },
-  "calibration-images": {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 128,
-    help: "how many images calibrate",
-  },
-  "calibration-method": { type: "string", fallback: "minmax", help: "minmax, percentile, entropy or mse" },
-  prune: {
-    type: "number",
-    range: { above: 0, below: 1 },
-    help: "share of the channels to remove before export [none]",
-  },
-  "prune-epochs": {
-    type: "number",
-    range: { integer: true, min: 0 },
-    fallback: 12,
-    help: "epochs of fine-tuning after each round of pruning",
-  },
-  "prune-rounds": { type: "number", range: { integer: true, min: 1 }, fallback: 1, help: "rounds of pruning" },
-  license: { type: "string", fallback: "Apache-2.0", help: "licence of the weights" },
-  author: { type: "string", fallback: "seg", help: "who made the model" },
-  output: { type: "string", help: "folder of the artefacts [MODEL/optimized]", aliases: ["output-dir"] },
-  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
+  ...grouped("What to make", {
+    model: { type: "string", path: "folder", required: true, help: "run directory of the student" },
+    format: {
+      type: "list",
+      choices: FORMATS,
+      help: "onnx, tensorrt, tflite; the float32 ONNX file is always written",
+      usual: "onnx",
+    },
+    quantize: {
+      type: "string",
+      fallback: "int8",
+      choices: QUANTIZE_MODES,
+      help: "int8, fp16, dynamic (size only) or none",
+    },
+    "max-map-drop": {
+      type: "number",
+      range: { min: 0, max: 1 },
+      fallback: 0.03,
+      help: "largest loss of mAP50-95 of INT8 on the validation split; the worst layers stay float until it holds",
+    },
+    "end-to-end": {
+      type: "boolean",
+      fallback: false,
+      help: "also write model_e2e.onnx with suppression and masks inside",
+    },
+    license: { type: "string", fallback: "Apache-2.0", help: "licence of the weights" },
+    author: { type: "string", fallback: "seg", help: "who made the model" },
+    output: {
+      type: "string",
+      path: "folder",
+      help: "folder of the artefacts",
+      usual: "MODEL/optimized",
+      aliases: ["output-dir"],
+    },
+  }),
+  ...grouped("Calibration", {
+    data: { type: "string", path: "file", help: "calibration images (COCO .json)", usual: "the training split" },
+    images: { type: "string", path: "folder", help: "folder of the calibration images" },
+    "calibration-images": {
+      type: "number",
+      range: { integer: true, min: 1 },
+      fallback: 128,
+      help: "how many images calibrate",
+    },
+    "calibration-method": {
+      type: "string",
+      fallback: "minmax",
+      choices: CALIBRATION_METHODS,
+      help: "how ranges are taken",
+    },
+  }),
+  ...grouped("Pruning", {
+    prune: {
+      type: "number",
+      range: { above: 0, below: 1 },
+      help: "share of the channels to remove before export",
+      usual: "none",
+    },
+    "prune-epochs": {
+      type: "number",
+      range: { integer: true, min: 0 },
+      fallback: 12,
+      help: "epochs of fine-tuning after each round of pruning",
+    },
+    "prune-rounds": { type: "number", range: { integer: true, min: 1 }, fallback: 1, help: "rounds of pruning" },
+  }),
+  ...engineOptions,
+  ...configOption,
+  ...dryRunOption,
 };
 
 /** Evenly spaced items, so that a sorted data set is covered. */
@@ -77,20 +113,137 @@ function spread<T>(items: readonly T[], count: number): T[] {
   return Array.from({ length: n }, (_, i) => items[Math.floor((i * items.length) / n)]!);
 }
 
+/** @throws {@link CommandError} `cli/weights-not-found` */
+function weightsOf(directory: string): string {
+  const weights = join(directory, "weights", "student.safetensors");
+  if (existsSync(weights)) return weights;
+  throw new CommandError({
+    code: "cli/weights-not-found",
+    message: `${weights} was not found although ${directory} records a student. Restore it or train again.`,
+  });
+}
+
+/**
+ * Images for calibration: those that are given, or the student's own training split.
+ * @throws {@link CommandError} `cli/calibration-data-not-found`, `cli/images-not-found`
+ */
+async function calibrationData({
+  options,
+  directory,
+  record,
+}: {
+  options: OptionValues;
+  directory: string;
+  record: StudentRecord;
+}): Promise<{ data: string; dataset: CocoDataset; imagesDir: string }> {
+  const given = options["data"] as string | undefined;
+  const data = given ?? resolve(directory, record.train.data);
+  if (given === undefined && !existsSync(data)) {
+    throw new CommandError({
+      code: "cli/calibration-data-not-found",
+      message: `The training split ${data} of this student was not found. Give images for calibration with --data and --images.`,
+    });
+  }
+  const dataset = await loadDataset(data);
+  const option =
+    (options["images"] as string | undefined) ??
+    (given === undefined ? resolve(directory, record.train.images) : undefined);
+  return { data, dataset, imagesDir: await imagesDirectory({ dataset, path: data, option }) };
+}
+
+/** What `--dry-run` says. */
+function planOf({
+  options,
+  formats,
+  directory,
+  record,
+  images,
+  data,
+}: {
+  options: OptionValues;
+  formats: readonly string[];
+  directory: string;
+  record: StudentRecord;
+  images: number;
+  data: string;
+}): DryRun {
+  const quantize = options["quantize"] as QuantizeMode;
+  const isPruned = options["prune"] !== undefined;
+  const source = isPruned ? join(directory, "pruned") : directory;
+  const folder = (options["output"] as string | undefined) ?? join(source, "optimized");
+  const at = (name: string, what: string) => ({ path: join(folder, name), what });
+  const isInt8 = quantize === "int8";
+  const gate =
+    record.val === null
+      ? "no gate: the student has no validation split"
+      : `gate: at most ${options["max-map-drop"]} mAP50-95 lost on its validation split`;
+  const onnx: Record<QuantizeMode, ReturnType<typeof at>[]> = {
+    int8: [at("model_int8.onnx", `INT8, ${gate}`)],
+    fp16: [at("model_fp16.onnx", "float16")],
+    dynamic: [at("model_int8_dynamic.onnx", "INT8 weights, size only")],
+    none: [],
+  };
+  const { path: trtexec } = formats.includes("tensorrt") ? findTrtexec() : { path: null };
+  return {
+    decisions: [
+      { what: "student", choice: record.student, why: `${directory} records it, ${record.classes.length} classes` },
+      ...(formats.includes("tensorrt")
+        ? [
+            {
+              what: "tensorrt",
+              choice: trtexec === null ? "no engine here" : "engine",
+              why: trtexec ?? "trtexec was not found: the command for the target would be shown",
+            },
+          ]
+        : []),
+    ],
+    steps: [
+      ...(isPruned
+        ? [
+            `remove ${100 * (options["prune"] as number)} % of the channels in ${options["prune-rounds"]} rounds of ${options["prune-epochs"]} epochs`,
+          ]
+        : []),
+      "trace the network as ONNX and check it against the traced one",
+      ...(isInt8 ? [`calibrate on ${images} images of ${data} (${options["calibration-method"]})`] : []),
+      "certify that every file needs no prompt",
+    ],
+    writes: [
+      ...(isPruned ? [{ path: source, what: "the pruned student, a run of its own" }] : []),
+      at("model_fp32.onnx", "float32"),
+      ...(formats.includes("onnx") ? onnx[quantize] : []),
+      ...(formats.includes("onnx") && options["end-to-end"] === true
+        ? [at("model_e2e.onnx", "with suppression and masks inside")]
+        : []),
+      ...(formats.includes("tensorrt") && isInt8 ? [at("model_int8_trt.onnx", "INT8 as TensorRT reads it")] : []),
+      ...(trtexec === null ? [] : [at(`model_${isInt8 ? "int8" : "fp16"}.engine`, "for this GPU")]),
+      ...(formats.includes("tflite")
+        ? ["fp32", "fp16", ...(isInt8 ? ["int8"] : [])].map((name) => at(`model_${name}.tflite`, name))
+        : []),
+      at("certificate.json", "what was checked"),
+      at("optimize.json", "sizes, layers that stayed float, accuracy"),
+    ],
+  };
+}
+
 /** Exports a student as ONNX fp32 and INT8, checks both against the traced model and certifies that they need no prompt. */
-export async function optimize(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+export async function optimize(
+  options: OptionValues,
+  output: Output,
+  { signal, config }: CommandContext,
+): Promise<void> {
   let directory = options["model"] as string;
   const formats = (options["format"] as readonly string[] | undefined) ?? ["onnx"];
-  const unknown = formats.filter((f) => !["onnx", "tensorrt", "tflite"].includes(f));
-  if (unknown.length > 0) throw new UsageError(`Unknown format ${unknown.join(", ")}. Known: onnx, tflite, tensorrt.`);
   const quantize = options["quantize"] as QuantizeMode;
-  if (!QUANTIZE_MODES.includes(quantize))
-    throw new UsageError(`--quantize is one of ${QUANTIZE_MODES.join(", ")}, got "${quantize}".`);
   const method = options["calibration-method"] as CalibrationMethod;
-  if (!["minmax", "percentile", "entropy", "mse"].includes(method)) {
-    throw new UsageError(`--calibration-method is minmax, percentile, entropy or mse, got "${method}".`);
-  }
+  checkGpu(options);
   let record = readStudentRecord(directory);
+  weightsOf(directory);
+  const { data, dataset, imagesDir } = await calibrationData({ options, directory, record });
+  const chosen = spread(dataset.images, options["calibration-images"] as number);
+  if (options["dry-run"] === true) {
+    const plan = planOf({ options, formats, directory, record, images: chosen.length, data });
+    return reportDryRun({ command: "optimize", config, output, plan });
+  }
   const ratio = options["prune"] as number | undefined;
   if (ratio !== undefined) {
     const threads = options["threads"] as number | undefined;
@@ -106,30 +259,8 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     }));
   }
   const folder = (options["output"] as string | undefined) ?? join(directory, "optimized");
-  const weights = join(directory, "weights", "student.safetensors");
-  if (!existsSync(weights)) {
-    throw new CommandError({
-      code: "cli/weights-not-found",
-      message: `${weights} was not found although ${directory} records a student. Restore it or train again.`,
-    });
-  }
-  const data = (options["data"] as string | undefined) ?? resolve(directory, record.train.data);
-  if (options["data"] === undefined && !existsSync(data)) {
-    throw new CommandError({
-      code: "cli/calibration-data-not-found",
-      message: `The training split ${data} of this student was not found. Give images for calibration with --data and --images.`,
-    });
-  }
+  const weights = weightsOf(directory);
   await startEngine({ threads: options["threads"] as number | undefined });
-  const dataset = await loadDataset(data);
-  const imagesDir = await imagesDirectory({
-    dataset,
-    path: data,
-    option:
-      (options["images"] as string | undefined) ??
-      (options["data"] === undefined ? resolve(directory, record.train.images) : undefined),
-  });
-  const chosen = spread(dataset.images, options["calibration-images"] as number);
   const tensors: Float32Array[] = [];
   for (const [i, image] of chosen.entries()) {
     signal.throwIfAborted();
@@ -212,12 +343,13 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     models["model_int8_trt.onnx"] = encodeModel(quantizeStatic(exported.model, table, { preset: "tensorrt" }));
     precisions.push(["model_int8_trt.onnx", "int8"]);
   }
-  if (formats.includes("tflite")) {
-    for (const { name, precision, bytes } of tfliteArtefacts({ model: exported.model, calibration: table, folder })) {
-      models[name] = bytes;
-      precisions.push([name, precision]);
-      output.line(`tflite      ${precision} ${(bytes.length / 1e6).toFixed(2)} MB`);
-    }
+  const tflite = formats.includes("tflite")
+    ? tfliteArtefacts({ model: exported.model, calibration: table, folder })
+    : { artefacts: [], refusal: null };
+  for (const { name, precision, bytes } of tflite.artefacts) {
+    models[name] = bytes;
+    precisions.push([name, precision]);
+    output.line(`tflite      ${precision} ${(bytes.length / 1e6).toFixed(2)} MB`);
   }
   const paths = writeArtefacts(folder, { models, model: exported.model, classes });
   const reference = join(folder, "model_fp32.onnx");
@@ -239,6 +371,7 @@ export async function optimize(options: OptionValues, output: Output, { signal }
   const promptFree = certificates.every((c) => c.promptFree);
   for (const warning of certificates.flatMap((c) => c.warnings)) output.line(`warning: ${warning}`);
   const written: Record<string, string> = Object.fromEntries(formats.map((format) => [format, "written"]));
+  if (tflite.refusal !== null) written["tflite"] = `refused: ${tflite.refusal}`;
   if (formats.includes("tensorrt")) {
     const [source, precision] =
       table === null ? (["model_fp32.onnx", "fp16"] as const) : (["model_int8_trt.onnx", "int8"] as const);
@@ -247,9 +380,12 @@ export async function optimize(options: OptionValues, output: Output, { signal }
       written["tensorrt"] = `unavailable: ${result.unavailable}`;
       output.line(`tensorrt    ${precision} UNAVAILABLE: ${result.unavailable}`);
     } else {
-      const { bytes, device, medianMs } = result.engine;
+      const { bytes, device, medianMs, powerWatts } = result.engine;
       const speed = medianMs === null ? "not measured" : `${medianMs} ms`;
-      output.line(`tensorrt    ${precision} ${(bytes / 1e6).toFixed(2)} MB for ${device ?? "this GPU"}, ${speed}`);
+      const power = powerWatts === null ? "" : `, ${powerWatts.toFixed(0)} W`;
+      output.line(
+        `tensorrt    ${precision} ${(bytes / 1e6).toFixed(2)} MB for ${device ?? "this GPU"}, ${speed}${power}`,
+      );
     }
   }
   writeJson(join(folder, "optimize.json"), {
@@ -260,5 +396,12 @@ export async function optimize(options: OptionValues, output: Output, { signal }
     int8: int8 === null ? null : { floatLayers: int8.floatLayers, accuracy: int8.accuracy, ranking: int8.ranking },
   });
   output.line(`certificate prompt free: ${promptFree}; ${certificate}`);
+  if (tflite.refusal !== null) {
+    const kept = Object.keys(models).map((name) => join(folder, name));
+    throw new CommandError({
+      code: "cli/tflite-unsupported",
+      message: `${record.student} cannot become TFLite: ${tflite.refusal} Written all the same: ${kept.join(", ")}. Use those, or train another --student for TFLite.`,
+    });
+  }
   output.result({ command: "optimize", promptFree, files: paths });
 }

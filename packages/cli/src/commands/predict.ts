@@ -5,32 +5,43 @@ import { createDetector, type Detector } from "@seg/export/runtime";
 import { decodeImage, PreprocessError } from "@seg/preprocess";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
+import { reportDryRun } from "../dry-run.js";
 import { CommandError, UsageError } from "../errors.js";
 import { explainError } from "../explain-error.js";
 import { writeFileAtomic, writeJson } from "../files.js";
+import { didYouMean } from "../option-names.js";
+import { configOption, dryRunOption, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
+
+const share = { min: 0, max: 1 } as const;
 
 export const predictOptions: OptionSpecs = {
   model: {
     type: "string",
+    path: "file",
     required: true,
     help: "exported model (.onnx, or .tflite where @litertjs/core is installed)",
   },
-  output: { type: "string", fallback: "predictions", help: "folder for overlays and predictions.json" },
-  confidence: {
-    type: "number",
-    range: { min: 0, max: 1 },
-    fallback: 0.25,
-    help: "lowest score that is kept",
+  output: {
+    type: "string",
+    path: "folder",
+    fallback: "predictions",
+    help: "folder for overlays and predictions.json",
+    aliases: ["output-dir"],
   },
-  iou: {
+  confidence: { type: "number", range: share, fallback: 0.25, help: "lowest score that is kept" },
+  iou: { type: "number", range: share, fallback: 0.7, help: "overlap above which the weaker detection goes" },
+  classes: { type: "list", help: "keep these classes only, by name", usual: "all" },
+  threads: {
     type: "number",
-    range: { min: 0, max: 1 },
-    fallback: 0.7,
-    help: "overlap above which the weaker detection goes",
+    range: { integer: true, min: 1 },
+    fallback: 1,
+    help: "threads of the runtime",
+    group: HOW,
   },
-  threads: { type: "number", range: { integer: true, min: 1 }, fallback: 1, help: "threads of the runtime" },
+  ...configOption,
+  ...dryRunOption,
 };
 
 /** @throws {@link CommandError} `cli/model-not-found`, `cli/model-unusable` naming the file */
@@ -46,9 +57,18 @@ async function openModel(model: string, threads: number): Promise<Detector> {
   } catch (error) {
     throw new CommandError({
       code: "cli/model-unusable",
-      message: `Model ${model} cannot be opened: ${explainError(error).message}`,
+      message: `Model ${model} cannot be opened: ${explainError(error).message} Give a file that seg optimize wrote, such as optimized/model_int8.onnx of a student.`,
     });
   }
+}
+
+/** @throws {@link UsageError} for a class that the model does not know, naming the nearest */
+function checkClasses(wanted: readonly string[], known: readonly string[]): void {
+  const unknown = wanted.find((name) => !known.includes(name));
+  if (unknown === undefined) return;
+  throw new UsageError(
+    `--classes: the model knows no "${unknown}".${didYouMean(unknown, known, (hint) => `"${hint}"`)} It finds ${known.join(", ")}.`,
+  );
 }
 
 /** File names of the overlays: the image's own, with a number where two images share one. */
@@ -70,10 +90,12 @@ function overlayNames(files: readonly string[]): string[] {
 export async function predict(
   options: OptionValues,
   output: Output,
-  { positional, signal }: CommandContext,
+  { positional, signal, config }: CommandContext,
 ): Promise<void> {
   if (positional.length === 0)
-    throw new UsageError("seg predict needs at least one image: seg predict --model model_int8.onnx image.jpg.");
+    throw new UsageError(
+      "seg predict needs at least one image, for example seg predict --model model_int8.onnx image.jpg.",
+    );
   const missing = positional.filter((file) => !existsSync(file));
   if (missing.length > 0) {
     throw new CommandError({
@@ -83,7 +105,23 @@ export async function predict(
   }
   const directory = options["output"] as string;
   const detector = await openModel(options["model"] as string, options["threads"] as number);
+  const classes = options["classes"] as readonly string[] | undefined;
+  checkClasses(classes ?? [], detector.metadata.names);
   const names = overlayNames(positional);
+  if (options["dry-run"] === true) {
+    await detector.dispose();
+    return reportDryRun({
+      ...{ command: "predict", config, output },
+      plan: {
+        decisions: [],
+        steps: [`find objects on ${positional.length} images with ${options["model"]}`],
+        writes: [
+          ...positional.map((file, k) => ({ path: join(directory, names[k]!), what: `overlay of ${file}` })),
+          { path: join(directory, "predictions.json"), what: "boxes, classes and scores" },
+        ],
+      },
+    });
+  }
   const results: object[] = [];
   const failures: string[] = [];
   try {
@@ -103,12 +141,13 @@ export async function predict(
         iou: options["iou"] as number,
       });
       const milliseconds = performance.now() - start;
-      const instances = foundInstances(found);
+      const instances = foundInstances(found).filter(({ name }) => classes?.includes(name) ?? true);
       const overlay = join(directory, names[k]!);
       writeFileAtomic(overlay, await renderOverlay({ image, instances, format: "png" }));
       output.line(`${file}: ${instances.length} objects in ${milliseconds.toFixed(0)} ms -> ${overlay}`);
       for (const { name, score, box } of instances)
         output.line(`  ${name.padEnd(12)} ${score.toFixed(2)}  [${box.map((v) => v.toFixed(0)).join(", ")}]`);
+      output.progress({ label: "predicting", done: k + 1, total: positional.length });
       results.push({
         file,
         overlay,

@@ -20,13 +20,15 @@ import {
   type TrainStudentConfig,
   trainStudent,
 } from "@seg/distill";
-import { type JsonObject, toYaml } from "@seg/train";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
-import { type LoadedSplit, loadSplit } from "../data.js";
-import { startEngine } from "../engine.js";
+import { configYaml } from "../config-yaml.js";
+import { checkSameClasses, type LoadedSplit, loadSplit } from "../data.js";
+import { type DryRun, reportDryRun } from "../dry-run.js";
+import { checkGpu, startEngine } from "../engine.js";
 import { CommandError, UsageError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
+import { configOption, DATA, dryRunOption, engineOptions, grouped, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { type ChosenTeachers, chooseTeachers } from "../student/choose-teachers.js";
 import { loadUnlabelled } from "../student/unlabelled-images.js";
@@ -37,139 +39,193 @@ const probability = { min: 0, max: 1 };
 const KL = ["sigmoid", "binary", "softmax"] as const;
 const FEATURE = ["pkd", "cwd"] as const;
 const ASSISTANTS = ["s", "m"] as const;
+const weight = (what: string, usual: number) =>
+  ({ type: "number", range: { min: 0 }, help: `weight of ${what}`, usual }) as const;
 
 export const trainStudentOptions: OptionSpecs = {
-  data: { type: "string", required: true, help: "training split (COCO .json)" },
-  val: { type: "string", help: "validation split" },
-  images: { type: "string", help: "folder of the images of both splits" },
-  unlabelled: {
-    type: "string",
-    help: "further images that the teacher names: a folder or a COCO .json",
-    aliases: ["unlabeled"],
-  },
-  "non-exhaustive": {
+  ...grouped(DATA, {
+    data: { type: "string", path: "file", required: true, help: "training split (COCO .json)" },
+    val: { type: "string", path: "file", help: "validation split" },
+    images: { type: "string", path: "folder", help: "folder of the images of both splits" },
+    unlabelled: {
+      type: "string",
+      path: "file",
+      help: "further images that the teacher names: a folder or a COCO .json",
+      aliases: ["unlabeled"],
+    },
+    "non-exhaustive": {
+      type: "boolean",
+      fallback: false,
+      help: "objects may be missing in the annotations: the teacher adds them",
+    },
+    "teacher-dir": {
+      type: "string",
+      path: "folder",
+      help: "experiment with adapted teachers; without it the student learns from the labels alone",
+    },
+    output: {
+      type: "string",
+      path: "folder",
+      required: true,
+      help: "run directory of the student",
+      aliases: ["output-dir"],
+    },
+    "on-bad-image": {
+      type: "string",
+      fallback: "error",
+      choices: ["error", "skip"],
+      help: "error: stop and name it; skip: leave it out with a warning",
+    },
+  }),
+  ...grouped("Student", {
+    student: { type: "string", choices: STUDENT_IDS, help: "architecture", usual: "chosen from the data" },
+    edge: { type: "boolean", fallback: false, help: "choose the nano networks" },
+    imgsz: {
+      type: "number",
+      range: { integer: true, min: 32, multipleOf: 32 },
+      fallback: 640,
+      help: "input side in pixels, a multiple of 32",
+    },
+    weights: { type: "string", path: "file", help: "initial weights (.safetensors)" },
+    "allow-teacher-masks": {
+      type: "boolean",
+      fallback: false,
+      help: "a mask student on data with boxes only: the teacher draws the masks",
+    },
+    assistant: {
+      type: "string",
+      choices: ASSISTANTS,
+      help: "s or m: first train a student of this size, which then teaches the wanted one (teacher, assistant, student)",
+    },
+  }),
+  ...grouped("Training", {
+    epochs: { type: "number", range: { integer: true, min: 1 }, fallback: 100, help: "rounds over the images" },
+    batch: {
+      type: "number",
+      range: { integer: true, min: 1 },
+      fallback: 16,
+      help: "images per step",
+      aliases: ["batch-size"],
+    },
+    "auto-batch": {
+      type: "boolean",
+      fallback: false,
+      help: "the largest batch, a power of two, whose step fits into 40 % of the memory, instead of --batch",
+    },
+    seed: {
+      type: "number",
+      range: { integer: true, min: 0 },
+      fallback: 0,
+      help: "initial weights, order and augmentation",
+      aliases: ["random-seed"],
+    },
+    lr: {
+      type: "number",
+      range: { above: 0 },
+      help: "AdamW learning rate",
+      usual: "from the number of classes and iterations",
+      aliases: ["learning-rate"],
+    },
+    "bn-momentum": {
+      type: "number",
+      range: { above: 0, max: 1 },
+      help: "momentum of batch normalisation",
+      usual: 0.03,
+    },
+    "eval-interval": {
+      type: "number",
+      range: { integer: true, min: 1 },
+      fallback: 1,
+      help: "epochs between evaluations",
+    },
+    patience: {
+      type: "number",
+      range: { integer: true, min: 0 },
+      help: "evaluated epochs without improvement before stopping; 0 never stops",
+    },
+    shards: {
+      type: "number",
+      range: { integer: true, min: 1 },
+      fallback: 1,
+      help: "parts of a batch that are trained at once, a core each; results depend on it",
+    },
+  }),
+  ...grouped("Augmentation", {
+    characteristics: {
+      type: "list",
+      help: "what the objects are like (seg augment-preview shows it), instead of the usual augmentation",
+    },
+    mosaic: { type: "number", range: probability, help: "probability of a mosaic", usual: 0.5 },
+    mixup: { type: "number", range: probability, help: "probability of a blend with another image", usual: 0.1 },
+    "copy-paste": {
+      type: "number",
+      range: probability,
+      help: "probability of pasted objects, with masks",
+      usual: 0.15,
+    },
+    scale: { type: "number", range: { min: 0, below: 1 }, help: "random scale +- this share", usual: 0.5 },
+    translate: { type: "number", range: probability, help: "random shift, share of the side", usual: 0.1 },
+    fliplr: { type: "number", range: probability, help: "probability of a horizontal flip", usual: 0.5 },
+    flipud: { type: "number", range: probability, help: "probability of a vertical flip", usual: 0 },
+    "close-mosaic": {
+      type: "number",
+      range: { integer: true, min: 0 },
+      help: "last epochs without mixed images; distillation fades out in them",
+      usual: "min(10, 10 %)",
+    },
+  }),
+  ...grouped("Distillation", {
+    "loss_weights.detection": weight("boxes and classes", 0.3),
+    "loss_weights.segmentation": weight("masks", 0.3),
+    "loss_weights.logit": weight("what the teacher says", 0.2),
+    "loss_weights.feature": weight("the teacher's features", 0.2),
+    normalize: {
+      type: "string",
+      fallback: "task",
+      choices: ["task", "none"],
+      help: "task: weights relative to the larger task weight; none: as written",
+    },
+    "kd-cls": { type: "number", range: { min: 0 }, help: "gain of the teacher's class scores; 0 switches them off" },
+    "kd-box": { type: "number", range: { min: 0 }, help: "gain of the teacher's boxes" },
+    "kd-mask": { type: "number", range: { min: 0 }, help: "gain of the mask distillation term" },
+    "kd-feat": { type: "number", range: { min: 0 }, help: "gain of the teacher's features; off unless given" },
+    kl: { type: "string", fallback: "sigmoid", choices: KL, help: "form of the class term" },
+    temperature: { type: "number", range: { above: 0 }, help: "of the softmax form", usual: 4 },
+    "sigmoid-temperature": { type: "number", range: { above: 0 }, help: "of the other forms and of masks", usual: 1 },
+    "soft-targets": { type: "number", range: probability, help: "share of the teacher in class targets", usual: 0.3 },
+    feature: { type: "string", fallback: "pkd", choices: FEATURE, help: "form of the feature term" },
+    "pseudo-score": {
+      type: "number",
+      range: probability,
+      help: "lowest score of a label that the teacher adds",
+      usual: 0.6,
+    },
+    "ignore-score": {
+      type: "number",
+      range: probability,
+      help: "from this score on a place is not background",
+      usual: 0.1,
+    },
+    ablation: {
+      type: "boolean",
+      fallback: false,
+      help: "train the control arms (labels only, + teacher's labels, + scores, + boxes, + masks, + features) and compare",
+    },
+    "ablation-seeds": { type: "number", range: { integer: true, min: 2 }, fallback: 2, help: "seeds of every arm" },
+  }),
+  ...grouped(HOW, {
+    "no-plots": { type: "boolean", fallback: false, help: "no pictures of the run when it ends" },
+    tensorboard: { type: "boolean", fallback: false, help: "TensorBoard events beside results.csv" },
+  }),
+  ...engineOptions,
+  ...configOption,
+  resume: {
     type: "boolean",
     fallback: false,
-    help: "objects may be missing in the annotations: the teacher adds them",
+    help: "go on from the newest checkpoint of --output, or begin where there is none",
+    group: HOW,
   },
-  "teacher-dir": {
-    type: "string",
-    help: "experiment with adapted teachers; without it the student learns from the labels alone",
-  },
-  output: { type: "string", required: true, help: "run directory of the student", aliases: ["output-dir"] },
-  config: { type: "string", help: "YAML file of options; the command line wins" },
-  student: { type: "string", help: `architecture; chosen from the data when absent (${STUDENT_IDS.join(", ")})` },
-  edge: { type: "boolean", fallback: false, help: "choose the nano networks" },
-  "allow-teacher-masks": {
-    type: "boolean",
-    fallback: false,
-    help: "a mask student on data with boxes only: the teacher draws the masks",
-  },
-  assistant: {
-    type: "string",
-    help: "s or m: first train a student of this size, which then teaches the wanted one (teacher, assistant, student)",
-  },
-  imgsz: {
-    type: "number",
-    range: { integer: true, min: 32, multipleOf: 32 },
-    fallback: 640,
-    help: "input side in pixels, a multiple of 32",
-  },
-  epochs: { type: "number", range: { integer: true, min: 1 }, fallback: 100, help: "epochs" },
-  batch: {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 16,
-    help: "images per step",
-    aliases: ["batch-size"],
-  },
-  seed: {
-    type: "number",
-    range: { integer: true, min: 0 },
-    fallback: 0,
-    help: "initial weights, order and augmentation",
-    aliases: ["random-seed"],
-  },
-  lr: {
-    type: "number",
-    range: { above: 0 },
-    help: "AdamW learning rate; from the number of classes and iterations when absent",
-  },
-  weights: { type: "string", help: "initial weights (.safetensors)" },
-  characteristics: {
-    type: "list",
-    help: "what the objects are like (seg augment-preview shows it), instead of the usual augmentation",
-  },
-  mosaic: { type: "number", range: probability, help: "probability of a mosaic [0.5]" },
-  mixup: { type: "number", range: probability, help: "probability of a blend with another image [0.1]" },
-  "copy-paste": { type: "number", range: probability, help: "probability of pasted objects, with masks [0.15]" },
-  scale: { type: "number", range: { min: 0, below: 1 }, help: "random scale +- this share [0.5]" },
-  translate: { type: "number", range: probability, help: "random shift, share of the side [0.1]" },
-  fliplr: { type: "number", range: probability, help: "probability of a horizontal flip [0.5]" },
-  flipud: { type: "number", range: probability, help: "probability of a vertical flip [0]" },
-  "close-mosaic": {
-    type: "number",
-    range: { integer: true, min: 0 },
-    help: "last epochs without mixed images; distillation fades out in them [min(10, 10 %)]",
-  },
-  "bn-momentum": { type: "number", range: { above: 0, max: 1 }, help: "momentum of batch normalisation [0.03]" },
-  "loss_weights.detection": { type: "number", range: { min: 0 }, help: "weight of boxes and classes [0.3]" },
-  "loss_weights.segmentation": { type: "number", range: { min: 0 }, help: "weight of masks [0.3]" },
-  "loss_weights.logit": { type: "number", range: { min: 0 }, help: "weight of what the teacher says [0.2]" },
-  "loss_weights.feature": { type: "number", range: { min: 0 }, help: "weight of the teacher's features [0.2]" },
-  normalize: {
-    type: "string",
-    fallback: "task",
-    help: "task: weights relative to the larger task weight; none: as written",
-  },
-  "kd-cls": { type: "number", range: { min: 0 }, help: "gain of the teacher's class scores; 0 switches them off" },
-  "kd-box": { type: "number", range: { min: 0 }, help: "gain of the teacher's boxes" },
-  "kd-mask": { type: "number", range: { min: 0 }, help: "gain of the mask distillation term" },
-  "kd-feat": { type: "number", range: { min: 0 }, help: "gain of the teacher's features; off unless given" },
-  kl: { type: "string", fallback: "sigmoid", help: `form of the class term: ${KL.join(", ")}` },
-  temperature: { type: "number", range: { above: 0 }, help: "of the softmax form [4]" },
-  "sigmoid-temperature": { type: "number", range: { above: 0 }, help: "of the other forms and of masks [1]" },
-  "soft-targets": { type: "number", range: probability, help: "share of the teacher in class targets [0.3]" },
-  feature: { type: "string", fallback: "pkd", help: `form of the feature term: ${FEATURE.join(", ")}` },
-  "pseudo-score": { type: "number", range: probability, help: "lowest score of a label that the teacher adds [0.6]" },
-  "ignore-score": { type: "number", range: probability, help: "from this score on a place is not background [0.1]" },
-  ablation: {
-    type: "boolean",
-    fallback: false,
-    help: "train the control arms (labels only, + teacher's labels, + scores, + boxes, + masks, + features) and compare",
-  },
-  "ablation-seeds": { type: "number", range: { integer: true, min: 2 }, fallback: 2, help: "seeds of every arm" },
-  "auto-batch": {
-    type: "boolean",
-    fallback: false,
-    help: "the largest batch, a power of two, whose step fits into 40 % of the memory, instead of --batch",
-  },
-  "no-plots": { type: "boolean", fallback: false, help: "no pictures of the run when it ends" },
-  tensorboard: { type: "boolean", fallback: false, help: "TensorBoard events beside results.csv" },
-  "eval-interval": {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 1,
-    help: "epochs between evaluations",
-  },
-  patience: {
-    type: "number",
-    range: { integer: true, min: 0 },
-    help: "evaluated epochs without improvement before stopping; 0 never stops",
-  },
-  shards: {
-    type: "number",
-    range: { integer: true, min: 1 },
-    fallback: 1,
-    help: "parts of a batch that are trained at once, a core each; results depend on it",
-  },
-  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
-  resume: { type: "boolean", fallback: false, help: "go on from the newest checkpoint of --output" },
-  "on-bad-image": {
-    type: "string",
-    fallback: "error",
-    help: "error: stop and name it; skip: leave it out with a warning",
-  },
+  ...dryRunOption,
 };
 
 /** Files that a run writes before its first epoch has ended, and after. */
@@ -207,31 +263,21 @@ function pick<T extends string>(options: OptionValues, names: Record<T, string>)
   return result;
 }
 
-/** @throws {@link UsageError} unless the option is one of the words */
-function word<T extends string>(options: OptionValues, name: string, words: readonly T[]): T {
-  const value = options[name] as string;
-  if (!(words as readonly string[]).includes(value))
-    throw new UsageError(`--${name} is ${words.join(" or ")}, got "${value}".`);
-  return value as T;
-}
-
 /** @throws {@link UsageError}, {@link CommandError} `cli/path-not-found` */
 function checkOptions(options: OptionValues): void {
-  word(options, "on-bad-image", ["error", "skip"]);
-  word(options, "normalize", ["task", "none"]);
-  word(options, "kl", KL);
-  word(options, "feature", FEATURE);
-  if (options["assistant"] !== undefined) word(options, "assistant", ASSISTANTS);
-  const wanted = options["student"] as string | undefined;
-  if (wanted !== undefined && !STUDENT_IDS.includes(wanted as StudentId)) {
-    throw new UsageError(`--student ${wanted} is unknown. Known: ${STUDENT_IDS.join(", ")}.`);
-  }
   for (const name of ["weights", "teacher-dir", "unlabelled"]) {
     const path = options[name] as string | undefined;
     if (path === undefined || existsSync(path)) continue;
     throw new CommandError({
       code: "cli/path-not-found",
       message: `--${name} ${path} was not found. Check the path or leave the option out.`,
+    });
+  }
+  const experiment = options["teacher-dir"] as string | undefined;
+  if (experiment !== undefined && !existsSync(join(experiment, "teachers"))) {
+    throw new CommandError({
+      code: "cli/teacher-not-found",
+      message: `${experiment} holds no adapted teacher (no folder teachers). Run seg train-teacher --output ${experiment} first, or leave --teacher-dir out to learn from the labels alone.`,
     });
   }
   if (options["ablation"] === true && options["val"] === undefined)
@@ -289,32 +335,27 @@ function trainingOptions(options: OptionValues): Omit<TrainStudentConfig, "stude
   };
 }
 
-/** Options that say how a command is run, not what it trains. */
-const NOT_KEPT: ReadonlySet<string> = new Set(["json", "quiet", "help", "config", "resume", "output", "threads"]);
-
-/** `distillation_config.yaml`: the resolved options, which `--config` reads back; what was chosen and the classes stand as comments in front. */
-function configYaml(
-  options: OptionValues,
-  { decision, mapping, notes }: { decision: StudentDecision; mapping: ClassMapping; notes: readonly string[] },
-): string {
+/** Comments of `distillation_config.yaml`: the classes, and what was chosen. */
+function configComments({
+  decision,
+  mapping,
+  notes,
+}: {
+  decision: StudentDecision;
+  mapping: ClassMapping;
+  notes: readonly string[];
+}): string[] {
   const facts = {
     student: decision.id,
     num_classes: mapping.classes.length,
     class_mapping: Object.fromEntries(mapping.classes.map(({ index, name }) => [index, name])),
     category_ids: mapping.classes.map(({ categoryId }) => categoryId),
   };
-  const header = [
-    ...Object.entries(facts).map(([key, value]) => `# ${key}: ${JSON.stringify(value)}`),
-    ...[...decision.reasons, ...notes].map((note) => `# ${note}`),
+  return [
+    ...Object.entries(facts).map(([key, value]) => `${key}: ${JSON.stringify(value)}`),
+    ...decision.reasons,
+    ...notes,
   ];
-  const tree: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || NOT_KEPT.has(name)) continue;
-    const [group, key] = name.split(".");
-    if (key === undefined) tree[name] = value;
-    else tree[group!] = { ...(tree[group!] as object | undefined), [key]: value };
-  }
-  return `${header.join("\n")}\n${toYaml(tree as JsonObject)}`;
 }
 
 /** What the annotations hold, with what the teacher can add where nobody annotated. */
@@ -322,6 +363,68 @@ function factsOf({ inspection }: LoadedSplit, { teachers }: ChosenTeachers, isUn
   if (!isUnnamed) return inspection;
   const hasBoxes = teachers.detector !== undefined;
   return { ...inspection, hasBoxes, hasMasks: hasBoxes && teachers.masks !== undefined };
+}
+
+/** What `--dry-run` says. */
+function planOf({
+  options,
+  decision,
+  chosen,
+  train,
+  val,
+  unlabelled,
+  hasRun,
+  directory,
+}: {
+  options: OptionValues;
+  decision: StudentDecision;
+  chosen: ChosenTeachers | null;
+  train: LoadedSplit;
+  val: LoadedSplit | null;
+  unlabelled: StudentData | null;
+  hasRun: boolean;
+  directory: string;
+}): DryRun {
+  const [first, ...others] = decision.reasons.map((reason) => reason.replace(`${decision.id}: `, ""));
+  const count = train.dataset.images.length + (unlabelled?.dataset.images.length ?? 0);
+  const batch = Math.min(options["batch"] as number, count);
+  const epochs = options["epochs"] as number;
+  const at = (...parts: string[]) => join(directory, ...parts);
+  const listens = chosen !== null && Object.keys(chosen.teachers).length > 0;
+  const assistant = options["assistant"] as (typeof ASSISTANTS)[number] | undefined;
+  const cache = join((options["teacher-dir"] as string | undefined) ?? "", "teacher_cache");
+  return {
+    decisions: [
+      { what: "student", choice: decision.id, why: [first!, ...others].join("; ") },
+      ...(chosen?.reasons ?? ["no --teacher-dir: the labels alone"]).map((why) => ({
+        ...{ what: "teacher", choice: listens ? "listened to" : "none", why },
+      })),
+      {
+        what: "run",
+        choice: hasRun ? "goes on" : "new",
+        why: hasRun ? `${directory} holds a run and --resume is given` : `${directory} holds no run`,
+      },
+    ],
+    steps: [
+      ...(listens ? [`ask the teachers about ${count} images, or read their answers from ${cache}`] : []),
+      ...(assistant === undefined ? [] : [`train the assistant ${sized(decision.id, assistant)} first`]),
+      `train ${decision.id} for ${epochs} epochs of ${Math.ceil(count / batch)} steps, ${batch} images each${options["auto-batch"] === true ? " (or what fits into the memory)" : ""}`,
+      val === null
+        ? "evaluate nothing: no --val"
+        : `evaluate on ${val.dataset.images.length} images every ${options["eval-interval"]} epochs`,
+      ...(options["ablation"] === true ? [`repeat for every control arm with ${options["ablation-seeds"]} seeds`] : []),
+    ],
+    writes: [
+      ...(listens ? [{ path: cache, what: "answers of the teachers" }] : []),
+      ...(assistant === undefined ? [] : [{ path: at("assistant"), what: "run of the assistant" }]),
+      { path: at("distillation_config.yaml"), what: "this configuration" },
+      { path: at("weights"), what: "best, last and final weights with checkpoints" },
+      { path: at("results.csv"), what: "losses and metrics of every epoch" },
+      { path: at("args.yaml"), what: "what the trainer was given" },
+      { path: at("student.json"), what: "record for seg optimize and seg evaluate" },
+      ...(options["no-plots"] === true ? [] : [{ path: at("*.png"), what: "pictures of the run" }]),
+    ],
+  };
 }
 
 /** Asks the teachers and says what came of it. */
@@ -379,9 +482,10 @@ const sized = (id: StudentId, size: (typeof ASSISTANTS)[number]): StudentId =>
 export async function trainStudentCommand(
   options: OptionValues,
   output: Output,
-  { signal }: CommandContext,
+  { signal, config: resolved }: CommandContext,
 ): Promise<void> {
   checkOptions(options);
+  checkGpu(options);
   const directory = options["output"] as string;
   const images = options["images"] as string | undefined;
   const onBadImage = options["on-bad-image"] as "error" | "skip";
@@ -392,6 +496,7 @@ export async function trainStudentCommand(
   const load = (path: string) => loadSplit(path, images, { onBadImage });
   const train = await load(options["data"] as string);
   const val = options["val"] === undefined ? null : await load(options["val"] as string);
+  if (val !== null) checkSameClasses(train, val);
   const experiment = options["teacher-dir"] as string | undefined;
   const isUnnamed = train.dataset.annotations.length === 0;
   if (isUnnamed && experiment === undefined) {
@@ -433,12 +538,18 @@ export async function trainStudentCommand(
     student: wanted,
     allowTeacherMasks: options["allow-teacher-masks"] as boolean,
   });
+  if (wanted === null) resolved.note("student", { value: decision.id, why: decision.reasons[0]! });
+  const mapping = createClassMapping(train.dataset);
+  if (options["dry-run"] === true) {
+    chosen?.dispose();
+    const plan = planOf({ options, decision, chosen, train, val, unlabelled, hasRun, directory });
+    return reportDryRun({ command: "train-student", config: resolved, output, plan });
+  }
   for (const reason of decision.reasons) output.line(`student     ${reason}`);
   const notes = (chosen?.reasons ?? []).map((reason) => `teacher: ${reason}`);
   for (const reason of chosen?.reasons ?? []) output.line(`teacher     ${reason}`);
   output.line(`engine      ${engine.name} ${engine.version}, ${engine.threads} threads`);
 
-  const mapping = createClassMapping(train.dataset);
   const data: StudentData = { dataset: train.dataset, imagesDir: train.imagesDir };
   const own = trainingOptions(options);
   const batch = options["auto-batch"]
@@ -457,7 +568,10 @@ export async function trainStudentCommand(
     // A command that is refused leaves nothing behind: by now everything has been checked.
     callbacks: {
       on_train_start: () =>
-        writeFileAtomic(join(directory, "distillation_config.yaml"), configYaml(options, { decision, mapping, notes })),
+        writeFileAtomic(
+          join(directory, "distillation_config.yaml"),
+          configYaml(resolved, { comments: configComments({ decision, mapping, notes }) }),
+        ),
     },
     // A folder with a run was refused above unless it is to go on; resuming nothing begins, and keeps the folder beside other files.
     resume: true,

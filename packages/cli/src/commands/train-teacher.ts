@@ -3,15 +3,23 @@ import { existsSync, readFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createClassMapping } from "@seg/coco-dataset";
-import { GROUNDING_DINO_PRESETS, SAM_PRESETS, selectTeachers } from "@seg/teachers";
-import { type JsonObject, toYaml } from "@seg/train";
+import { GROUNDING_DINO_PRESETS, SAM_PRESETS, selectTeachers, type TeacherSelection } from "@seg/teachers";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
-import { loadSplit } from "../data.js";
-import { startEngine } from "../engine.js";
+import { configYaml } from "../config-yaml.js";
+import { checkSameClasses, type LoadedSplit, loadSplit } from "../data.js";
+import { type DryRun, reportDryRun } from "../dry-run.js";
+import { checkGpu, startEngine } from "../engine.js";
 import { UsageError } from "../errors.js";
 import { writeFileAtomic, writeJson } from "../files.js";
-import { listAdaptable, resolveTeacherBase, showManagerStatus, teacherManager } from "../hub/teacher-base.js";
+import {
+  findTeacherBase,
+  listAdaptable,
+  resolveTeacherBase,
+  showManagerStatus,
+  teacherManager,
+} from "../hub/teacher-base.js";
+import { configOption, DATA, dryRunOption, engineOptions, grouped, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
@@ -26,13 +34,14 @@ const METHODS = ["lora", "qlora", "full"] as const;
 /** Settings that each teacher may have for itself; without a prefix they are for both. */
 const perTeacher = (prefix: string): OptionSpecs => ({
   [`${prefix}epochs`]: { type: "number", range: whole, help: "rounds over the images" },
-  [`${prefix}batch`]: {
+  [`${prefix}batch`]: { type: "number", range: whole, help: "images per step", aliases: [`${prefix}batch-size`] },
+  [`${prefix}lr`]: {
     type: "number",
-    range: whole,
-    help: "images per step",
-    aliases: prefix === "" ? ["batch-size", "teacher.batch_size"] : [`${prefix}batch_size`],
+    range: { above: 0 },
+    help: "learning rate",
+    usual: "by the model's width",
+    aliases: [`${prefix}learning-rate`],
   },
-  [`${prefix}lr`]: { type: "number", range: { above: 0 }, help: "learning rate; by the model's width when absent" },
   [`${prefix}lora.r`]: { type: "number", range: whole, help: "rank of the adapters" },
   [`${prefix}lora.lora_alpha`]: {
     type: "number",
@@ -43,150 +52,223 @@ const perTeacher = (prefix: string): OptionSpecs => ({
 });
 
 export const trainTeacherOptions: OptionSpecs = {
-  config: { type: "string", help: "YAML file of these options, such as an earlier teacher_config.yaml" },
-  data: { type: "string", help: "training split (COCO .json), required to train", aliases: ["dataset"] },
-  val: { type: "string", help: "validation split, measured before and after" },
-  images: { type: "string", help: "folder of the images of both splits", aliases: ["dataset-root"] },
-  output: { type: "string", help: "experiment folder, required to train", aliases: ["output-dir"] },
-  method: {
-    type: "string",
-    fallback: "lora",
-    help: "lora, qlora (base in 4 bits while training) or full (every weight)",
-  },
-  teacher: {
-    type: "string",
-    fallback: EMBEDDED_GROUNDING_DINO,
-    help: "Grounding DINO: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
-    aliases: ["grounding_dino"],
-  },
-  sam: {
-    type: "string",
-    fallback: EMBEDDED_SAM,
-    help: "SAM: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
-    aliases: ["model"],
-  },
-  "accept-licence": { type: "boolean", fallback: false, help: "agree to unknown or non-commercial terms of a model" },
-  "list-models": {
+  ...grouped(DATA, {
+    data: {
+      type: "string",
+      path: "file",
+      help: "training split (COCO .json), required to train",
+      aliases: ["dataset"],
+    },
+    val: { type: "string", path: "file", help: "validation split, measured before and after" },
+    images: {
+      type: "string",
+      path: "folder",
+      help: "folder of the images of both splits",
+      aliases: ["dataset-root"],
+    },
+    output: {
+      type: "string",
+      path: "folder",
+      help: "experiment folder, required to train",
+      aliases: ["output-dir"],
+    },
+    "max-images": { type: "number", range: whole, help: "use at most this many training images" },
+    "with-detection": {
+      type: "boolean",
+      fallback: false,
+      help: "adapt Grounding DINO to boxes of masks where only masks are annotated",
+    },
+  }),
+  ...grouped("Teachers", {
+    teacher: {
+      type: "string",
+      fallback: EMBEDDED_GROUNDING_DINO,
+      help: "Grounding DINO: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
+      aliases: ["grounding_dino"],
+    },
+    sam: {
+      type: "string",
+      fallback: EMBEDDED_SAM,
+      help: "SAM: a model of --list-models, a folder in Hugging Face layout, or the embedded small one",
+      aliases: ["model"],
+    },
+    "accept-licence": {
+      type: "boolean",
+      fallback: false,
+      help: "agree to unknown or non-commercial terms of a model",
+    },
+    "list-models": {
+      type: "boolean",
+      fallback: false,
+      help: "models that can be adapted, * = on this machine; trains nothing",
+    },
+    "show-manager-status": {
+      type: "boolean",
+      fallback: false,
+      help: "state of those models, cache and disk; trains nothing",
+    },
+  }),
+  ...grouped("Training of both", {
+    method: {
+      type: "string",
+      fallback: "lora",
+      choices: METHODS,
+      help: "lora, qlora (base in 4 bits while training) or full (every weight)",
+    },
+    ...perTeacher(""),
+    seed: {
+      type: "number",
+      range: { integer: true, min: 0 },
+      fallback: 0,
+      help: "prompts, order, adapters",
+      aliases: ["random-seed"],
+    },
+    "max-trainable-ratio": {
+      type: "number",
+      range: { above: 0 },
+      help: "largest trainable share of the frozen parameters",
+      usual: 0.05,
+    },
+    "require-teacher-gate": {
+      type: "boolean",
+      fallback: false,
+      help: "fail when a teacher misses its gate: mAP50 0.85, mask IoU 0.88",
+    },
+  }),
+  ...grouped("Grounding DINO alone", {
+    ...perTeacher("grounding_dino."),
+    "grounding_dino.preset": {
+      type: "string",
+      choices: Object.keys(GROUNDING_DINO_PRESETS),
+      help: "adapted layers",
+    },
+    "grounding_dino.max-images": {
+      type: "number",
+      range: whole,
+      help: "train Grounding DINO on at most this many images",
+    },
+    patience: {
+      type: "number",
+      range: whole,
+      help: "epochs without a better mAP50 before Grounding DINO stops",
+      usual: 15,
+    },
+    "cache-views": {
+      type: "number",
+      range: whole,
+      help: "draw so many views of an image once and cache what frozen parts make of them; without it Grounding DINO sees a new view every time",
+    },
+    "retention.prompts": {
+      type: "list",
+      help: "phrases that are not trained, to measure what adapting Grounding DINO costs",
+      usual: "the 80 names of COCO; shapes for the embedded model",
+    },
+  }),
+  ...grouped("SAM alone", {
+    ...perTeacher("sam."),
+    "sam.preset": { type: "string", choices: Object.keys(SAM_PRESETS), help: "adapted layers" },
+    "sam.zoom": {
+      type: "number",
+      range: { min: 0 },
+      help: "show each object in a window of so many times its box; 0: whole images",
+      usual: "2.5 for models below 512 px",
+    },
+    "sam.box-jitter": {
+      type: "number",
+      range: { min: 0 },
+      help: "how far prompt boxes move in training, as a share of their side",
+      usual: 0.1,
+    },
+    steps: {
+      type: "number",
+      range: whole,
+      help: "optimisation steps of SAM; wins over epochs",
+      aliases: ["sam.steps"],
+    },
+  }),
+  ...engineOptions,
+  ...configOption,
+  resume: {
     type: "boolean",
     fallback: false,
-    help: "models that can be adapted, * = on this machine; trains nothing",
+    help: "go on from the checkpoints of --output, or begin where there are none",
+    group: HOW,
   },
-  "show-manager-status": {
-    type: "boolean",
-    fallback: false,
-    help: "state of those models, cache and disk; trains nothing",
-  },
-  "with-detection": {
-    type: "boolean",
-    fallback: false,
-    help: "adapt Grounding DINO to boxes of masks where only masks are annotated",
-  },
-  resume: { type: "boolean", fallback: false, help: "go on from the checkpoint of --output" },
-  patience: { type: "number", range: whole, help: "epochs without a better mAP50 before Grounding DINO stops [15]" },
-  ...perTeacher(""),
-  ...perTeacher("grounding_dino."),
-  "grounding_dino.preset": {
-    type: "string",
-    help: `adapted layers: ${Object.keys(GROUNDING_DINO_PRESETS).join(", ")}`,
-  },
-  "grounding_dino.max-images": {
-    type: "number",
-    range: whole,
-    help: "train Grounding DINO on at most this many images",
-  },
-  "cache-views": {
-    type: "number",
-    range: whole,
-    help: "draw so many views of an image once and cache what frozen parts make of them; without it Grounding DINO sees a new view every time",
-    aliases: ["cache_views"],
-  },
-  "retention.prompts": {
-    type: "list",
-    help: "phrases that are not trained, to measure what adapting Grounding DINO costs [the 80 names of COCO; shapes for the embedded model]",
-    aliases: ["retention_prompts"],
-  },
-  ...perTeacher("sam."),
-  "sam.preset": { type: "string", help: `adapted layers: ${Object.keys(SAM_PRESETS).join(", ")}` },
-  "sam.zoom": {
-    type: "number",
-    range: { min: 0 },
-    help: "show each object in a window of so many times its box; 0: whole images [2.5 for models below 512 px]",
-  },
-  "sam.box-jitter": {
-    type: "number",
-    range: { min: 0 },
-    help: "how far prompt boxes move in training, as a share of their side [0.1]",
-  },
-  "require-teacher-gate": {
-    type: "boolean",
-    fallback: false,
-    help: "fail when a teacher misses its gate: mAP50 0.85, mask IoU 0.88",
-    aliases: ["require_teacher_gate"],
-  },
-  steps: { type: "number", range: whole, help: "optimisation steps of SAM; wins over epochs", aliases: ["sam.steps"] },
-  "max-trainable-ratio": {
-    type: "number",
-    range: { above: 0 },
-    help: "largest trainable share of the frozen parameters [0.05]",
-  },
-  "max-images": { type: "number", range: whole, help: "use at most this many training images" },
-  seed: {
-    type: "number",
-    range: { integer: true, min: 0 },
-    fallback: 0,
-    help: "prompts, order, adapters",
-    aliases: ["random-seed"],
-  },
-  threads: { type: "number", range: whole, help: "threads of the engine [cores]" },
+  ...dryRunOption,
 };
 
 /** @throws {@link UsageError} */
-function checkWords(options: OptionValues): void {
+function checkRequiredToTrain(options: OptionValues): void {
   for (const name of ["data", "output"]) {
     if (options[name] === undefined) throw new UsageError(`--${name} is required: ${trainTeacherOptions[name]!.help}.`);
   }
-  const method = options["method"] as string;
-  if (!(METHODS as readonly string[]).includes(method)) {
-    throw new UsageError(`--method is ${METHODS.join(" or ")}, got "${method}".`);
-  }
-  const presets = { grounding_dino: GROUNDING_DINO_PRESETS, sam: SAM_PRESETS };
-  for (const [teacher, known] of Object.entries(presets)) {
-    const preset = options[`${teacher}.preset`] as string | undefined;
-    if (preset === undefined || Object.hasOwn(known, preset)) continue;
-    throw new UsageError(`--${teacher}.preset is one of ${Object.keys(known).join(", ")}; got "${preset}".`);
-  }
-}
-
-/** Options that say how a command is run, not what it trains. */
-const NOT_KEPT: ReadonlySet<string> = new Set([
-  ...["json", "quiet", "help", "config", "resume", "output", "list-models", "show-manager-status", "accept-licence"],
-]);
-
-/** Options as nested YAML, so that the file can be given back as --config. */
-function configYaml(options: OptionValues, extra: JsonObject): string {
-  const tree: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || NOT_KEPT.has(name)) continue;
-    const [group, ...rest] = name.split(".");
-    // `sam` names a model and prefixes settings: there the dotted key stays whole.
-    if (rest.length === 0 || group === "sam" || group === "grounding_dino") tree[name] = value;
-    else tree[group!] = { ...(tree[group!] as object | undefined), [rest.join(".")]: value };
-  }
-  const header = Object.entries(extra).map(([key, value]) => `# ${key}: ${JSON.stringify(value)}\n`);
-  return `${header.join("")}${toYaml(tree as JsonObject)}`;
 }
 
 const sha256 = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
+const TITLES = { grounding_dino: "Grounding DINO", sam: "SAM" } as const;
+
+/** What `--dry-run` says. */
+function planOf({
+  options,
+  decision,
+  train,
+  val,
+  names,
+}: {
+  options: OptionValues;
+  decision: TeacherSelection;
+  train: LoadedSplit;
+  val: LoadedSplit | null;
+  names: readonly string[];
+}): DryRun {
+  const directory = options["output"] as string;
+  const method = options["method"] as string;
+  const bases = decision.fineTune.map((teacher) => {
+    const name = options[teacher === "sam" ? "sam" : "teacher"] as string;
+    const { folder, entry } = findTeacherBase(teacher, name);
+    return { teacher, where: folder ?? `${entry?.id}, which is fetched unless it is in the cache` };
+  });
+  const folder = method === "full" ? "full" : "lora";
+  const images = Math.min(train.dataset.images.length, (options["max-images"] as number | undefined) ?? Infinity);
+  return {
+    decisions: decision.decisions.map(({ teacher, wanted, reason }) => ({
+      ...{ what: TITLES[teacher], choice: wanted, why: reason },
+    })),
+    steps: bases.map(
+      ({ teacher, where }) =>
+        `adapt ${TITLES[teacher]} by ${method} to ${names.length} classes on ${images} images; base: ${where}; ` +
+        (val === null ? "measured on nothing: no --val" : `measured on ${val.dataset.images.length} images`),
+    ),
+    writes: [
+      { path: join(directory, "teacher_config.yaml"), what: "this configuration" },
+      { path: join(directory, "metadata.json"), what: "data, classes, seed, checksums" },
+      { path: join(directory, "teachers", "decisions.json"), what: "these decisions" },
+      ...bases.flatMap(({ teacher }) => [
+        { path: join(directory, "teachers", `${teacher}_${folder}`), what: "what was learned, and checkpoints" },
+        { path: join(directory, "teachers", `${teacher}.json`), what: "record for later commands" },
+        { path: join(directory, "teachers", `${teacher}_metrics.json`), what: "quality before and after" },
+      ]),
+      { path: join(directory, "teacher_cache"), what: "what frozen parts say of the images" },
+    ],
+  };
+}
+
 /** Adapts the teachers that the annotations call for: Grounding DINO to boxes, SAM to masks. */
-export async function trainTeacher(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+export async function trainTeacher(
+  options: OptionValues,
+  output: Output,
+  { signal, config }: CommandContext,
+): Promise<void> {
   if (options["list-models"] === true) return listAdaptable(teacherManager(), output);
   if (options["show-manager-status"] === true) return showManagerStatus(teacherManager(), output);
-  checkWords(options);
+  checkRequiredToTrain(options);
+  checkGpu(options);
   const directory = options["output"] as string;
   const images = options["images"] as string | undefined;
   const train = await loadSplit(options["data"] as string, images);
   const val = options["val"] === undefined ? null : await loadSplit(options["val"] as string, images);
+  if (val !== null) checkSameClasses(train, val);
   const decision = selectTeachers(train.inspection, { withDetection: options["with-detection"] as boolean });
   const wanted = (teacher: "grounding_dino" | "sam") => decision.fineTune.includes(teacher);
   const baseOf = async (teacher: "grounding_dino" | "sam", name: string): Promise<string | null> => {
@@ -194,6 +276,11 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
     const acceptLicence = options["accept-licence"] as boolean;
     return (await resolveTeacherBase({ teacher, name, output, acceptLicence, signal })).folder;
   };
+  const names = createClassMapping(train.dataset).classes.map((c) => c.name);
+  if (options["dry-run"] === true) {
+    const plan = planOf({ options, decision, train, val, names });
+    return reportDryRun({ command: "train-teacher", config, output, plan });
+  }
   const bases = {
     grounding_dino: await baseOf("grounding_dino", options["teacher"] as string),
     sam: await baseOf("sam", options["sam"] as string),
@@ -206,10 +293,16 @@ export async function trainTeacher(options: OptionValues, output: Output, { sign
     teachers: decision.decisions,
     fineTune: decision.fineTune,
   });
-  const names = createClassMapping(train.dataset).classes.map((c) => c.name);
   writeFileAtomic(
     join(directory, "teacher_config.yaml"),
-    configYaml(options, { num_classes: names.length, class_names: names, teachers: [...decision.fineTune] }),
+    configYaml(config, {
+      comments: [
+        `num_classes: ${names.length}`,
+        `class_names: ${JSON.stringify(names)}`,
+        `teachers: ${JSON.stringify(decision.fineTune)}`,
+      ],
+      omit: ["list-models", "show-manager-status", "accept-licence"],
+    }),
   );
   writeJson(join(directory, "metadata.json"), {
     version: 1,

@@ -20,70 +20,97 @@ import { htmlReport } from "@seg/coco-dataset/preview";
 import sharp from "sharp";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
-import { emptyData, unusableData } from "../data.js";
+import { emptyData, inFile, unusableData } from "../data.js";
+import { type DryRun, reportDryRun } from "../dry-run.js";
 import { CommandError, UsageError } from "../errors.js";
 import { IMAGES_DIR_KEY, imagesDirectory, writeFileAtomic, writeJson } from "../files.js";
+import { configOption, DATA, dryRunOption, grouped } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { createProbe } from "../validate/create-probe.js";
 import { describeConversion } from "../validate/describe-conversion.js";
 import { type Division, divide } from "../validate/divide.js";
 import { writePictures } from "../validate/write-pictures.js";
 
+const TARGETS = ["yolo", "coco"] as const;
+const ON_MIXED = ["box-polygon", "boxes"] as const;
+
 export const validateOptions: OptionSpecs = {
-  data: {
-    type: "string",
-    required: true,
-    help: "COCO or LVIS JSON, or a file or folder of YOLO, Pascal VOC, LabelMe, CVAT (recognised by content)",
-  },
-  images: { type: "string", help: "folder of the images; found beside the annotations when absent" },
-  output: {
-    type: "string",
-    help: "folder for splits, COCO files, validation.json and .html, pictures; nothing is written without it",
-    aliases: ["output-dir"],
-  },
-  split: {
-    type: "string",
-    help: "shares, for example train:0.7,val:0.15,test:0.15; without it the splits that the data declares",
-  },
-  stratify: { type: "boolean", fallback: true, help: "keep class proportions in every split" },
-  "random-seed": {
-    type: "number",
-    range: { integer: true, min: 0 },
-    fallback: 42,
-    help: "seed of the split",
-    aliases: ["seed"],
-  },
-  "group-similar": {
-    type: "boolean",
-    fallback: false,
-    help: "keep images that are almost equal in one split; exact copies always are",
-  },
-  convert: { type: "list", help: "also write the data as yolo (labels, images, data.yaml) or coco (one file)" },
-  "allow-loss": { type: "boolean", fallback: false, help: "convert although something annotated is lost" },
-  "on-mixed": {
-    type: "string",
-    help: "boxes among masks become rectangles (box-polygon), or all become boxes (boxes)",
-  },
-  preview: {
-    type: "number",
-    range: { integer: true, min: 0, max: 200 },
-    fallback: 12,
-    help: "images on preview.png and findings.png; 0 for none",
-  },
-  "skip-images": { type: "boolean", fallback: false, help: "do not open the image files" },
+  ...grouped(DATA, {
+    data: {
+      type: "string",
+      path: "file",
+      required: true,
+      help: "COCO or LVIS JSON, or a file or folder of YOLO, Pascal VOC, LabelMe, CVAT (recognised by content)",
+    },
+    images: {
+      type: "string",
+      path: "folder",
+      help: "folder of the images; found beside the annotations when absent",
+    },
+    output: {
+      type: "string",
+      path: "folder",
+      help: "folder for splits, COCO files, validation.json and .html, pictures; nothing is written without it",
+      aliases: ["output-dir"],
+    },
+    "skip-images": { type: "boolean", fallback: false, help: "do not open the image files" },
+    preview: {
+      type: "number",
+      range: { integer: true, min: 0, max: 200 },
+      fallback: 12,
+      help: "images on preview.png and findings.png; 0 for none",
+    },
+  }),
+  ...grouped("Splits", {
+    split: {
+      type: "string",
+      help: "shares, for example train:0.7,val:0.15,test:0.15; without it the splits that the data declares",
+    },
+    stratify: { type: "boolean", fallback: true, help: "keep class proportions in every split" },
+    "random-seed": {
+      type: "number",
+      range: { integer: true, min: 0 },
+      fallback: 42,
+      help: "seed of the split",
+      aliases: ["seed"],
+    },
+    "group-similar": {
+      type: "boolean",
+      fallback: false,
+      help: "keep images that are almost equal in one split; exact copies always are",
+    },
+  }),
+  ...grouped("Conversion", {
+    convert: {
+      type: "list",
+      choices: TARGETS,
+      help: "also write the data as yolo (labels, images, data.yaml) or coco (one file)",
+    },
+    "allow-loss": { type: "boolean", fallback: false, help: "convert although something annotated is lost" },
+    "on-mixed": {
+      type: "string",
+      choices: ON_MIXED,
+      help: "boxes among masks become rectangles (box-polygon), or all become boxes (boxes)",
+    },
+  }),
+  ...configOption,
+  ...dryRunOption,
 };
 
 /** Health check of a dataset in any format; with --output also safe repairs, splits, a lock file, conversions and pictures. */
-export async function validate(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+export async function validate(
+  options: OptionValues,
+  output: Output,
+  { signal, config }: CommandContext,
+): Promise<void> {
   const path = options["data"] as string;
   const directory = options["output"] as string | undefined;
   const targets = conversionTargets(options, directory);
-  const onMixed = mixedChoice(options["on-mixed"] as string | undefined);
+  const onMixed = (options["on-mixed"] as (typeof ON_MIXED)[number] | undefined) ?? null;
   const imagesOption = options["images"] as string | undefined;
-  const imported = await importDataset(path, {
-    ...(imagesOption === undefined ? {} : { imagesDir: imagesOption }),
-    signal,
-  });
+  const imported = await inFile(path, () =>
+    importDataset(path, { ...(imagesOption === undefined ? {} : { imagesDir: imagesOption }), signal }),
+  );
   const source = imported.dataset;
   if (source.images.length === 0) throw emptyData(path);
   const imagesDir = options["skip-images"] === true ? undefined : await imagesOf(imported, imagesOption);
@@ -119,6 +146,18 @@ export async function validate(options: OptionValues, output: Output, { signal }
   const willRepair = directory !== undefined && report.ok && (division !== null || isForeign || targets.length > 0);
   sayRepairs({ output, source, patchLog, done: willRepair || division?.lock != null });
 
+  const refuse = () => {
+    const all = [...report.findings, ...(division?.findings ?? [])];
+    if (!report.ok) throw unusableData({ path, errors: all.filter(({ severity }) => severity === "error") });
+  };
+  const asOne = targets.includes("coco") || (isForeign && division === null);
+  if (options["dry-run"] === true) {
+    const pictures = imagesDir !== undefined && (options["preview"] as number) > 0;
+    const plan = planOf({ directory, report, patchLog, division, asOne, pictures, targets });
+    reportDryRun({ command: "validate", config, output, plan });
+    return refuse();
+  }
+
   const conversions: ConversionReport[] = [];
   if (directory === undefined) {
     if (division?.lock != null) output.line("written     nothing: give --output FOLDER to keep the splits");
@@ -152,7 +191,6 @@ export async function validate(options: OptionValues, output: Output, { signal }
     );
     output.line(`report      ${[page, ...pictures.map((picture) => picture.path)].join(", ")}`);
     if (report.ok) {
-      const asOne = targets.includes("coco") || (isForeign && division === null);
       const files = await writeDocuments({ directory, dataset, division, imagesDir, asOne, source: imported.source });
       if (files.length > 0) output.line(`written     ${files.join(", ")}`);
       if (targets.includes("yolo")) {
@@ -174,28 +212,63 @@ export async function validate(options: OptionValues, output: Output, { signal }
     split: division?.lock?.metrics ?? null,
     conversions,
   });
-  if (!report.ok) {
-    const all = [...report.findings, ...(division?.findings ?? [])];
-    throw unusableData({ path, errors: all.filter(({ severity }) => severity === "error") });
-  }
+  refuse();
 }
 
-/** @throws {@link UsageError} for an unknown target, or one without a folder to write to */
+/** What `--dry-run` says. */
+function planOf({
+  directory,
+  report,
+  patchLog,
+  division,
+  asOne,
+  pictures,
+  targets,
+}: {
+  directory: string | undefined;
+  report: ValidationReport;
+  patchLog: readonly PatchEntry[];
+  division: Division | null;
+  asOne: boolean;
+  pictures: boolean;
+  targets: readonly string[];
+}): DryRun {
+  const splits = Object.entries(division?.parts ?? {});
+  const decisions = splits.map(([name, part]) => ({
+    ...{ what: `split ${name}`, choice: `${part.images.length} images`, why: `${part.annotations.length} annotations` },
+  }));
+  if (directory === undefined) return { decisions, steps: ["check the data"], writes: [] };
+  const at = (name: string, what: string) => ({ path: join(directory, name), what });
+  return {
+    decisions,
+    steps: ["check the data", ...(patchLog.length === 0 ? [] : [`repair ${patchLog.length} annotations`])],
+    writes: [
+      at("validation.json", "findings, repairs, splits"),
+      at("validation.html", "the same as a page"),
+      ...(pictures ? [at("preview.png", "some images with their annotations")] : []),
+      ...(pictures && report.findings.length > 0
+        ? [at("findings.png", "images with findings, where they can be drawn")]
+        : []),
+      ...(patchLog.length > 0 ? [at("patch.jsonl", "every repair")] : []),
+      ...(!report.ok
+        ? []
+        : [
+            ...splits.map(([name, part]) => at(`${name}.json`, `${part.images.length} images`)),
+            ...(asOne ? [at("annotations.json", "all images as COCO")] : []),
+            ...(division?.lock == null ? [] : [at("split.lock.json", "which image is where")]),
+            ...(targets.includes("yolo") ? [at("yolo", "the data as YOLO")] : []),
+          ]),
+    ],
+  };
+}
+
+/** @throws {@link UsageError} for a target without a folder to write to */
 function conversionTargets(options: OptionValues, directory: string | undefined): readonly string[] {
   const targets = (options["convert"] ?? []) as readonly string[];
-  const unknown = targets.find((target) => target !== "yolo" && target !== "coco");
-  if (unknown !== undefined) throw new UsageError(`--convert takes yolo or coco, got "${unknown}".`);
   if (targets.length > 0 && directory === undefined) {
     throw new UsageError("--convert needs --output FOLDER to write to.");
   }
   return targets;
-}
-
-/** @throws {@link UsageError} for another word */
-function mixedChoice(value: string | undefined): "box-polygon" | "boxes" | null {
-  if (value === undefined) return null;
-  if (value === "box-polygon" || value === "boxes") return value;
-  throw new UsageError(`--on-mixed takes box-polygon or boxes, got "${value}".`);
 }
 
 /** Folder of the images: where the importer found them, else where the document or its place says. */
