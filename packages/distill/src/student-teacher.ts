@@ -6,18 +6,10 @@ import * as tf from "@tensorflow/tfjs";
 import { STUDENT_STRIDES } from "./feature-adaptors.js";
 import { studentPredictor } from "./predictor.js";
 import type { Student } from "./student.js";
-import { BOX_FLOOR } from "./teacher/detections.js";
+import { BOX_FLOOR, logit } from "./teacher/detections.js";
 import { mapToCells } from "./teacher/map-to-cells.js";
 import type { FeatureMap } from "./teacher/teacher-record.js";
 import type { DetectionTeacher, FeatureTeacher } from "./teacher/teachers.js";
-
-/** Keeps logits of probabilities 0 and 1 finite. */
-const EDGE = 1e-6;
-
-const logit = (probability: number): number => {
-  const p = Math.min(Math.max(probability, EDGE), 1 - EDGE);
-  return Math.log(p) - Math.log1p(-p);
-};
 
 function hashOf(state: StateDict): string {
   const hash = createHash("sha256");

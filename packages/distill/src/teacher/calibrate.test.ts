@@ -1,5 +1,6 @@
 import { CounterRandom } from "@seg/augment";
 import type { Box } from "@seg/coco-dataset";
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { applyCalibration, calibrate, fitPlatt, matchGreedily } from "./calibrate.js";
 import { sigmoid } from "./detections.js";
@@ -76,9 +77,6 @@ describe("calibrate", () => {
     });
     expect(calibration.ece!.before).toBeGreaterThan(0.15);
     expect(calibration.ece!.after).toBeLessThan(0.04);
-    const [z0, z1] = applyCalibration(Float32Array.of(-1, 1), calibration);
-    expect(z0).toBeCloseTo(-calibration.classes[0]!.slope + calibration.classes[0]!.intercept, 5);
-    expect(z1).toBeCloseTo(calibration.classes[1]!.slope + calibration.classes[1]!.intercept, 5);
   });
   test("pools classes with fewer than 20 right answers, and leaves logits alone without enough of all", () => {
     const scaling = [
@@ -92,5 +90,51 @@ describe("calibrate", () => {
       few.classes.every(({ fittedOn, slope, intercept }) => fittedOn === "none" && slope === 1 && !intercept),
     ).toBe(true);
     expect(calibrate({ images: [], classes: 1 }).ece).toBeNull();
+  });
+});
+
+describe("applyCalibration", () => {
+  const scaled = (...fits: readonly [slope: number, intercept: number][]) => ({
+    classes: fits.map(([slope, intercept]) => ({
+      ...{ slope, intercept, detections: 0, matches: 0, fittedOn: "class" as const },
+    })),
+    ece: null,
+  });
+
+  test("moves the best class of a box by its own fit", () => {
+    const result = applyCalibration(Float32Array.of(-1, -9, -9, 1), scaled([2, 3], [1, 0.5]));
+    expect(result[0]).toBeCloseTo(1, 6);
+    expect(result[3]).toBeCloseTo(1.5, 6);
+  });
+  test("a class that the detector denied stays denied, however much surer it was made", () => {
+    // .5 becomes .953; .03 of the other class would become .35 by the same fit.
+    const [own, other] = applyCalibration(Float32Array.of(0, -3.5), scaled([0.9, 3], [0.9, 3]));
+    expect(sigmoid(own!)).toBeCloseTo(0.9526, 4);
+    expect(sigmoid(other!)).toBeCloseTo(((1 - 0.9526) * sigmoid(-3.5)) / 0.5, 4);
+  });
+  test("in doubt all classes keep their scores, and what was not asked about stays so", () => {
+    const logits = Float32Array.of(-1, -2, Number.NEGATIVE_INFINITY);
+    const result = applyCalibration(logits, scaled([1, 0], [1, 0], [1, 0]));
+    expect(result[0]).toBe(-1);
+    expect(result[1]).toBeCloseTo(-2, 5);
+    expect(result[2]).toBe(Number.NEGATIVE_INFINITY);
+  });
+  test("leaves boxes alone whose class has no fit", () => {
+    const unfitted = calibrate({ images: [], classes: 2 });
+    expect([...applyCalibration(Float32Array.of(2, 1), unfitted)]).toEqual([2, 1]);
+  });
+  test("keeps the order of the classes, and no other class is surer than the doubt", () => {
+    const fit = fc.tuple(fc.double({ min: 0.1, max: 3, noNaN: true }), fc.double({ min: -4, max: 4, noNaN: true }));
+    const row = fc.uniqueArray(fc.integer({ min: -80, max: 60 }), { minLength: 3, maxLength: 3 });
+    fc.assert(
+      fc.property(row, fc.tuple(fit, fit, fit), (tenths, fits) => {
+        const logits = Float32Array.from(tenths, (z) => z / 10);
+        const result = [...applyCalibration(logits, scaled(...fits))];
+        const order = (values: ArrayLike<number>) => [0, 1, 2].sort((a, b) => values[b]! - values[a]!);
+        const [best, second] = order(logits) as [number, number, number];
+        expect(order(result)[0]).toBe(best);
+        expect(sigmoid(result[second]!)).toBeLessThanOrEqual(1 - sigmoid(result[best]!) + 1e-5);
+      }),
+    );
   });
 });

@@ -1,5 +1,5 @@
 import { type Box, boxIou } from "@seg/coco-dataset";
-import { sigmoid } from "./detections.js";
+import { bestClass, logit, sigmoid } from "./detections.js";
 import { type Observation, observeDetections } from "./observe-detections.js";
 
 /** Matches a class needs for a fit of its own. */
@@ -135,12 +135,33 @@ function calibrationError(observations: readonly { p: number; isRight: boolean }
   return bins.reduce((total, { right, sum }) => total + Math.abs(right - sum), 0) / Math.max(1, observations.length);
 }
 
-/** Calibrated logits: z' = slope * z + intercept of each class. */
+/**
+ * Calibrated logits of boxes. The fit says how often the best class of a box is right, so it moves that class alone: p = sigmoid(slope z + intercept). The others keep their ratio r <= 1 to it in what the
+ * detector said, as a share of p, and of the doubt 1 - p where p is above a half: min(p, 1 - p) r. Moved by their own fits, classes that the detector denied would rise with the best one. Boxes whose
+ * best class has no fit stay as they are.
+ *
+ * @param logits - `[boxes, classes]`; -Infinity, a class that was not asked about, stays
+ */
 export function applyCalibration(logits: Float32Array, { classes }: Calibration): Float32Array {
-  return logits.map((z, i) => {
-    const { slope, intercept } = classes[i % classes.length]!;
-    return slope * z + intercept;
-  });
+  const count = classes.length;
+  const result = new Float32Array(logits.length);
+  for (let start = 0; start < logits.length; start += count) {
+    const row = logits.subarray(start, start + count);
+    const best = bestClass(row);
+    const { slope, intercept, fittedOn } = classes[best]!;
+    if (fittedOn === "none") {
+      result.set(row, start);
+      continue;
+    }
+    const z = slope * row[best]! + intercept;
+    const p = sigmoid(z);
+    const most = sigmoid(row[best]!);
+    row.forEach((other, c) => {
+      if (c === best || other === Number.NEGATIVE_INFINITY) result[start + c] = c === best ? z : other;
+      else result[start + c] = logit((Math.min(p, 1 - p) * sigmoid(other)) / most);
+    });
+  }
+  return result;
 }
 
 /**

@@ -10,6 +10,15 @@ export const MAX_BOXES = 100;
 
 export const sigmoid = (z: number): number => 1 / (1 + Math.exp(-z));
 
+/** Keeps logits of probabilities 0 and 1 finite. */
+const EDGE = 1e-6;
+
+/** Inverse of {@link sigmoid}, finite also at 0 and 1. */
+export function logit(probability: number): number {
+  const p = Math.min(Math.max(probability, EDGE), 1 - EDGE);
+  return Math.log(p) - Math.log1p(-p);
+}
+
 /** The class with the largest logit; the lowest of equals. */
 export function bestClass(logits: ArrayLike<number>): number {
   let best = 0;
