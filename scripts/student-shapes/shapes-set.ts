@@ -16,7 +16,7 @@ const MIN_PIXELS = 12;
 /** Places that are tried for a figure before it is left out. */
 const TRIES = 20;
 
-/** What keeps every object of a picture recognisable (decision 0024). */
+/** What keeps every object of a picture recognisable (decision 0025). */
 export interface ShapeLimits {
   /** Share of every figure that later ones leave visible. */
   readonly visible: number;
