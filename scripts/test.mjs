@@ -1,4 +1,5 @@
-// npm test: format and lint, layer check, types, then every test; closes with one plain line of counts.
+// npm test: format and lint, layer check, types, then every test; closes with one plain line of counts. `--check` (npm run check) adds
+// what a release asks of the repository: unused code, manifests, licences, links of the documents.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,11 +20,20 @@ const run = (title, command, args) => {
   );
   return status ?? 1;
 };
-let failed = 0;
-failed += run("format and lint", "npx", ["biome", "check", "--diagnostic-level=warn", "."]) === 0 ? 0 : 1;
-failed += run("imports", "node", ["scripts/check-deps.mjs"]) === 0 ? 0 : 1;
-failed += run("examples of READMEs", "node", ["scripts/readme-examples.mjs"]) === 0 ? 0 : 1;
-failed += run("types", "npx", ["tsc", "--noEmit", "-p", "tsconfig.json"]) === 0 ? 0 : 1;
+const steps = [
+  ["format and lint", "npx", "biome", "check", "--diagnostic-level=warn", "."],
+  ["imports", "node", "scripts/check-deps.mjs"],
+  ["examples of READMEs", "node", "scripts/readme-examples.mjs"],
+  ["types", "npx", "tsc", "--noEmit", "-p", "tsconfig.json"],
+];
+if (process.argv.includes("--check"))
+  steps.push(
+    ["unused code", "npx", "knip", "--no-progress", "--no-config-hints"],
+    ["manifests", "node", "scripts/check-packages.mjs"],
+    ["licences", "node", "scripts/check-licences.mjs"],
+    ["links", "node", "scripts/verify-links.mjs"],
+  );
+let failed = steps.filter(([title, command, ...args]) => run(title, command, args) !== 0).length;
 const tests = run("tests", "npx", [
   "vitest",
   "run",
