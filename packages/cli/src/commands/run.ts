@@ -6,15 +6,17 @@ import { DOMAIN_DISTANCE, defaultRules, type Fact } from "@seg/model-hub";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { emptyData } from "../data.js";
+import { reportDryRun } from "../dry-run.js";
 import { UsageError } from "../errors.js";
 import { imagesDirectory } from "../files.js";
 import { nearest } from "../option-names.js";
 import type { Output } from "../output.js";
-import { type ExperimentInput, experimentSteps, STEPS } from "../run/experiment-steps.js";
+import { type ExperimentInput, experimentSteps, PLAN_FILE, STEPS } from "../run/experiment-steps.js";
 import { imagesDigest } from "../run/image-digest.js";
 import { openLearning } from "../run/learning.js";
 import { readPlanFile } from "../run/plan-file.js";
 import { givenFor, prefixed, type Settings, STEP_CHOICES, type TeacherChoice } from "../run/plan-words.js";
+import { previewRun } from "../run/preview-run.js";
 import { fileSha256, readRunRecord } from "../run/run-record.js";
 import { runSteps } from "../run/run-steps.js";
 import { comparedMetric, readReport, summaryTable } from "../run/summary.js";
@@ -24,7 +26,7 @@ import { trainStudentOptions } from "./train-student.js";
 import { trainTeacherOptions } from "./train-teacher.js";
 
 /** Options of a step that the run sets itself. */
-const OWN = ["data", "val", "images", "output", "config", "resume", "threads", "seed", "dry-run", "title"];
+const OWN = ["data", "val", "images", "output", "config", "resume", "threads", "gpu", "seed", "dry-run", "title"];
 
 export const runOptions: OptionSpecs = {
   data: {
@@ -40,7 +42,7 @@ export const runOptions: OptionSpecs = {
     help: "experiment folder; the same folder goes on where it stopped [experiments/NAME OF THE DATA]",
     aliases: ["output-dir"],
   },
-  plan: { type: "string", path: "file", help: "carry out this plan: seg advise --output plan.yaml writes one to edit" },
+  plan: { type: "string", path: "file", help: "carry out this plan: --until plan writes one to edit" },
   priority: {
     type: "string",
     fallback: "balanced",
@@ -87,6 +89,16 @@ export const runOptions: OptionSpecs = {
   },
   from: { type: "string", choices: [...STEPS], help: "do this step and the ones after it again" },
   until: { type: "string", choices: [...STEPS], help: "the last step to do" },
+  resume: {
+    type: "boolean",
+    fallback: false,
+    help: "go on with the experiment of --output, which must have been begun; the same command goes on without it, too",
+  },
+  "dry-run": {
+    type: "boolean",
+    fallback: false,
+    help: "check and plan, say what would be done and written, and why; write nothing",
+  },
   title: { type: "string", help: "title of the report [name of the experiment]" },
   threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
   ...prefixed("teacher", trainTeacherOptions, [...OWN, "list-models", "show-manager-status"]),
@@ -138,11 +150,32 @@ function overridesOf(options: OptionValues): Record<string, Fact> {
   };
 }
 
+/**
+ * A plan that a person edited is carried out only when it is named: otherwise the edit would be moved aside.
+ * @throws {@link UsageError} for an edited plan that no option speaks of, and for --resume where nothing was begun
+ */
+async function checkExperiment(experiment: string, options: OptionValues): Promise<void> {
+  const { steps } = readRunRecord(experiment);
+  if (options["resume"] === true && Object.keys(steps).length === 0) {
+    throw new UsageError(
+      `Nothing was begun in ${experiment}: leave --resume out, or name the experiment with --output.`,
+    );
+  }
+  const path = join(experiment, PLAN_FILE);
+  const known = steps["plan"]?.outputs[PLAN_FILE];
+  const isNamed = options["plan"] !== undefined || ["validate", "plan"].includes(String(options["from"]));
+  if (isNamed || known === undefined || !existsSync(path) || (await fileSha256(path)) === known.sha256) return;
+  throw new UsageError(
+    `${path} was edited: add --plan ${path} to carry it out, or --from plan to let the advisor decide again.`,
+  );
+}
+
 /** From annotations to a measured, prompt-free model: every step, each with its reason, each kept when it is there already. */
-export async function run(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+export async function run(options: OptionValues, output: Output, { signal, config }: CommandContext): Promise<void> {
   const data = options["data"] as string;
   const images = options["images"] as string | undefined;
   const experiment = (options["output"] as string | undefined) ?? join("experiments", nameOf(data));
+  await checkExperiment(experiment, options);
   const overrides = overridesOf(options);
   const planPath = options["plan"] as string | undefined;
   const edited = planPath === undefined ? null : readPlanFile(planPath, Object.keys(defaultRules().outputs));
@@ -190,12 +223,18 @@ export async function run(options: OptionValues, output: Output, { signal }: Com
     output,
     signal,
   };
+  const range = {
+    from: (options["from"] as string | undefined) ?? null,
+    until: (options["until"] as string | undefined) ?? null,
+  };
   try {
+    if (options["dry-run"] === true) {
+      return reportDryRun({ command: "run", config, output, plan: await previewRun(input, range) });
+    }
     const steps = await runSteps({
       experiment,
       steps: experimentSteps(input),
-      from: (options["from"] as string | undefined) ?? null,
-      until: (options["until"] as string | undefined) ?? null,
+      ...range,
       output,
       signal,
     });

@@ -2,14 +2,16 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { defaultRules, explainPlan } from "@seg/model-hub";
 import { writeFileAtomic } from "../files.js";
-import type { Output } from "../output.js";
+import { duration, type Output } from "../output.js";
 import { invoke } from "./invoke.js";
 import { newRunId, type OpenLearning } from "./learning.js";
 import { makeRunPlan, type PlanWishes } from "./make-run-plan.js";
 import { changesOf, type PlanFile, plainFacts, planYaml, readPlanFile, reasonOf, shown } from "./plan-file.js";
 import {
+  checkCarriedOut,
   notCarriedOut,
   optimizeSettings,
+  plannedSeconds,
   type Settings,
   studentSettings,
   type TeacherChoice,
@@ -42,12 +44,16 @@ export interface ExperimentInput {
   readonly threads: number | undefined;
   readonly title: string;
   readonly learning: OpenLearning | null;
+  /** Only to look: nothing is recorded. */
+  readonly isDryRun?: boolean;
   readonly output: Output;
   readonly signal: AbortSignal;
 }
 
 export const PLAN_FILE = "plan.yaml";
 const split = (name: string) => `data/${name}.json`;
+/** The training split of an experiment: all that the plan looks at. */
+export const TRAIN_FILE = split("train");
 const isSplitFile = (name: string) => /^(train|val|test|split\.lock|validation)\.json$/.test(name);
 
 /** The steps of `seg run`: split, plan, teachers, student, artefacts, report. */
@@ -124,10 +130,12 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
             learning: input.learning?.store ?? null,
             signal,
           });
+          checkCarriedOut(file);
           writeFileAtomic(at(PLAN_FILE), planYaml(file));
           writeFileAtomic(at("plan.txt"), explainPlan(advised, "detailed"));
           sayPlan(file, output);
-          if (input.learning === null) return;
+          output.line(`time        ${timeInWords(file, { ...input, images: fingerprint.images })}`);
+          if (input.learning === null || input.isDryRun === true) return;
           const record = readRunRecord(experiment);
           const learning = newRunId();
           await input.learning.store.begin({
@@ -275,7 +283,7 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
             ...given.evaluate,
             title: input.title,
           },
-          owns: ["report.html", "report.json"],
+          owns: ["report.html", "report.json", "report-pictures"],
           run: () =>
             invoke("evaluate", {
               ...common,
@@ -294,6 +302,23 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
       },
     },
   ];
+}
+
+/** "about 26:00 of training: teachers 6:00, student 20:00, ..." */
+export function timeInWords(
+  file: PlanFile,
+  { teachers, wishes, images }: Pick<ExperimentInput, "teachers" | "wishes"> & { images: number },
+): string {
+  const { teacher, student } = plannedSeconds(file, {
+    teachers,
+    timeBudgetSeconds: wishes.timeBudgetSeconds,
+    images,
+  });
+  const reference =
+    "on one idle core with AVX-512, as the rules were measured; more cores are faster, other work slower";
+  const parts = `teachers ${teacher === null ? "not measured" : duration(teacher)}, student ${student === null ? "not measured" : duration(student)}`;
+  if (teacher === null || student === null) return `${parts} ${reference}`;
+  return `about ${duration(teacher + student)} of training: ${parts}, ${reference}`;
 }
 
 /** Every choice of a plan in one line, with its reason. */

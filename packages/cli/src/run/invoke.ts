@@ -2,11 +2,11 @@ import { runCommand } from "../main.js";
 import type { Output } from "../output.js";
 import type { Settings } from "./plan-words.js";
 
-/** Output of a step inside a run: its events say which step they are of, its result is one of them and not the run's. */
+/** Output of a step inside a run: its events say in `of` which step they are of, its result is one of them and not the run's. */
 const stepOutput = (output: Output, step: string): Output => ({
   ...output,
-  event: (event) => output.event({ step, ...event }),
-  result: (result) => output.event({ type: "step-result", step, ...result }),
+  event: (event) => output.event({ ...event, of: step }),
+  result: (result) => output.event({ type: "step-result", ...result, of: step }),
 });
 
 /**

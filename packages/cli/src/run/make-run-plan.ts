@@ -83,8 +83,8 @@ export async function makeRunPlan(
   );
   const overrides = { ...given, ...wishes.overrides };
   const plan = await recommend(overrides);
-  const advised = Object.keys(overrides).length === 0 ? plan : await recommend({});
-  const own = planFile(plan, advised);
+  const decided = Object.keys(overrides);
+  const own = planFile(plan, { decided, advised: decided.length === 0 ? plan : await recommend({}) });
   return {
     plan,
     fingerprint,

@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Fact, Plan } from "@seg/model-hub";
 import { Document, isMap, isScalar, parse } from "yaml";
 import { z } from "zod";
-import { nearest } from "../option-names.js";
 import { CommandError, UsageError } from "../errors.js";
+import { nearest } from "../option-names.js";
 
 const fact = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const choice = z.union([fact, z.array(fact)]);
@@ -54,13 +54,25 @@ export const shown = (value: Choice | undefined): string => {
   return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(3))) : String(value);
 };
 
-/** A plan of the advisor as a file; `overrides` stand in `choices`, beside what would have been advised. */
-export function planFile(plan: Plan, advised: Plan = plan): PlanFile {
+/**
+ * A plan of the advisor as a file.
+ *
+ * @param decided - outputs that a person decided
+ * @param advised - the plan without those decisions: beside each of them stands what it said. What merely follows from a decision is advised.
+ */
+export function planFile(
+  plan: Plan,
+  { decided = [], advised = plan }: { decided?: readonly string[]; advised?: Plan } = {},
+): PlanFile {
+  const withoutDecisions = new Map(advised.trace.map((entry) => [entry.output, entry]));
   return {
     version: 1,
     choices: { ...plan.choices } as Record<string, Choice>,
     advised: Object.fromEntries(
-      advised.trace.map(({ output, value, reason }) => [output, { value: value as Choice, why: reason }]),
+      plan.trace.map((entry) => {
+        const { value, reason } = (decided.includes(entry.output) && withoutDecisions.get(entry.output)) || entry;
+        return [entry.output, { value: value as Choice, why: reason }];
+      }),
     ),
     plan: advised.id,
     student_seconds: plan.estimates.training_seconds,
@@ -89,8 +101,7 @@ export function planYaml(plan: PlanFile): string {
  * @throws {@link UsageError} for a missing file, no YAML, another structure or an unknown output, naming the nearest
  */
 export function readPlanFile(path: string, known: readonly string[]): PlanFile {
-  if (!existsSync(path))
-    throw new UsageError(`${path} does not exist: seg advise --data FILE --output plan.yaml writes one.`);
+  if (!existsSync(path)) throw new UsageError(`${path} does not exist: seg run --data FILE --until plan writes one.`);
   let content: unknown;
   try {
     content = parse(readFileSync(path, "utf8"));
@@ -102,7 +113,7 @@ export function readPlanFile(path: string, known: readonly string[]): PlanFile {
     const [issue] = result.error.issues;
     throw new CommandError({
       code: "cli/plan-damaged",
-      message: `${path} is no plan: ${issue!.path.join(".") || "the top"}: ${issue!.message}. Write it anew with seg advise --output plan.yaml, and change only values under choices.`,
+      message: `${path} is no plan: ${issue!.path.join(".") || "the top"}: ${issue!.message}. Write it anew with seg run --data FILE --from plan --until plan, and change only values under choices.`,
     });
   }
   for (const output of Object.keys(result.data.choices)) {

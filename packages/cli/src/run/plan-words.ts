@@ -1,7 +1,8 @@
 import type { OptionSpecs, OptionValue, OptionValues } from "../args.js";
+import { UsageError } from "../errors.js";
 import { EMBEDDED_GROUNDING_DINO } from "../teacher/detector-teacher.js";
 import { EMBEDDED_SAM } from "../teacher/mask-teacher.js";
-import { type PlanFile, shown } from "./plan-file.js";
+import { changesOf, type PlanFile, shown } from "./plan-file.js";
 
 /** Options by name. */
 export type Settings = Readonly<Record<string, OptionValue>>;
@@ -91,6 +92,52 @@ export const optimizeSettings = ({ choices }: PlanFile): Settings => ({
   format: ["onnx"],
   quantize: String(choices["export"]),
 });
+
+/** Choices of the advisor that a run cannot have otherwise, and what holds instead. */
+const FIXED: Readonly<Record<string, string>> = {
+  student_weights: "initial weights are given with --student.weights FILE",
+  warmup_epochs: "students always warm up for three epochs",
+  optimizer: "students are always trained with AdamW",
+  schedule: "the learning rate always falls evenly",
+  ema: "weights are always averaged",
+  augmentation: "it follows from --student.characteristics",
+  lighting: "it follows from --student.characteristics",
+  camera: "it follows from --student.characteristics",
+  box_threshold: "thresholds are swept on the validation split",
+  text_threshold: "thresholds are swept on the validation split",
+};
+
+/**
+ * A decision that nothing would follow from is refused, not ignored.
+ * @throws {@link UsageError} naming the first choice of a person that no step carries out
+ */
+export function checkCarriedOut(plan: PlanFile): void {
+  for (const { output, advised } of changesOf(plan)) {
+    const instead = FIXED[output];
+    if (instead === undefined) continue;
+    throw new UsageError(
+      `${output} cannot be decided for seg run: ${instead}. Leave it as it was advised (${shown(advised)}).`,
+    );
+  }
+}
+
+/** Seconds that training takes on one idle core of the machine that the rules were measured on; null where nobody measured it. */
+export function plannedSeconds(
+  file: PlanFile,
+  {
+    teachers,
+    timeBudgetSeconds,
+    images,
+  }: { teachers: TeacherChoice; timeBudgetSeconds: number | null; images: number },
+): { readonly teacher: number | null; readonly student: number | null } {
+  const own = teacherSettings(file, { teachers, timeBudgetSeconds });
+  if (own === null) return { teacher: 0, student: file.student_seconds };
+  const { "max-images": limit, epochs } = own.settings;
+  return {
+    teacher: typeof limit === "number" ? Math.min(images, limit) * Number(epochs) * EMBEDDED_SECONDS : null,
+    student: file.student_seconds,
+  };
+}
 
 /** Choices that no step carries out by itself: what they say, and how to have it. */
 export function notCarriedOut({ choices }: PlanFile): string[] {

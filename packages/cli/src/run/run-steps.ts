@@ -78,7 +78,7 @@ export async function runSteps({
     const reason = index >= first ? `--from ${from}` : await whyAgain(experiment, known, { ...step, key });
     if (reason === null) {
       output.line(`${title}\nkept        it is there, whole and made from the same inputs`);
-      output.event({ type: "step", step: name, state: "kept", decision: step.decision });
+      output.event({ type: "run-step", name, state: "kept", decision: step.decision });
       outcomes.push({ name, state: "kept", seconds: known!.seconds });
       continue;
     }
@@ -88,7 +88,7 @@ export async function runSteps({
       const moved = moveAside(experiment, step.owns);
       output.line(`again       ${reason}${moved.length === 0 ? "" : `; the former one is kept: ${moved.join(", ")}`}`);
     } else if (resume) output.line("resume      this step was interrupted: going on from what it saved");
-    output.event({ type: "step", step: name, state: resume ? "resumed" : "started", decision: step.decision });
+    output.event({ type: "run-step", name, state: resume ? "resumed" : "started", decision: step.decision });
     const begun: StepRecord = { state: "started", key, inputs: step.inputs, outputs: {}, seconds: 0 };
     save(experiment, record, name, begun);
     const start = now();
@@ -103,10 +103,36 @@ export async function runSteps({
       seconds,
     });
     output.line(`done        ${name} in ${duration(seconds)}`);
-    output.event({ type: "step", step: name, state: "done", seconds });
+    output.event({ type: "run-step", name, state: "done", seconds });
     outcomes.push({ name, state: "done", seconds });
   }
   return outcomes;
+}
+
+/**
+ * What {@link runSteps} would find: the state of the steps up to the first that has to be done. What comes after it depends on what it makes.
+ */
+export async function inspectSteps({
+  experiment,
+  steps,
+  from = null,
+}: {
+  experiment: string;
+  steps: readonly RunStep[];
+  from?: string | null;
+}): Promise<{ readonly kept: readonly string[]; readonly next: string | null; readonly reason: string | null }> {
+  const { steps: known } = readRunRecord(experiment);
+  const kept: string[] = [];
+  for (const { name, prepare } of steps) {
+    const step = await prepare();
+    const reason =
+      name === from
+        ? `--from ${from}`
+        : await whyAgain(experiment, known[name], { ...step, key: canonicalSha256(step.inputs) });
+    if (reason !== null) return { kept, next: name, reason };
+    kept.push(name);
+  }
+  return { kept, next: null, reason: null };
 }
 
 /** Why a step has to be done; null: it need not. */
@@ -129,7 +155,8 @@ function differences(before: Readonly<Record<string, unknown>>, after: Readonly<
     return text.length > 24 ? `${text.slice(0, 12)}...` : text;
   };
   const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
-  const changed = names.filter((name) => canonicalSha256(before[name]) !== canonicalSha256(after[name]));
+  const digest = (value: unknown) => canonicalSha256(value ?? null);
+  const changed = names.filter((name) => digest(before[name]) !== digest(after[name]));
   return changed.slice(0, 5).map((name) => `${name} ${short(before[name])} -> ${short(after[name])}`);
 }
 
