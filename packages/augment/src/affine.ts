@@ -17,7 +17,7 @@ export function composeAffine(first: Affine, second: Affine): Affine {
   return [A * a + B * d, A * b + B * e, A * c + B * f + C, D * a + E * d, D * b + E * e, D * c + E * f + F];
 }
 
-/** @throws AugmentError `invalid_affine` when not finite or not invertible */
+/** Inverse map: applied after `affine` it leaves points where they were. @throws AugmentError `invalid_affine` when not finite or not invertible */
 export function invertAffine(affine: Affine): Affine {
   const [a, b, c, d, e, f] = affine;
   const determinant = a * e - b * d;

@@ -12,6 +12,7 @@ import { AXES, type Profile } from "./plan/profile.js";
 import type { PipelineSpec } from "./plan/spec.js";
 import { translate } from "./plan/translate.js";
 
+/** Which of the given characteristics are known. */
 export interface CharacteristicValidation {
   /** Known ones, in input order, each once. */
   readonly valid: string[];

@@ -33,8 +33,11 @@ export interface NumberRange {
   readonly multipleOf?: number;
 }
 
+/** The options of a command by name. */
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
+/** What an option can hold. */
 export type OptionValue = string | number | boolean | readonly string[];
+/** Values of options by name; undefined for one that nobody gave. */
 export type OptionValues = Readonly<Record<string, OptionValue | undefined>>;
 
 /** "a whole number, at least 1". */

@@ -46,7 +46,9 @@ export interface CommandGroup {
   readonly subcommands: CommandTable;
 }
 
+/** A command, or a group of commands. */
 export type Command = LeafCommand | CommandGroup;
+/** Commands by the word that calls them. */
 export type CommandTable = Readonly<Record<string, Command>>;
 
 export const isGroup = (command: Command): command is CommandGroup => "subcommands" in command;

@@ -11,6 +11,7 @@ import { createOutput, type Output } from "./output.js";
 import { type DecidedValue, resolveConfig } from "./resolve-config.js";
 import { describeStop, onceInterrupted } from "./stopping.js";
 
+/** Every command of `seg`. */
 export const commands = {
   run: {
     summary: "everything: check, split, plan, teach, train, export, measure, report",

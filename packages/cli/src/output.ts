@@ -23,6 +23,10 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
 }
 
+/**
+ * Where commands write: JSON lines on stdout with `json`, else sentences; progress bars where stderr is a terminal,
+ * lines elsewhere.
+ */
 export function createOutput({
   json,
   quiet = false,

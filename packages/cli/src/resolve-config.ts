@@ -4,6 +4,7 @@ import { UsageError } from "./errors.js";
 
 /** Who set a value; a later one wins over an earlier one. */
 export const ORIGINS = ["default", "data", "config file", "command line"] as const;
+/** Where the value of an option comes from. */
 export type Origin = (typeof ORIGINS)[number];
 
 /** One value of a resolved configuration. */

@@ -12,6 +12,7 @@ import { trainStudent } from "./train-student.js";
 
 /** Control arms; each adds to the one before: labels only, the teacher's labels, class logits, boxes, masks, features. */
 export const ABLATION_ARMS = ["gt", "hard", "cls", "box", "mask", "feat"] as const;
+/** One control arm of the ablation: labels alone, or labels and one kind of the teachers' answers. */
 export type AblationArm = (typeof ABLATION_ARMS)[number];
 
 /** What an arm adds, in words. */

@@ -35,7 +35,10 @@ export interface EvaluationSet {
   readonly skipped: readonly SkippedImage[];
 }
 
-/** @throws ClassMappingMismatchError unless the dataset declares exactly the categories of the mapping */
+/**
+ * Makes sure that class k of a dataset is class k of the student.
+ * @throws ClassMappingMismatchError unless the dataset declares exactly the categories of the mapping
+ */
 export function checkMapping(dataset: CocoDataset, mapping: ClassMapping, where: string): void {
   const names = (value: ClassMapping) => value.classes.map(({ categoryId, name }) => `${categoryId}:${name}`);
   const expected = names(mapping);

@@ -67,6 +67,7 @@ export interface ExportErrorDetails {
   METADATA_MISSING: { key: string };
 }
 
+/** Codes of {@link ExportError}. */
 export type ExportErrorCode = keyof ExportErrorDetails;
 
 /** Every error of `@seg/export`; `code` says which, `details` carries its fields. */

@@ -6,6 +6,7 @@ import { dynamicBatch, dynamicSize } from "./onnx/dynamic-axes.js";
 import { type PythonValue, toPythonLiteral } from "./runtime/python-literal.js";
 import { certifyPromptFree } from "./verify/prompt-free.js";
 
+/** What becomes of a traced forward pass: input size, classes, batch, metadata. */
 export interface ExportOnnxOptions {
   /** The traced forward pass: a model, or a function that traces it for a number of images at once. */
   trace: Model | ((size: { batch: number }) => Model | Promise<Model>);
@@ -32,6 +33,7 @@ export interface ExportOnnxOptions {
   docs?: string;
 }
 
+/** An exported model as data and as the bytes of its file. */
 export interface ExportedOnnx {
   model: Model;
   bytes: Uint8Array;

@@ -8,6 +8,7 @@ import type { CalibrationTable } from "./quantize/calibrate.js";
 import { readMetadata } from "./runtime/metadata.js";
 import { writeJson, writeText } from "./write-text.js";
 
+/** What `writeArtefacts` puts into a folder. */
 export interface WriteArtefactsOptions {
   /** File name -> model, for example `{ "model.onnx": fp32, "model_int8.onnx": int8 }`. */
   models: Readonly<Record<string, Model | Uint8Array>>;

@@ -46,6 +46,7 @@ function fileLeaves({ model, layers, config, adapterName, savedModules }: LoraHa
   return result;
 }
 
+/** What is written beside the weights of an adapter. */
 export interface SaveAdapterOptions {
   /**
    * Facts for `seg_lora.json` beside the hash of the base, skipped targets and seed: dataset fingerprint, metrics. Without it the file, and the
@@ -87,6 +88,7 @@ export function saveAdapter(handle: LoraHandle, dir: string, { record, card }: S
   write(CONFIG_FILE, `${JSON.stringify(config, null, 2)}\n`);
 }
 
+/** How strict reading an adapter is. */
 export interface LoadAdapterOptions {
   /**
    * Refuse missing and extra tensors. PEFT warns and keeps zeros, a silent no-op. Otherwise extra tensors are ignored and layers whose tensors

@@ -7,6 +7,7 @@ import type { WeightFile } from "./weights/weight-file.js";
 
 type Leaf = Parameter | Buffer | Counter;
 
+/** Values by PyTorch's keys (`model.0.conv.weight`), in the order of the module tree. */
 export type StateDict = Map<string, StateTensor>;
 
 /** Values of every persistent tensor below `module`, tied ones once under their first path. Arrays are copies. */
@@ -60,6 +61,7 @@ export interface LoadReport {
   readonly map: KeyMapReport | null;
 }
 
+/** How strict loading is, and how keys are renamed. */
 export interface LoadStateDictOptions {
   /** Throw before assigning anything if a key is missing, unexpected or does not fit. @defaultValue true */
   readonly strict?: boolean;

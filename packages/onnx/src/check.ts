@@ -7,6 +7,7 @@ import { canonicalDomain, subgraphs, usedNames } from "./scopes.js";
 import { elementCount, payloadBytes } from "./tensor.js";
 import { WireReader } from "./wire-reader.js";
 
+/** What {@link checkModel} can find. */
 export type IssueCode =
   | "not-sorted"
   | "duplicate-value"
@@ -42,6 +43,7 @@ export function checkModel(model: Model): Issue[] {
 }
 
 /**
+ * {@link checkModel} for callers that cannot go on with a wrong model.
  * @throws {@link CheckFailedError} with all findings of severity "error".
  */
 export function assertModel(model: Model): void {

@@ -34,6 +34,7 @@ export interface Tensor {
   unknown?: Uint8Array[];
 }
 
+/** An attribute of a node, by type. */
 export type Attribute = { name: string; docString?: string; unknown?: Uint8Array[] } & (
   | { type: "FLOAT"; value: number }
   /** int64; a bigint only where a number cannot hold it. */
@@ -46,6 +47,7 @@ export type Attribute = { name: string; docString?: string; unknown?: Uint8Array
   | { type: "STRINGS"; value: string[] }
 );
 
+/** One operator of a graph; inputs and outputs are names of values. */
 export interface Node {
   opType: string;
   /** "" is the standard domain. */
@@ -62,6 +64,7 @@ export interface Node {
 /** A dimension: a size, a symbolic name, or unknown. */
 export type Dim = number | string | null;
 
+/** Name, element type and shape of a value. */
 export interface ValueInfo {
   name: string;
   /** Element type; 0 = no type given. */
@@ -74,6 +77,7 @@ export interface ValueInfo {
   unknown?: Uint8Array[];
 }
 
+/** Nodes in topological order, with initializers, inputs and outputs. */
 export interface Graph {
   name: string;
   nodes: Node[];
@@ -85,6 +89,7 @@ export interface Graph {
   unknown?: Uint8Array[];
 }
 
+/** An ONNX file as data. Unknown fields of the format are kept. */
 export interface Model {
   irVersion: number;
   opsetImport: { domain: string; version: number }[];

@@ -1,3 +1,7 @@
+/**
+ * Random tensors that follow from a key (Threefry 2x32): the same key gives the same numbers on every machine.
+ * @module
+ */
 import * as tf from "@tensorflow/tfjs";
 import { isEngine } from "./backend.js";
 import { EngineError } from "./errors.js";

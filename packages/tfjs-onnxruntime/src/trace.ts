@@ -7,6 +7,7 @@ import { backendName } from "./kernels/define.js";
 import { LowerContext, makeModel, onnxType } from "./lower/context.js";
 import { TraceScope } from "./trace-scope.js";
 
+/** Shape and type of an input that is not known when a function is traced. */
 export interface TraceInput {
   readonly shape: readonly number[];
   /** @defaultValue "float32" */

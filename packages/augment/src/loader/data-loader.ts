@@ -9,6 +9,7 @@ import type { PipelineResult } from "../pipeline/types.js";
 import { createLoadTask, type LoadSetup, type LoadTask, type SourceModule } from "./load-task.js";
 import type { LoadReply, LoadRequest } from "./load-worker.js";
 
+/** What a data loader reads, through which pipeline, in which order, on how many threads. */
 export interface DataLoaderOptions {
   readonly source: SourceModule;
   readonly pipeline: Pipeline;
@@ -22,6 +23,7 @@ export interface DataLoaderOptions {
   readonly backend?: Backend;
 }
 
+/** One augmented sample as the loader yields it, with where it comes from. */
 export interface LoadedSample {
   /** Place in the epoch, from 0. */
   readonly position: number;

@@ -38,6 +38,7 @@ export interface PipelineInfo {
   readonly warnings: readonly string[];
 }
 
+/** How a pipeline computes; results are the same for every choice. */
 export interface PipelineOptions {
   /** `auto` takes WASM SIMD where the engine has it. @defaultValue "auto" */
   readonly backend?: Backend;

@@ -8,6 +8,10 @@ const MIN_KEPT = 0.95;
 const MIN_VISIBILITY = 0.3;
 const MAX_LUMA_CHANGE = 60;
 
+/**
+ * What a pipeline did to the instances of a sample of a dataset: how many survive and which transforms removed the
+ * others.
+ */
 export interface SanityReport {
   readonly ok: boolean;
   /** Share of instances that are kept. */

@@ -88,8 +88,13 @@ export interface PlacedSource {
   readonly weight: number;
 }
 
+/**
+ * Why an instance left a sample: it lies outside, too little of it is visible, it became too small or too thin,
+ * something covers it, or it had no area before.
+ */
 export type DropReason = "outside" | "visibility" | "too-small" | "aspect" | "occluded" | "degenerate-input";
 
+/** Something that works but is probably not meant, for example boxes that are turned without masks. */
 export interface PipelineWarning {
   readonly code: "box-clipped" | "rotation-without-masks" | "mosaic-never-off" | "unsupported" | "empty-mask";
   readonly message: string;
@@ -122,6 +127,7 @@ export interface ReplayRecord {
   }[];
 }
 
+/** A sample after a pipeline: image, masks, boxes and keypoints that still belong together, and what was drawn. */
 export interface PipelineResult {
   readonly image: PipelineImage;
   readonly masks?: PipelineMask[];

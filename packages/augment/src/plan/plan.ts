@@ -55,6 +55,7 @@ export interface MixParams {
   readonly weighted: boolean;
 }
 
+/** One step of a resolved pipeline: a transform, a group of which one is chosen, or a mix of several images. */
 export type PlanStep = SinglePlanStep | GroupPlanStep | MixPlanStep;
 
 /** Who asked for a transform. */

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseConfig } from "../core/parse-config.js";
 import { AugmentConfigError } from "../errors.js";
 
-/** @defaultValue medium */
+/** How strong transforms are as a whole: profiles scale their probabilities and ranges by it. @defaultValue medium */
 export type Intensity = "low" | "medium" | "high";
 export const INTENSITIES: readonly Intensity[] = ["low", "medium", "high"];
 

@@ -53,6 +53,10 @@ export interface Facts {
   readonly [fact: string]: boolean | undefined;
 }
 
+/**
+ * What a pipeline is made from: characteristics of the objects, environment, intensity, seed. Also the content of
+ * `augment.yaml`.
+ */
 export interface PipelineSpec {
   readonly characteristics: readonly string[];
   readonly environment?: {

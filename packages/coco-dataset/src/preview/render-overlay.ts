@@ -20,6 +20,7 @@ export interface OverlayInstance {
   readonly isDashed?: boolean | undefined;
 }
 
+/** What an overlay shows, and how large it becomes. */
 export interface OverlayOptions {
   readonly image: RgbImage;
   readonly instances: readonly OverlayInstance[];

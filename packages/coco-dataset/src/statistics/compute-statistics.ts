@@ -137,7 +137,10 @@ export function quantile(sorted: ArrayLike<number>, share: number): number {
   return sorted[low]! + (position - low) * (sorted[high]! - sorted[low]!);
 }
 
-/** @param values - any order, left alone */
+/**
+ * Extremes, mean and percentiles, interpolated linearly between ranks; zeros for no values.
+ * @param values - any order, left alone
+ */
 export function percentiles(values: readonly number[]): Percentiles {
   const sorted = Float64Array.from(values).sort();
   const at = (share: number) => quantile(sorted, share);

@@ -63,6 +63,7 @@ export interface FeatureRecord {
   readonly maps: readonly FeatureMap[];
 }
 
+/** One entry of the teacher cache: what a detector, a mask teacher or a feature teacher said about one image. */
 export type TeacherRecord = DetectionRecord | MaskRecord | FeatureRecord;
 
 /** Float logits to deflated int8: round(clip(z, +-8) * 16), where +8 saturates at 127/16. */

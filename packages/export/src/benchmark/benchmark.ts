@@ -41,6 +41,7 @@ export interface BenchmarkReference {
   readonly accuracy: Accuracy | null;
 }
 
+/** What to measure, on which images, for how long. */
 export interface BenchmarkOptions {
   /** Side of the square input, or `[height, width]`, pixels. */
   imgsz: number | readonly [height: number, width: number];
@@ -71,6 +72,7 @@ export interface BenchmarkOptions {
  */
 export type Verdict = "baseline" | "optimised" | "smaller-only" | "not-optimised" | "rejected";
 
+/** One artefact measured: size, load time, latency (milliseconds, one image), memory, accuracy, verdict. */
 export interface BenchmarkRow {
   artefact: string;
   precision: Precision;
@@ -106,6 +108,7 @@ export interface BenchmarkRow {
   note: string;
 }
 
+/** Content of `benchmark.json`: the machine, one row for each artefact, and what was not measured. */
 export interface BenchmarkReport {
   version: 1;
   device: string;

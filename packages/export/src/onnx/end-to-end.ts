@@ -2,6 +2,7 @@ import { DataType, inferShapes, type Model, type ValueInfo } from "@seg/onnx";
 import { ExportError } from "../errors.js";
 import { GraphAppend } from "./graph-append.js";
 
+/** How suppression and mask assembly become part of the graph. */
 export interface EndToEndOptions {
   readonly numClasses: number;
   /**

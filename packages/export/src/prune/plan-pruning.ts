@@ -4,6 +4,7 @@ import { indexGraph } from "../graph-index.js";
 import { type ChannelSplit, type ChannelUse, channelGroups } from "./channel-groups.js";
 import { type Importance, unitImportance } from "./importance.js";
 
+/** How many channels go, judged by what, and which stay. */
 export interface PruneOptions {
   /** Share of the channels of every group that goes, 0 < ratio < 1. */
   readonly ratio: number;

@@ -16,6 +16,7 @@ export interface PruneRound extends PruneState {
   readonly ratio: number;
 }
 
+/** Pruning in steps, each followed by training, with the accuracy that must remain. */
 export interface PruneAndFineTuneOptions extends PruneState {
   /** Share of the channels that goes in the end, 0 < ratio < 1. */
   readonly ratio: number;

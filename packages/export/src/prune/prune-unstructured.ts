@@ -4,6 +4,7 @@ import { floatTensor, floatValues } from "../graph-index.js";
 import { headNodes } from "../quantize/head.js";
 import { planQuantization } from "../quantize/plan.js";
 
+/** Which single weights become 0: a share of all, or two of four in a row. */
 export interface UnstructuredOptions {
   /** Share of the weights that becomes 0, over all layers together; not together with a pattern. @defaultValue 0.3 */
   readonly amount?: number;

@@ -8,6 +8,9 @@ import { extremeNames, withExtremes, withOutputs } from "./observe.js";
 import { planQuantization } from "./plan.js";
 import { assertFinite } from "./weights.js";
 
+/**
+ * How a range follows from observed values: extremes, percentiles, smallest information loss, smallest squared error.
+ */
 export type CalibrationMethod = "minmax" | "percentile" | "entropy" | "mse";
 
 /** Range of a histogram by method. */
@@ -32,6 +35,7 @@ export interface CalibrationTable {
   warnings: string[];
 }
 
+/** How ranges are taken from the activations of calibration images. */
 export interface CalibrateOptions {
   /** @defaultValue "minmax" */
   method?: CalibrationMethod;

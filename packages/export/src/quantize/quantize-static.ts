@@ -19,6 +19,7 @@ export interface TensorOverride {
   readonly zeroPoint?: number;
 }
 
+/** Which operators become INT8, in which number format, with which exceptions. */
 export interface QuantizeOptions {
   /** @defaultValue "x64" */
   preset?: QuantPreset;

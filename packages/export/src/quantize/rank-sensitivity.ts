@@ -14,6 +14,7 @@ export interface LayerSensitivity extends LayerGroup {
   readonly output: string;
 }
 
+/** What a ranking of layers by their effect on the output needs. */
 export interface RankOptions extends Pick<QuantizeOptions, "preset" | "excludeNodes"> {
   readonly numClasses: number;
   /** Inputs as the network sees them, CHW; a handful is enough. */

@@ -12,6 +12,7 @@ export interface GateResult {
   readonly limit: number;
 }
 
+/** How layers go back to float, worst first, until a gate passes. */
 export interface RelaxOptions extends RankOptions, Pick<QuantizeOptions, "overrides"> {
   /** Name of the gate, for errors. */
   readonly gate: string;

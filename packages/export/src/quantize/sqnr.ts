@@ -10,6 +10,7 @@ export interface SqnrEntry {
   sqnrDb: number;
 }
 
+/** Signal to quantisation noise, in decibels, of activations and outputs. */
 export interface SqnrReport {
   /** Quantised activations in graph order. */
   tensors: SqnrEntry[];

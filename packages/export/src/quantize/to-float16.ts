@@ -13,6 +13,7 @@ import {
 import { floatValues, makeNode } from "../graph-index.js";
 import { headNodes } from "./head.js";
 
+/** What stays float32 in a float16 model. */
 export interface Float16Options {
   /** Inputs and outputs stay float32, with Casts inside. @defaultValue true */
   keepIO?: boolean;

@@ -26,6 +26,7 @@ export interface DecodeOptions {
   masks?: boolean;
 }
 
+/** Raw outputs of a network, and how they are read. */
 export interface DecodeInput extends DecodeOptions {
   /** `[B, 4 + nc (+ nm), A]`: cx, cy, w, h in network pixels, class probabilities, mask coefficients. */
   output0: RawTensor;

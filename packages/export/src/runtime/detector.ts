@@ -8,6 +8,7 @@ import { onnxMetadata } from "./onnx-metadata.js";
 import { createOrtSession, type OrtRuntime } from "./ort-session.js";
 import { createSession } from "./session.js";
 
+/** Which model runs, and on what. */
 export interface DetectorOptions {
   /** Path or bytes of an ONNX model made by `exportOnnx` or with the same metadata, or of a TFLite model made by `exportTflite`. */
   model: string | Uint8Array;

@@ -2,6 +2,7 @@ import { createOrtSession, type OrtRuntime, type Session } from "./ort-session.j
 
 export type { Session } from "./ort-session.js";
 
+/** How a model is opened. */
 export interface SessionOptions {
   /** A file (external data resolves beside it) or the bytes of a model. */
   model: string | Uint8Array;

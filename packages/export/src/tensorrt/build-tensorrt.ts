@@ -12,6 +12,7 @@ import { type GpuPowerMeter, meterGpuPower } from "./gpu-power.js";
 import { type TrtBuildOptions, trtexecArguments } from "./trtexec-arguments.js";
 import { formatTrtVersion, parseTrtexecLog, parseTrtVersion, type TrtVersion } from "./trtexec-log.js";
 
+/** What `trtexec` builds, from which file, into which. */
 export interface BuildTensorRtOptions extends TrtBuildOptions {
   /** Where the engine goes; the sidecar is `{engine}.json`. */
   engine: string;

@@ -19,6 +19,7 @@ import { writeTflite } from "./write-tflite.js";
  */
 export type TfliteFlavour = "float32" | "fp16" | "dynamic" | "int8" | "full-int8";
 
+/** Number format and ranges of a TFLite model. */
 export interface ExportTfliteOptions {
   /** @defaultValue "int8" */
   flavour?: TfliteFlavour;
@@ -30,6 +31,7 @@ export interface ExportTfliteOptions {
   concat?: ConcatRule;
 }
 
+/** An exported TFLite model as data and as the bytes of its file. */
 export interface ExportedTflite {
   model: TfliteModel;
   bytes: Uint8Array;

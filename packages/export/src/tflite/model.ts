@@ -10,6 +10,7 @@ export const TFLITE_TYPES = {
   int8: 9,
 } as const;
 
+/** Element types of TFLite tensors by name. */
 export type TfliteType = keyof typeof TFLITE_TYPES;
 
 /** Bytes of one element. */
@@ -45,6 +46,7 @@ export interface TfliteTensor {
 /** Options of an operator by field name, as `OPERATORS` lists them. */
 export type TfliteOptions = Readonly<Record<string, number | boolean | readonly number[]>>;
 
+/** One operator of a TFLite graph; tensors are indices into those of its subgraph. */
 export interface TfliteOperator {
   /** Name of the builtin (`CONV_2D`), `BUILTIN_n` for one without a name here, `CUSTOM:name` for a custom one. */
   op: string;
@@ -56,6 +58,7 @@ export interface TfliteOperator {
   options: TfliteOptions;
 }
 
+/** One graph of a TFLite model; operators stand in the order in which they run. */
 export interface TfliteSubgraph {
   name: string;
   tensors: TfliteTensor[];

@@ -21,6 +21,7 @@ export interface RuntimePackage {
   readonly reason: string;
 }
 
+/** Which packages loading a model needs, which are there, and the command for the others. */
 export interface RuntimeReport {
   readonly id: string;
   readonly isReady: boolean;
@@ -31,6 +32,7 @@ export interface RuntimeReport {
   readonly wasInstalled: boolean;
 }
 
+/** Whether missing packages are installed, and where. */
 export interface RuntimeOptions {
   /** Run the command, rather than say it. @defaultValue false */
   readonly install?: false | "npm";

@@ -23,6 +23,7 @@ import type { CatalogueEntry, CatalogueFile, CatalogueRole } from "./types.js";
 /** Bytes of the native publication, or of the repository for transformers-style loaders: never the same. */
 export type LoaderFormat = "native" | "transformers";
 
+/** A source that did not serve a model, and why. */
 export interface FailedStep {
   /** `native`, `hf`, `mirror`, `store` or `local`, with its address. */
   readonly source: string;
@@ -30,12 +31,14 @@ export interface FailedStep {
   readonly message: string;
 }
 
+/** What the manager reports while it fetches: a source tried, one that failed, bytes that were wrong. */
 export type ManagerEvent =
   | { readonly type: "step"; readonly id: string; readonly source: string }
   | { readonly type: "failed"; readonly id: string; readonly step: FailedStep }
   | { readonly type: "integrity_mismatch"; readonly id: string; readonly step: FailedStep }
   | { readonly type: "warning"; readonly id: string; readonly message: string };
 
+/** Which source of a model is tried first, and what happens when one fails. */
 export interface EnsureOptions extends InstallOptions {
   /** Which bytes to try first. @defaultValue "native" */
   readonly prefer?: LoaderFormat;
@@ -46,6 +49,7 @@ export interface EnsureOptions extends InstallOptions {
   readonly localPath?: string;
 }
 
+/** A model that is on disk and verified, and how it is loaded. */
 export interface EnsuredModel extends Installed {
   readonly entry: CatalogueEntry;
   /** Decides the loader. */
@@ -55,6 +59,7 @@ export interface EnsuredModel extends Installed {
   readonly fallbacksTried: readonly FailedStep[];
 }
 
+/** Whether one catalogued model is on disk and whole. */
 export interface ModelStatus {
   readonly id: string;
   readonly state: "absent" | "partial" | "installed" | "corrupt";
@@ -66,6 +71,7 @@ export interface ModelStatus {
   readonly fallbacksTried: readonly FailedStep[];
   readonly format: LoaderFormat | null;
 }
+/** All catalogued models and what is free and used on disk, in bytes. */
 export interface ManagerStatus {
   readonly models: readonly ModelStatus[];
   readonly diskFree: number;

@@ -17,8 +17,10 @@ const LEARNING_RATE = 0.3;
 const TARGETS = ["q_proj", "v_proj"] as const;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
+/** Steps of a simulation, in order. */
 export type SimulationStep = "cache" | "download" | "load" | "adapter" | "train" | "save";
 
+/** Progress of a simulation. */
 export interface SimulationEvent {
   readonly step: SimulationStep;
   /** One line for people. */
@@ -26,6 +28,7 @@ export interface SimulationEvent {
   readonly data: Readonly<Record<string, unknown>>;
 }
 
+/** What a simulated fine-tuning writes. */
 export interface SimulateOptions {
   /** @defaultValue "lora" */
   readonly method?: "lora" | "qlora";
@@ -39,6 +42,7 @@ export interface SimulateOptions {
   readonly onStep?: ((event: SimulationEvent) => void) | undefined;
 }
 
+/** A finished simulation: a folder as a real fine-tuning would leave it, marked as simulated. */
 export interface Simulation {
   readonly id: string;
   /** The folder that was written. */

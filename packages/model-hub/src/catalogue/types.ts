@@ -11,6 +11,7 @@ export interface CatalogueFile {
   readonly sources: number;
 }
 
+/** What a catalogued model is for. */
 export type CatalogueRole = "teacher" | "student" | "box-teacher" | "restoration" | "text_encoder";
 
 /** How a model can be had: fetched, fetched after consent on its page, brought by hand, or not at all. */

@@ -18,6 +18,7 @@ export interface CliOption {
   readonly help: string;
 }
 
+/** A parsed command line of `seg-hub`. */
 export interface CliCall {
   readonly positional: readonly string[];
   /** A string option, or undefined. */

@@ -55,43 +55,80 @@ import type { ModelKind, SortKey } from "../sources/model-kinds.js";
 import { HubHttpError, httpErrorOf } from "./http-error.js";
 import { parseServerEvents } from "./server-events.js";
 
+/** One version as a list shows it. */
 export type VersionSummary = z.output<typeof VersionSummarySchema>;
+/** One version with files, metrics and origin. */
 export type VersionDetail = z.output<typeof VersionDetailSchema>;
+/** Versions, newest first, with their number. */
 export type VersionPage = z.output<typeof VersionPageSchema>;
+/** The version in use. */
 export type ActiveVersion = z.output<typeof ActiveVersionSchema>;
+/** One change of the active version, with who and why. */
 export type ActivationRecord = z.output<typeof ActivationRecordSchema>;
+/** Changes of the active version, newest first. */
 export type HistoryPage = z.output<typeof HistoryPageSchema>;
+/** Two versions side by side: differences of metrics, and whether the candidate is suggested. */
 export type Comparison = z.output<typeof ComparisonSchema>;
+/** One job with state, progress, result or error. */
 export type Job = z.output<typeof JobSchema>;
+/** Jobs, newest first, with their number. */
 export type JobPage = z.output<typeof JobPageSchema>;
+/** How far a job is. */
 export type Progress = z.output<typeof ProgressSchema>;
+/** Answer to a request that became a job: its id and where to look. */
 export type Accepted = z.output<typeof AcceptedSchema>;
+/** What to train: data sets, base version, epochs, batch, rate. */
 export type RetrainRequest = z.input<typeof RetrainBody>;
+/** What a retraining would do: data, split, configuration, warnings. Nothing is started. */
 export type RetrainPreview = z.output<typeof RetrainPreviewSchema>;
+/** What a retraining led to: the new version, its metrics, a suggestion. */
 export type RetrainResult = z.output<typeof RetrainResultSchema>;
+/** Trainers that this server has, with their defaults. */
 export type Trainers = z.output<typeof TrainersSchema>;
+/** One uploaded data set. */
 export type Dataset = z.output<typeof DatasetSchema>;
+/** Answer of `GET /model/datasets`. */
 export type AvailableDatasets = z.output<typeof Datasets>;
+/** What an upload holds: records, classes, findings. */
 export type UploadReport = z.output<typeof UploadReportSchema>;
+/** Facts of a data set from which plans follow. */
 export type Fingerprint = z.output<typeof FingerprintSchema>;
+/** What a plan is wanted for: data, limits, fixed choices. */
 export type PlanRequest = z.input<typeof RecommendBody>;
+/** A plan of the advisor: a value and a reason for every choice. */
 export type Plan = z.output<typeof PlanSchema>;
+/** A judgement of a plan as it is sent. */
 export type FeedbackInput = z.input<typeof FeedbackBody>;
+/** A stored judgement of a plan. */
 export type Feedback = z.output<typeof FeedbackSchema>;
+/** How often plans were followed, changed and found good. */
 export type FeedbackStatistics = z.output<typeof FeedbackStatisticsSchema>;
+/** What feedback has taught the advisor. */
 export type Insights = z.output<typeof InsightsSchema>;
+/** Objects found in a picture: boxes (xyxy pixels), classes, scores, masks. */
 export type Prediction = z.output<typeof PredictionSchema>;
+/** Which models are loaded, and how much memory they use, in bytes. */
 export type PoolStatus = z.output<typeof PoolStatusSchema>;
+/** A token without its secret: name, role, times. */
 export type Token = z.output<typeof TokenSchema>;
+/** A new token. The only answer that holds its secret. */
 export type CreatedToken = z.output<typeof CreatedTokenSchema>;
 
+/** Hits of a search, and the cursor of the next page. */
 export type SearchPage = z.output<typeof SearchPageSchema>;
+/** The catalogued models, with licence, size and state on this machine. */
 export type Catalogue = z.output<typeof CatalogueSchema>;
+/** State of the server: versions, jobs, disk. */
 export type HubStatus = z.output<typeof HubStatusSchema>;
+/** Which model to fetch, under which accepted licence. */
 export type InstallRequest = z.input<typeof InstallBody>;
+/** Layers of restoration models and what is in each. */
 export type Layers = z.output<typeof LayersSchema>;
+/** What a reference to a model means now: source, revision, files, licence. */
 export type ResolvedModel = z.output<typeof ResolvedModelSchema>;
+/** Name and terms of a file that is pushed to a layer. */
 export type PushFields = z.input<typeof PushFieldsSchema>;
+/** What became of a pushed file. */
 export type PushReport = z.output<typeof PushReportSchema>;
 
 /** Filters of a search; absent ones do not filter. */

@@ -1,5 +1,6 @@
 import type { Json } from "../registry/types.js";
 
+/** Formats that an upload may have. */
 export type DatasetFormat = "coco-json" | "coco-zip" | "csv";
 
 /** A row of `GET /model/datasets`. */
@@ -69,6 +70,7 @@ export interface ArchiveLimits {
   readonly maxRatio: number;
 }
 
+/** An upload as it arrives. */
 export interface DatasetUpload {
   /** Bytes as they come; counted, hashed and written to a temporary file. */
   readonly stream: AsyncIterable<Uint8Array>;
@@ -104,6 +106,7 @@ export interface OpenDataset {
   readonly table: string | null;
 }
 
+/** Keeps uploaded data sets and opens them for training. */
 export interface DatasetStorePort {
   /** @throws HubError INVALID_REQUEST, SCHEMA, CONFLICT, TOO_LARGE, UNSUPPORTED_TYPE; nothing is stored then */
   upload(upload: DatasetUpload): Promise<UploadReport>;

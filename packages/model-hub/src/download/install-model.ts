@@ -18,6 +18,7 @@ import { type DownloadProgress, ProgressMeter } from "./progress.js";
 /** Files of one snapshot that download side by side. */
 const PARALLEL = 4;
 
+/** Which files of a model are fetched, under which terms, and who hears of the progress. */
 export interface InstallOptions extends LicencePolicy {
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined;

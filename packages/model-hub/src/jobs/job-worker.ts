@@ -26,6 +26,7 @@ const PROGRESS_MS = 250;
 /** Why a handler's signal was aborted. */
 export type StopReason = "cancel" | "lease-lost" | "stop";
 
+/** Which jobs a worker takes, and how many at a time. */
 export interface JobWorkerOptions {
   readonly queue: JobQueue;
   readonly handlers: Partial<Record<JobKind, JobHandler>>;

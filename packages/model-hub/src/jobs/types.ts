@@ -1,6 +1,8 @@
 import type { Json } from "../registry/types.js";
 
+/** Everything that runs as a job. */
 export const JOB_KINDS = ["retrain", "install", "layer-pull", "layer-push", "sweep", "gc"] as const;
+/** One of {@link JOB_KINDS}. */
 export type JobKind = (typeof JOB_KINDS)[number];
 
 /** queued -> running -> succeeded | failed; running -> cancelling -> cancelled; running -> interrupted (its worker was shut down). */
@@ -14,6 +16,7 @@ export const TERMINAL_STATES: ReadonlySet<JobState> = new Set<JobState>([
   "interrupted",
 ]);
 
+/** How far a job is; null where a phase has no such number. */
 export interface JobProgress {
   readonly phase: "preparing" | "training" | "evaluating" | "saving" | (string & {});
   readonly epoch: number | null;
@@ -27,6 +30,7 @@ export interface JobProgress {
   readonly eta_s: number | null;
 }
 
+/** Why a job failed; `code` stays. */
 export interface JobError {
   readonly code: string;
   readonly message: string;
@@ -63,6 +67,7 @@ export interface JobRecord {
   readonly fence: number;
 }
 
+/** Names of the events of a job. */
 export type JobEventType = "progress" | "log" | "status" | "done" | "error";
 
 /** `id`, `event` and `data` of `GET /jobs/{id}/events`. `done` and `error` are terminal. */
@@ -75,6 +80,7 @@ export interface JobEvent {
   readonly at: string;
 }
 
+/** A job as it is asked for. */
 export interface EnqueueInput {
   readonly kind: JobKind;
   readonly payload?: { readonly [key: string]: Json };
@@ -89,6 +95,7 @@ export interface EnqueueInput {
   readonly run_id?: string;
 }
 
+/** Jobs, newest first, with their number. */
 export interface JobPage {
   /** Newest first. */
   readonly jobs: readonly JobRecord[];
@@ -103,6 +110,7 @@ export interface JobLease {
   readonly fence: number;
 }
 
+/** How a job ended. */
 export type JobOutcome =
   | { readonly state: "succeeded"; readonly result: { readonly [key: string]: Json } }
   | { readonly state: "failed"; readonly error: JobError; readonly retry?: boolean }
@@ -110,6 +118,7 @@ export type JobOutcome =
   /** Its worker shuts down: `requeue` hands it to another worker at once. */
   | { readonly state: "interrupted"; readonly requeue?: boolean };
 
+/** Which queue is in use, and where it lies (without secrets). */
 export interface JobQueueInfo {
   readonly kind: "sql" | "bullmq";
   readonly location: string;
@@ -163,6 +172,7 @@ export interface JobContext {
   log(data: { readonly [key: string]: Json }): Promise<void>;
 }
 
+/** Does the work of one kind of job. Its result is stored with the job. */
 export type JobHandler = (context: JobContext) => Promise<{ readonly [key: string]: Json }>;
 
 /** Takes jobs of the given kinds and runs their handlers. */

@@ -56,6 +56,7 @@ export interface LayerListing extends LayerConfig {
   readonly stored: readonly LayerRecord[];
 }
 
+/** Who pushes, under which terms, and whether other content becomes a new version. */
 export interface PushOptions extends LicencePolicy {
   readonly actor?: string | null | undefined;
   readonly signal?: AbortSignal | undefined;

@@ -7,6 +7,7 @@ import { redact } from "../internal/redact.js";
 import { howToGet, type LayerStore, type PushOptions } from "./layer-store.js";
 import type { LayerModel, LayerRecord, TransferSummary } from "./types.js";
 
+/** Which models of a layer are wanted. */
 export interface PullOptions extends PushOptions {
   /** Names of the models wanted. @defaultValue all of the layer */
   readonly models?: readonly string[] | undefined;

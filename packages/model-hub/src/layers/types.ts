@@ -35,6 +35,7 @@ export interface LayerConfig {
   readonly architectures: Readonly<Record<string, Settings>>;
 }
 
+/** One file of a layer, with size in bytes and checksum. */
 export interface LayerFile {
   readonly name: string;
   readonly bytes: number;

@@ -11,6 +11,7 @@ export interface CollectableStore {
   delete(key: string): Promise<void>;
 }
 
+/** What the collection of unused content removed. */
 export interface GarbageReport {
   /** Keys. */
   readonly removed: readonly string[];

@@ -44,6 +44,7 @@ import { SELECT_SUMMARY, toSummary } from "./version-row.js";
 
 const VISIBLE: readonly VersionState[] = ["pending", "ready", "failed"];
 
+/** Database, store of contents and folder of a registry. */
 export interface ModelRegistryOptions {
   readonly sql: SqlDriver;
   readonly store: BlobStore;

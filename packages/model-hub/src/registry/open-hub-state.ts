@@ -25,6 +25,7 @@ import type { ActivationPolicy, VersionDetail } from "./types.js";
 /** How often leases and old events are looked after. */
 const MAINTAIN_MS = 10_000;
 
+/** Where a hub keeps its folder, database, store and queue. */
 export interface HubStateOptions {
   /** Folder of everything that the hub keeps. */
   readonly root: string;

@@ -33,6 +33,7 @@ export interface VersionFile {
   readonly bytes: number;
 }
 
+/** Which data a version was trained on. */
 export interface DatasetReference {
   readonly id: string | null;
   readonly fingerprint: string | null;
@@ -48,6 +49,7 @@ export interface VersionParents {
 
 /** JSON as stored: no `undefined`, no non-finite number. */
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
+/** An object of JSON values. */
 export type JsonObject = { readonly [key: string]: Json };
 
 /** The immutable part of a version; its canonical JSON's SHA-256 is stored beside it and checked on every read. Also `metadata.json`. */
@@ -102,6 +104,7 @@ export interface VersionDetail extends VersionSummary {
   readonly failure: string | null;
 }
 
+/** Versions, newest first, with their number. */
 export interface VersionPage {
   /** Newest first. */
   readonly versions: readonly VersionSummary[];
@@ -117,6 +120,7 @@ export interface ActiveVersion extends VersionDetail {
   readonly changed: boolean;
 }
 
+/** What changes the active version. */
 export type ActivationKind = "activate" | "rollback" | "deactivate";
 
 /** A row of the append-only audit trail, `GET /model/history`. */
@@ -132,6 +136,7 @@ export interface ActivationRecord {
   readonly policy_decision: PolicyDecision | null;
 }
 
+/** Changes of the active version, newest first. */
 export interface HistoryPage {
   /** Newest first. */
   readonly history: readonly ActivationRecord[];
@@ -162,6 +167,7 @@ export interface VersionComparison {
   readonly overall: "a" | "b" | "tie" | "unknown";
 }
 
+/** When a candidate counts as better than the active version. */
 export interface ActivationPolicy {
   /** @defaultValue the first known of map50_95, f1_score, accuracy */
   readonly primary?: string;
@@ -192,6 +198,7 @@ export type RegisterFile =
   | { readonly path: string; readonly content: Uint8Array }
   | VersionFile;
 
+/** A version as it is registered: files, metrics, origin. */
 export interface RegisterInput {
   /** @defaultValue "default" */
   readonly model?: string;
@@ -211,16 +218,19 @@ export interface RegisterInput {
   readonly aliases?: readonly string[];
 }
 
+/** Which model of the registry is meant. */
 export interface ModelOption {
   /** @defaultValue "default" */
   readonly model?: string;
 }
 
+/** Which model is meant, who acts and why: both go to the audit trail. */
 export interface ActOptions extends ModelOption {
   readonly actor?: string | null;
   readonly reason?: string | null;
 }
 
+/** Which page of a list. */
 export interface ListOptions extends ModelOption {
   /** 1-1000. @defaultValue 50 */
   readonly limit?: number;
@@ -238,6 +248,7 @@ export interface VersionPatch {
   readonly aliases?: readonly string[];
 }
 
+/** What a repair wrote and removed. */
 export interface RepairReport {
   /** Folders of `versions/` written, rewritten or removed, and links renewed. */
   readonly written: readonly string[];

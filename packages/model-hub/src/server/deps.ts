@@ -25,6 +25,7 @@ export interface ServerLimits {
   readonly maxUploadBytes: number;
 }
 
+/** Limits of a server: requests, uploads and waiting times. */
 export const DEFAULT_LIMITS: ServerLimits = {
   requestsPerMinute: 120,
   failedAuthsPerMinute: 20,

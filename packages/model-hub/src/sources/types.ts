@@ -28,6 +28,7 @@ export const searchQuerySchema = z.strictObject({
   limit: z.int().min(1).max(1000).default(50),
   cursor: z.string().max(4000).optional(),
 });
+/** A search as it is asked; absent filters do not filter. */
 export type SearchQueryInput = z.input<typeof searchQuerySchema>;
 export type SearchQuery = z.output<typeof searchQuerySchema>;
 
@@ -77,6 +78,7 @@ export interface ModelHit {
   readonly origins: readonly string[];
 }
 
+/** A model as its source describes it now. */
 export interface ModelInfo extends ModelHit {
   /** Commit or version id that the reference means now. */
   readonly revision: string;

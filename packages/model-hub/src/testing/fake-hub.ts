@@ -34,6 +34,7 @@ export interface SeenRequest {
   readonly range: string | null;
 }
 
+/** A Hugging Face and CivitAI double on loopback, for tests. */
 export interface FakeHub {
   /** Base of Hugging Face's API and pages, and of CivitAI's. */
   readonly url: string;

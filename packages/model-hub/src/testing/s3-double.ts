@@ -16,6 +16,7 @@ interface Upload {
   readonly parts: Map<number, { bytes: Buffer; etag: string }>;
 }
 
+/** An S3 double on loopback, for tests. */
 export interface S3Double {
   readonly endpoint: string;
   readonly bucket: string;

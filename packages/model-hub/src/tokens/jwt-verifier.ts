@@ -5,6 +5,7 @@ import type { Principal, Role } from "./types.js";
 /** Asymmetric only: with a shared secret whoever verifies could also sign. */
 const ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"] as const;
 
+/** Which issuer's tokens are accepted, and for whom. */
 export interface JwtOptions {
   /** Address of the key set, or the keys themselves. */
   readonly jwks: URL | JWTVerifyGetKey;

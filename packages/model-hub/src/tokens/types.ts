@@ -28,6 +28,7 @@ export interface Principal {
   readonly kind: "token" | "jwt" | "bootstrap";
 }
 
+/** Creates, checks and revokes tokens. Secrets are kept as SHA-256 only. */
 export interface TokenStorePort {
   create(input: {
     name: string;

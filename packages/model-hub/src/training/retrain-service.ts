@@ -33,6 +33,7 @@ import type {
 /** Runs whose step times make the estimate. */
 const ESTIMATE_RUNS = 5;
 
+/** What a retraining service works with. */
 export interface RetrainServiceOptions {
   readonly sql: SqlDriver;
   readonly registry: ModelRegistry;

@@ -70,6 +70,7 @@ export interface RetrainResult {
   readonly suggest_activation: boolean;
 }
 
+/** What a trainer takes where a request says nothing. */
 export interface TrainerDefaults {
   readonly epochs: number;
   readonly batch_size: number;
@@ -77,6 +78,7 @@ export interface TrainerDefaults {
   readonly hidden_size: number;
 }
 
+/** Everything that a trainer gets: configuration, data, base version, signal, progress. */
 export interface TrainingContext {
   readonly config: ResolvedRetrain;
   readonly datasets: readonly OpenDataset[];
@@ -102,6 +104,7 @@ export interface TrainerProgress {
   readonly metrics?: Readonly<Record<string, number | null>>;
 }
 
+/** What a trainer gives back: metrics, files, and what they were measured on. */
 export interface TrainingResult {
   readonly metrics: Partial<VersionMetrics>;
   readonly metric_definition_id: string | null;
@@ -141,6 +144,7 @@ export type SuggestParameters = (question: {
   readonly datasets: readonly string[];
 }) => Promise<Partial<TrainerDefaults>>;
 
+/** Previews, starts and follows retrainings. */
 export interface RetrainServicePort {
   /** @throws HubError INVALID_REQUEST, DATASET_TOO_SMALL, NOT_FOUND */
   preview(request: RetrainRequest): Promise<RetrainPreview>;

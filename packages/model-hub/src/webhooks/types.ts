@@ -1,5 +1,6 @@
 import type { HubEvent } from "../registry/types.js";
 
+/** One address that hears of events. */
 export interface WebhookRecord {
   readonly id: string;
   readonly url: string;
@@ -10,6 +11,7 @@ export interface WebhookRecord {
   readonly disabled: boolean;
 }
 
+/** Keeps the addresses that hear of events. */
 export interface WebhookStorePort {
   /** `secret` signs `timestamp.body`; kept, because signing needs it, and never shown again. @throws HubError INVALID_REQUEST */
   create(input: {

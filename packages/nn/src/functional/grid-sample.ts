@@ -1,6 +1,7 @@
 import { ops } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 
+/** How values between pixels and outside the map are read, as `torch.nn.functional.grid_sample` names it. */
 export interface GridSampleOptions {
   /** Nearest rounds halves to even, as PyTorch does. @defaultValue "bilinear" */
   readonly mode?: "bilinear" | "nearest";

@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 
+/** Size and method of a resize, as `torch.nn.functional.interpolate` names it. */
 export interface InterpolateOptions {
   /** Height and width of the result. */
   readonly size: readonly [number, number];

@@ -6,6 +6,7 @@ import { Module, Parameter } from "../module.js";
 /** One number for both axes, or [height, width]. */
 export type PerAxis = number | readonly [height: number, width: number];
 
+/** Shape of a convolution. Maps are NHWC, weights keep PyTorch's OIHW. */
 export interface Conv2dOptions {
   readonly inChannels: number;
   readonly outChannels: number;
@@ -126,6 +127,7 @@ export class Conv2d extends Module {
   }
 }
 
+/** Shape of a transposed convolution. Maps are NHWC, weights keep PyTorch's IOHW. */
 export interface ConvTranspose2dOptions extends Omit<Conv2dOptions, "kernelSize" | "stride" | "padding" | "dilation"> {
   readonly kernelSize: number;
   readonly stride: number;

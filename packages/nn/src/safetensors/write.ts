@@ -7,6 +7,7 @@ import { type TensorSource, toTensorSource } from "../weights/tensor-source.js";
 import { writeFileAtomic } from "../write-file-atomic.js";
 import { MAX_HEADER_BYTES } from "./header.js";
 
+/** Metadata and stored type of a safetensors file. */
 export interface WriteSafetensorsOptions {
   /** `__metadata__`. Files that Python tools read should carry `{format: "pt"}`. */
   readonly metadata?: Readonly<Record<string, string>>;

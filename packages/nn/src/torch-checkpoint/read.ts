@@ -14,6 +14,7 @@ import { readZipDirectory, type ZipEntry, zipDataStart } from "./zip.js";
 /** `data.pkl` describes tensors, some hundred bytes each. */
 const MAX_PICKLE = 256 << 20;
 
+/** Which part of a checkpoint is read, within which limits. */
 export interface ReadTorchCheckpointOptions {
   /** Which of several state dicts: a key of the saved dict, or several joined with ".". */
   readonly select?: string;

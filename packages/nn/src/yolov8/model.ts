@@ -6,6 +6,7 @@ import { Head, type HeadLevel } from "./head.js";
 import { type LayerWidths, setLayerWidths } from "./layer-widths.js";
 import { scaleChannels, scaleRepeats, YOLOV8_SCALES, type Yolov8ScaleName } from "./scales.js";
 
+/** Size and number of classes of a YOLOv8 network. */
 export interface Yolov8Options {
   readonly scale: Yolov8ScaleName;
   /** Number of classes, at least 1. */

@@ -14,6 +14,7 @@ export const YOLOV8_SCALES = {
   x: { depth: 1, width: 1.25, maxChannels: 512 },
 } as const satisfies Record<string, Yolov8Scale>;
 
+/** Sizes of YOLOv8. */
 export type Yolov8ScaleName = keyof typeof YOLOV8_SCALES;
 
 /** Channels of a layer at a scale: ceil(min(c, max) * width / 8) * 8. */

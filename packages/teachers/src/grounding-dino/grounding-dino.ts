@@ -67,6 +67,7 @@ export type GroundingDinoLayerOutput = DecoderState & {
   readonly boxes: tf.Tensor3D;
 };
 
+/** Boxes and scores of every decoder layer, and the proposals that they started from. */
 export type GroundingDinoOutput = {
   /** First to last layer; the last is the result, the others take part in the loss. */
   readonly layers: readonly GroundingDinoLayerOutput[];

@@ -35,6 +35,7 @@ export const GROUNDING_DINO_PRESETS = {
   ],
 } as const satisfies Record<string, readonly string[]>;
 
+/** Names of the sets of layers that get adapters. */
 export type GroundingDinoPreset = keyof typeof GROUNDING_DINO_PRESETS;
 
 /**

@@ -42,6 +42,7 @@ export interface SamDecoderConfig {
   readonly hiddenAct: SamActivation;
 }
 
+/** Activation functions of SAM's layers. */
 export type SamActivation = "gelu" | "relu";
 
 /** MobileSAM's image encoder (`tiny_vit_config`); one entry per stage. */

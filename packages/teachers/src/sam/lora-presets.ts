@@ -26,6 +26,7 @@ export const SAM_PRESETS = {
   "encoder-attn-mlp": [`${ENCODER}.attn.{qkv,proj}`, `${ENCODER}.mlp.{lin1,lin2}`, MLPS],
 } as const satisfies Record<string, readonly string[]>;
 
+/** Names of the sets of layers that get adapters. */
 export type SamPreset = keyof typeof SAM_PRESETS;
 
 /**

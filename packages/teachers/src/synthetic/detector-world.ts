@@ -29,6 +29,7 @@ import {
 /** An object with the words that describe it. `mask` and `box` are of its visible part. */
 export interface DetectorInstance extends SceneInstance, Attributes {}
 
+/** A synthetic picture with the named objects in it. */
 export interface DetectorScene {
   readonly image: RgbImage;
   readonly instances: readonly DetectorInstance[];

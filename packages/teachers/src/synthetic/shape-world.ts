@@ -37,6 +37,7 @@ export interface SceneInstance {
   readonly box: Box;
 }
 
+/** A synthetic picture with the shapes in it. */
 export interface Scene {
   readonly image: RgbImage;
   readonly instances: readonly SceneInstance[];

@@ -3,6 +3,7 @@ import type { CounterRandom } from "@seg/augment";
 /** A figure around the origin, about one unit in radius: true for points inside. v points down. */
 export type Inside = (u: number, v: number) => boolean;
 
+/** Shapes of the synthetic world. */
 export const SHAPE_KINDS = [
   "circle",
   "oval",

@@ -4,6 +4,7 @@ import { CHART_WIDTH, chartFrame, FONT_SIZE, type LegendEntry, legend, px, serie
 import { NOT_MEASURED } from "./format.js";
 import { html, type SafeHtml } from "./html.js";
 
+/** A group of bars that stand together. */
 export interface BarGroup {
   readonly label: string;
   /** One value per series; null: not measured. */

@@ -4,6 +4,7 @@ import { type HtmlValue, html, type SafeHtml } from "./html.js";
 
 /** Width of every chart in its own units; a phone shows it at about 0.85, so that 12 units of text stay readable there. */
 export const CHART_WIDTH = 390;
+/** Size of the text of charts, pixels. */
 export const FONT_SIZE = 12;
 
 /** Okabe-Ito blue, vermillion, green, purple, amber, sky; the style sheet lightens them on dark paper. */

@@ -47,7 +47,7 @@ export function formatBytes(value: Maybe): string {
   return `${unit === 0 ? Math.round(size) : formatNumber(size)}${NBSP}${units[unit]}`;
 }
 
-/** @example formatMilliseconds(12.34) // "12.3 ms" */
+/** Three significant digits and the unit. @example formatMilliseconds(12.34) // "12.3 ms" */
 export function formatMilliseconds(value: Maybe): string {
   const number = known(value);
   return number === null ? NOT_MEASURED : `${formatNumber(number)}${NBSP}ms`;

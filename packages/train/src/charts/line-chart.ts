@@ -6,6 +6,7 @@ import { html, type SafeHtml } from "./html.js";
 /** `[x, y]`; y null: no value at x (the line goes on to the next one), not finite: the line breaks. */
 export type LinePoint = readonly [x: number, y: number | null];
 
+/** One line of a chart. */
 export interface LineSeries {
   readonly name: string;
   readonly points: readonly LinePoint[];

@@ -3,6 +3,7 @@ import { type Axis, linearAxis, logAxis } from "./axis.js";
 import { axes, CHART_WIDTH, chartFrame, px, seriesColor } from "./chart-frame.js";
 import { html, type SafeHtml } from "./html.js";
 
+/** One named point of a chart. */
 export interface ScatterPoint {
   readonly name: string;
   /** Positive. */

@@ -31,6 +31,7 @@ import { SCRIPTS } from "./scripts.js";
 const bullPriority = (priority: number): number => 1001 - priority;
 const PAGE = 200;
 
+/** Where the queue on Redis is, and who hears of its jobs. */
 export interface BullJobQueueOptions {
   /** `redis://...`, or the path of a Unix socket. */
   readonly url: string;
