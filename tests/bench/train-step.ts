@@ -1,6 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import process from "node:process";
+import { GCProfiler } from "node:v8";
 import { configure, engineInfo, selectEngine } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { peerPython } from "./peer-python.js";
@@ -19,7 +20,7 @@ interface StepTime {
 
 /**
  * PyTorch's time for the same network, batch and number of boxes, if the peer's Python has torch and ultralytics: forward, assignment,
- * losses, backward, clipping, AdamW; no moving average.
+ * losses, backward, clipping, AdamW, moving average.
  */
 function peer({
   id,
@@ -54,6 +55,8 @@ batch = {
     "masks": (torch.rand(${batch} * n, ${size} // 4, ${size} // 4) > 0.5).float(),
 }
 o = torch.optim.AdamW(m.parameters(), lr=1e-4)
+live = [v for v in m.state_dict().values() if v.is_floating_point()]
+average = [v.clone() for v in live]
 cpu, wall = [], []
 for i in range(${WARM_UP + STEPS}):
     c, w = time.process_time(), time.perf_counter()
@@ -61,6 +64,7 @@ for i in range(${WARM_UP + STEPS}):
     o.zero_grad(); loss.sum().backward()
     torch.nn.utils.clip_grad_norm_(m.parameters(), 10.0)
     o.step()
+    torch._foreach_lerp_(average, [v.detach() for v in live], 0.001)
     cpu.append(time.process_time() - c); wall.append(time.perf_counter() - w)
 middle = lambda t: sorted(t[${WARM_UP}:])[${STEPS} // 2] * 1000 / ${batch}
 print(middle(cpu), middle(wall))
@@ -76,8 +80,11 @@ async function measure(options: Parameters<typeof trainingCase>[0]) {
   const training = trainingCase(options);
   const cpu: number[] = [];
   const wall: number[] = [];
+  const overhead: number[] = [];
+  const collections = new GCProfiler();
   let firstMs = 0;
   for (let step = 0; step < WARM_UP + STEPS; step++) {
+    if (step === WARM_UP) collections.start();
     const cpuStart = process.cpuUsage();
     const wallStart = performance.now();
     await training.step();
@@ -87,15 +94,18 @@ async function measure(options: Parameters<typeof trainingCase>[0]) {
     if (step < WARM_UP) continue;
     cpu.push((used.user + used.system) / 1000 / batch);
     wall.push(elapsed / batch);
+    overhead.push(training.overheadMs());
   }
-  const overheadMs = training.overheadMs();
+  const collected = collections.stop()?.statistics ?? [];
   training.dispose();
   return {
     cpu: median(cpu),
     wall: median(wall),
     spread: [Math.min(...cpu), Math.max(...cpu)] as const,
     firstMs,
-    overheadMs,
+    overheadMs: median(overhead),
+    // Microseconds.
+    collectionMs: collected.reduce((sum, { cost }) => sum + cost, 0) / 1000 / STEPS,
   };
 }
 
@@ -133,7 +143,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
   for (const { threads, shards, name } of ways) {
     configure({ threads });
     for (const { id, size, batch } of cases.filter(({ batch }) => batch % shards === 0)) {
-      const { cpu, wall, spread, firstMs, overheadMs } = await measure({ id, size, batch, shards });
+      const { cpu, wall, spread, firstMs, overheadMs, collectionMs } = await measure({ id, size, batch, shards });
       const value = threads === 1 ? cpu : wall;
       const other = peerOf({ id, batch, size, threads });
       const notes = [
@@ -142,7 +152,7 @@ export async function trainStep({ withPeer }: { withPeer: boolean }): Promise<Be
         threads === 1 ? `wall ${wall.toFixed(1)} ms/image` : `CPU ${cpu.toFixed(1)} ms/image`,
         `CPU spread ${spread[0].toFixed(1)}-${spread[1].toFixed(1)}`,
         `first step ${(firstMs / 1000).toFixed(1)} s`,
-        `JavaScript around the graph ${overheadMs.toFixed(1)} ms/step`,
+        `JavaScript around the graph ${overheadMs.toFixed(1)} ms/step, garbage collection ${collectionMs.toFixed(1)} ms/step`,
         runtime,
       ];
       const peerValue = other === null ? null : threads === 1 ? other.cpu : other.wall;

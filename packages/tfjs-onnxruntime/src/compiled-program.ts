@@ -4,6 +4,7 @@ import type { OnnxRuntimeBackend } from "./backend.js";
 import { buildSession, lowerGraph } from "./build-session.js";
 import { engineConfig } from "./config.js";
 import { EngineError } from "./errors.js";
+import { freeBuffers } from "./free-buffers.js";
 import { collect, type HostData, hostValue, type RecordedNode, sizeOf, storageType, type Value } from "./graph.js";
 import { assertLanes, LaneSession } from "./lane.js";
 import { type PackedGraph, packState } from "./pack-state.js";
@@ -179,8 +180,10 @@ export class CompiledProgram<Result> {
       }
       if (input) feeds[input.name] = ortTensor("float32", fillVector(hosts[0]!), [input.length]);
       const tensors = runSession(loaded, feeds, this.#nodes);
-      // For an output that was given the runtime makes another tensor over the same memory.
       results = [new Map(outputs.map((name) => [name, (given.get(name) ?? tensors[name]!).data as HostData]))];
+      // The runtime's binding copies outputs into arrays of its own even where it was given some.
+      if (given.size > 0)
+        freeBuffers([...given.keys()].map((name) => (tensors[name]!.data as HostData).buffer as ArrayBuffer));
     } catch (error) {
       failure = error;
     }
