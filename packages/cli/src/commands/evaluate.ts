@@ -9,12 +9,14 @@ import type { SamEvaluation } from "@seg/teachers";
 import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { type LoadedSplit, loadSplit } from "../data.js";
+import { reportDryRun } from "../dry-run.js";
 import { startEngine } from "../engine.js";
 import { CommandError } from "../errors.js";
 import { certificateFacts } from "../evaluate/certificate.js";
 import { comparisonsOf } from "../evaluate/comparisons.js";
 import { type DrawnModel, drawnPictures } from "../evaluate/drawn-pictures.js";
 import { environmentOf } from "../evaluate/environment.js";
+import { lostPictures } from "../evaluate/lost-pictures.js";
 import { maskTeacherOnSplit } from "../evaluate/mask-teacher-on-split.js";
 import {
   accuracyOf,
@@ -27,6 +29,7 @@ import {
   studentRow,
 } from "../evaluate/model-rows.js";
 import { trivialBaselines } from "../evaluate/trivial-baselines.js";
+import { configOption, dryRunOption, grouped, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { decisionFacts, type SplitRecord, type TeacherDecisions } from "../report/measure/decision-facts.js";
 import { evaluationCurves } from "../report/measure/evaluation-curves.js";
@@ -41,30 +44,52 @@ import { readStudentRecord } from "../student-record.js";
 import { evaluateDetectorTeacher } from "../teacher/evaluate-detector.js";
 
 export const evaluateOptions: OptionSpecs = {
-  student: { type: "string", required: true, help: "run directory of the student, with optimized/" },
-  data: { type: "string", required: true, help: "held-out split (COCO .json)" },
-  images: { type: "string", help: "folder of the images" },
-  "teacher-dir": { type: "string", help: "experiment with adapted teachers, measured on the same split" },
-  validation: { type: "string", help: "validation.json of seg validate, for the report [beside --data]" },
-  output: {
-    type: "string",
-    help: "folder of report.json and report.html [--teacher-dir or --student]",
-    aliases: ["output-dir"],
-  },
-  title: { type: "string", fallback: "Prompt-free student", help: "title of the report" },
-  overlays: { type: "number", range: { integer: true, min: 0 }, fallback: 6, help: "pictures in the report" },
-  rounds: {
-    type: "number",
-    range: { integer: true, min: 20 },
-    fallback: 30,
-    help: "interleaved timing rounds, at least 20",
-  },
+  ...grouped("What to measure", {
+    student: { type: "string", path: "folder", required: true, help: "run directory of the student, with optimized/" },
+    data: { type: "string", path: "file", required: true, help: "held-out split (COCO .json)" },
+    images: { type: "string", path: "folder", help: "folder of the images" },
+    "teacher-dir": {
+      type: "string",
+      path: "folder",
+      help: "experiment with adapted teachers, measured on the same split",
+    },
+    rounds: {
+      type: "number",
+      range: { integer: true, min: 20 },
+      fallback: 30,
+      help: "interleaved timing rounds, at least 20",
+    },
+  }),
+  ...grouped("Report", {
+    validation: {
+      type: "string",
+      path: "file",
+      help: "validation.json of seg validate, for the report",
+      usual: "beside --data",
+    },
+    output: {
+      type: "string",
+      path: "folder",
+      help: "folder of report.json and report.html",
+      usual: "--teacher-dir, else --student",
+      aliases: ["output-dir"],
+    },
+    title: { type: "string", fallback: "Prompt-free student", help: "title of the report" },
+    overlays: { type: "number", range: { integer: true, min: 0 }, fallback: 6, help: "pictures in the report" },
+  }),
   threads: {
     type: "number",
     range: { integer: true, min: 1 },
-    help: "threads of the engine [cores]; artefacts are timed with one",
+    help: "threads of the engine; artefacts are timed with one",
+    usual: "cores",
+    group: HOW,
   },
+  ...configOption,
+  ...dryRunOption,
 };
+
+/** Lost objects of one comparison that are shown; report.json names up to 200. */
+const MAX_LOST_PICTURES = 4;
 
 const read = <T>(path: string): T | null => (existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as T) : null);
 
@@ -83,7 +108,11 @@ function exportedLicence(path: string): string {
 }
 
 /** Measures teacher, student fp32 and student INT8 on a held-out split; writes report.json and report.html. */
-export async function evaluate(options: OptionValues, output: Output, { signal }: CommandContext): Promise<void> {
+export async function evaluate(
+  options: OptionValues,
+  output: Output,
+  { signal, config }: CommandContext,
+): Promise<void> {
   const directory = options["student"] as string;
   const record = readStudentRecord(directory);
   const artefacts = [
@@ -108,9 +137,28 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
   }
   const data = options["data"] as string;
   const split = await loadSplit(data, options["images"] as string | undefined);
-  const engine = await startEngine({ threads: options["threads"] as number | undefined });
   const experiment = options["teacher-dir"] as string | undefined;
   const target = (options["output"] as string | undefined) ?? experiment ?? directory;
+  if (options["dry-run"] === true) {
+    const images = split.dataset.images.length;
+    return reportDryRun({
+      ...{ command: "evaluate", config, output },
+      plan: {
+        decisions: artefacts.map(({ name, path }) => ({ what: "model", choice: name, why: path })),
+        steps: [
+          `measure ${artefacts.length} models on ${images} images`,
+          ...(experiment === undefined ? [] : [`measure the teachers of ${experiment} on the same images`]),
+          `time the models in ${options["rounds"]} interleaved rounds`,
+        ],
+        writes: [
+          { path: join(directory, "optimized", "benchmark.json"), what: "times, sizes and memory" },
+          { path: join(target, "report.json"), what: "everything that was measured" },
+          { path: join(target, "report.html"), what: "the same as a page" },
+        ],
+      },
+    });
+  }
+  const engine = await startEngine({ threads: options["threads"] as number | undefined });
   const mapping = { classes: record.classes };
   const names = record.classes.map((c) => c.name);
 
@@ -195,29 +243,50 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
     groundTruth: set.dataset,
     detections: shipped.evaluation.detections,
     scoreThreshold: operatingPoint.confidence,
+    // As everything else in the report.
+    iouThreshold: 0.5,
   });
-  const drawnTeacher: DrawnModel[] =
-    detector !== null
-      ? [
+  const comparisons = comparisonsOf({
+    dataset: set.dataset,
+    students: artefacts.map(({ name }, i) => ({ name, evaluation: evaluations[i]! })),
+    detector:
+      detectorLine === null
+        ? null
+        : { name: detectorLine.name, bbox: detectorBoxes!, confidence: detectorLine.operating!.confidence },
+    maskTeacher: teacher,
+  });
+  const drawn: DrawnModel[] = [
+    ...(teacher === null ? [] : [{ name: teacher.name, detections: teacher.detections, confidence: null }]),
+    ...(detector === null
+      ? []
+      : [
           {
             name: detectorLine!.name,
             detections: detector.detections,
             confidence: detectorLine!.operating!.confidence,
           },
-        ]
-      : teacher !== null
-        ? [{ name: teacher.name, detections: teacher.detections, confidence: null }]
-        : [];
-  const pictures = await drawnPictures({
-    dataset: split.dataset,
-    imagesDir: split.imagesDir,
-    classes: record.classes,
-    scores: imageScores(matchedObjects(judged, confidence)),
-    count: options["overlays"] as number,
-    models: [...drawnTeacher, { name: shipped.name, detections: drawable(shipped.evaluation), confidence }],
-    output,
-    signal,
-  });
+        ]),
+    ...evaluations.map((evaluation, i) => ({
+      name: artefacts[i]!.name,
+      detections: drawable(evaluation),
+      confidence: (evaluation.maskOperatingPoint ?? evaluation.operatingPoint).confidence,
+    })),
+  ];
+  const shownModels = drawn.filter(
+    ({ name }) => name === shipped.name || name === (detectorLine?.name ?? teacher?.name),
+  );
+  const count = options["overlays"] as number;
+  const { dataset, imagesDir } = split;
+  const pictures = [
+    ...(await lostPictures({
+      ...{ dataset: set.dataset, imagesDir, classes: record.classes, comparisons, signal },
+      ...{ models: drawn, count: Math.min(count, MAX_LOST_PICTURES) },
+    })),
+    ...(await drawnPictures({
+      ...{ dataset, imagesDir, classes: record.classes, count, models: shownModels, output, signal },
+      scores: imageScores(matchedObjects(judged, confidence)),
+    })),
+  ];
 
   const certificate = read<{ promptFree: boolean; artefacts: Certificate[] }>(
     join(directory, "optimized", "certificate.json"),
@@ -250,7 +319,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
       splitFiles[name] = await loadSplit(path, resolve(directory, entry.images), { onBadImage: "skip" });
   }
   const order = ["train", "val", "test"].filter((n) => splitFiles[n] !== undefined);
-  const count = (name: string, categoryId: number) =>
+  const objects = (name: string, categoryId: number) =>
     splitFiles[name]!.dataset.annotations.filter((a) => a.category_id === categoryId).length;
   const total = (of: (entry: LoadedSplit) => number) => order.reduce((n, name) => n + of(splitFiles[name]!), 0);
   const int8 = int8Facts({
@@ -275,7 +344,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
       classes: record.classes.map((c) => ({
         index: c.index,
         name: c.name,
-        counts: Object.fromEntries(order.map((name) => [name, count(name, c.categoryId)])),
+        counts: Object.fromEntries(order.map((name) => [name, objects(name, c.categoryId)])),
       })),
       splits: Object.fromEntries(order.map((name) => [name, splitFiles[name]!.dataset.images.length])),
       findings:
@@ -318,15 +387,7 @@ export async function evaluate(options: OptionValues, output: Output, { signal }
       names: [...confusion.names],
       counts: confusion.counts.map((line) => [...line]),
     },
-    comparisons: comparisonsOf({
-      dataset: set.dataset,
-      students: artefacts.map(({ name }, i) => ({ name, evaluation: evaluations[i]! })),
-      detector:
-        detectorLine === null
-          ? null
-          : { name: detectorLine.name, bbox: detectorBoxes!, confidence: detectorLine.operating!.confidence },
-      maskTeacher: teacher,
-    }),
+    comparisons,
     int8,
     certificate: certificateFacts(certificate),
     overlays: pictures,

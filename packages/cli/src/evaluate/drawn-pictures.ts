@@ -74,7 +74,7 @@ export async function drawnPictures({
 }
 
 /** Detections of one image as instances to draw. */
-function foundOn(
+export function foundOn(
   imageId: number,
   { detections, confidence }: DrawnModel,
   classes: StudentRecord["classes"],

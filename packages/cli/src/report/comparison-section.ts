@@ -43,7 +43,6 @@ function comparisonPart({
     );
   const summary = table({
     caption: `Objects found, ${title}`,
-    className: "stack",
     head: row(
       ["Objects of", "Objects", reference.name, candidate.name, "Lost", "Gained"].map((name) => columnHead(name)),
     ),
@@ -63,6 +62,7 @@ function lostImages(images: ObjectComparison["images"], title: string): SafeHtml
     rows: images
       .slice(0, MAX_ROWS)
       .map(({ file, objects, lost, gained }) => [file, formatCount(objects), formatCount(lost), formatCount(gained)]),
+    className: "",
   })}${more(images.length - MAX_ROWS, "images")}`;
 }
 
@@ -73,6 +73,7 @@ function lostObjects(lost: ObjectComparison["lost"], unlisted: number, title: st
     rows: lost
       .slice(0, MAX_ROWS)
       .map((o) => [o.file, o.class, String(o.annotation), o.width.toFixed(0), o.height.toFixed(0)]),
+    className: "",
   })}${more(lost.length + unlisted - MAX_ROWS, "objects")}`;
 }
 

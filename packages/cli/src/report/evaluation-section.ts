@@ -101,6 +101,7 @@ function bestTable(curves: readonly EvaluationCurves[]): SafeHtml {
         formatScore(best.recall),
       ]),
     ),
+    className: "",
   });
 }
 
@@ -126,5 +127,5 @@ function confusionFigure({ model, confidence, iou, names, counts }: Confusion): 
     rows: names.map((name, i) => [name, ...counts[i]!.map(formatCount)]),
     className: "numbers",
   });
-  return html`<h3>Confusion</h3><div class="charts"><figure><figcaption>${title}</figcaption>${chart}${note}</figure><div>${matrix}</div></div>`;
+  return html`<h3>Confusion</h3><div class="charts"><figure class="matrix"><figcaption>${title}</figcaption>${chart}${note}</figure><div>${matrix}</div></div>`;
 }

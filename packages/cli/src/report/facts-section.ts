@@ -103,13 +103,20 @@ export function keyValueTable(entries: readonly (readonly [string, string | Safe
   return html`<dl class="pairs">${entries.map(([key, value]) => html`<div><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** Licences of models, data and software, and where each is stated. */
+/** Licences of models, data and software, and where each is stated; what shares both stands in one row. */
 export function licencesSection(licences: ReportData["licences"]): SafeHtml {
   if (licences.length === 0) return html`<p class="absent">Not recorded.</p>`;
+  const groups = new Map<string, { licence: string; source: string; what: string[] }>();
+  for (const { what, licence, source = "not recorded" } of licences) {
+    const key = JSON.stringify([licence, source]);
+    const group = groups.get(key) ?? { licence, source, what: [] };
+    group.what.push(what);
+    groups.set(key, group);
+  }
   return plainTable({
     caption: "Licences of models, data and software",
-    head: ["What", "Licence", "Stated in"],
-    rows: licences.map(({ what, licence, source }) => [what, licence, source ?? "not recorded"]),
+    head: ["Licence", "Of", "Stated in"],
+    rows: [...groups.values()].map(({ licence, source, what }) => [licence, what.join(", "), source]),
     className: "stack words",
   });
 }

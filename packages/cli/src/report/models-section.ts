@@ -110,12 +110,12 @@ export function modelsTable(data: ReportData): SafeHtml {
   return html`${models}<p class="note">▲ better, ▼ worse than fp32. mAP as COCO defines it, 0 to 1. Filled box and ellipse are the mask IoU of the annotated box filled, and of the ellipse in it: what knowing the box alone is worth. 1&nbsp;MB is 1,000,000 bytes. ${note}</p>`;
 }
 
-/** Every chart shows one kind of model in one colour. */
-const colorOf = ({ kind }: ModelRow): number => ["teacher", "student-fp32", "student-int8"].indexOf(kind);
+/** A kind of model has its colour in every chart; a second one of the kind has another that no kind begins with. */
+const PALETTE = { teacher: [0, 3], "student-fp32": [1, 4], "student-int8": [2, 5] } as const;
 
-/** Colours of the series of a chart: by kind, or one each where two models are of one kind. */
+/** Colours of the series of a chart. */
 const colorsOf = (models: readonly ModelRow[]): number[] =>
-  models.map((model, m) => (models.filter(({ kind }) => kind === model.kind).length > 1 ? m : colorOf(model)));
+  models.map(({ kind }, m) => PALETTE[kind][models.slice(0, m).filter((other) => other.kind === kind).length % 2]!);
 
 const twoDecimals = (value: number): string => value.toFixed(2);
 
@@ -146,6 +146,7 @@ export function tradeOffChart(models: readonly ModelRow[]): SafeHtml {
   const metric = isMask ? "mask" : "box";
   const chosen = isMask ? withMask : withBox;
   const scoreOf = (model: ModelRow) => (isMask ? model.mask : model.box)!.map50;
+  const colors = colorsOf(models);
   const chart = scatterChart({
     title: `${isMask ? "Mask" : "Box"} mAP50 against latency`,
     xLabel: "latency, ms per image (p50, whisker p95)",
@@ -159,7 +160,7 @@ export function tradeOffChart(models: readonly ModelRow[]): SafeHtml {
         ...(p95 === null ? {} : { xHigh: p95 }),
         y: scoreOf(model),
         isHollow: isPrompted(model),
-        series: colorOf(model),
+        series: colors[models.indexOf(model)]!,
       };
     }),
   });
@@ -195,25 +196,23 @@ export function perClassSection(models: readonly ModelRow[]): SafeHtml {
   const lookup = detailed.map((model) => new Map(model.perClass!.map((entry) => [entry.name, entry])));
   const hasMask = detailed.some((model) => model.perClass!.some((entry) => knownScore(entry.maskAp50) !== null));
   const hasBox = detailed.some((model) => model.perClass!.some((entry) => knownScore(entry.boxAp50) !== null));
-  const pair = (label: string, ap50: number | null | undefined, ap: number | null | undefined) =>
-    cell(label, knownScore(ap50) === null ? NOT_MEASURED : `${formatScore(ap50)} / ${formatScore(ap)}`);
-  const classes = modelPairsTable({
+  const pair = (ap50: number | null | undefined, ap: number | null | undefined) =>
+    knownScore(ap50) === null ? NOT_MEASURED : `${formatScore(ap50)} / ${formatScore(ap)}`;
+  const classes = modelColumnsTable({
     caption: "Average precision by class",
     first: "Class",
     models: detailed,
-    pairs: ["box AP50 / 50-95", "mask AP50 / 50-95"],
-    rows: names.map((name) =>
-      row([
-        rowHead(html`<span class="name">${name}</span>`),
-        detailed.map((model, m) => {
-          const entry = lookup[m]!.get(name);
-          return [
-            pair(`${model.name}: box AP50 / 50-95`, entry?.boxAp50, entry?.boxAp),
-            pair(`${model.name}: mask AP50 / 50-95`, entry?.maskAp50, entry?.maskAp),
-          ];
-        }),
-      ]),
-    ),
+    columns: [
+      {
+        head: "box AP50 / 50-95",
+        value: (m, name) => pair(lookup[m]!.get(name)?.boxAp50, lookup[m]!.get(name)?.boxAp),
+      },
+      {
+        head: "mask AP50 / 50-95",
+        value: (m, name) => pair(lookup[m]!.get(name)?.maskAp50, lookup[m]!.get(name)?.maskAp),
+      },
+    ],
+    rows: names.map((name) => ({ name })),
   });
   const chart = (kind: "box" | "mask") => {
     const value = (m: number, name: string) => {
@@ -252,59 +251,71 @@ export function perSizeSection(models: readonly ModelRow[]): SafeHtml {
       ? modelBars({ title, models: detailed, groupLabel: "size", groups, xLabel: "mAP50-95" })
       : null;
   };
-  const value = (objects: number, score: number | null | undefined) =>
-    objects === 0 ? "no object" : formatScore(score);
-  const pairs = modelPairsTable({
+  const value = (kind: "boxAp" | "maskAp") => (m: number, size: string) =>
+    formatScore(entryOf(detailed[m]!, size)?.[kind]);
+  const pairs = modelColumnsTable({
     caption: "mAP50-95 by size of the objects",
     first: "Size",
     extra: "Objects",
     models: detailed,
-    pairs: ["box mAP50-95", "mask mAP50-95"],
-    rows: sizes.map(({ size, objects }) =>
-      row([
-        rowHead(html`<span class="name">${size}</span>`),
-        cell("Objects", formatCount(objects)),
-        detailed.map((model) => {
-          const entry = entryOf(model, size);
-          return [
-            cell(`${model.name}: box mAP50-95`, value(objects, entry?.boxAp)),
-            cell(`${model.name}: mask mAP50-95`, value(objects, entry?.maskAp)),
-          ];
-        }),
-      ]),
-    ),
+    columns: [
+      { head: "box mAP50-95", value: value("boxAp") },
+      { head: "mask mAP50-95", value: value("maskAp") },
+    ],
+    rows: sizes.map(({ size, objects }) => ({
+      name: size,
+      extra: formatCount(objects),
+      ...(objects === 0 ? { absent: "no object" } : {}),
+    })),
   });
   return html`<div class="charts">${bars("boxAp", "Box mAP50-95 by size")}${bars("maskAp", "Mask mAP50-95 by size")}</div>${pairs}<p class="note">COCO's sizes by area in pixels of the image: small below 32 × 32, medium below 96 × 96, large above.</p>`;
 }
 
-/** A table with a pair of columns for each model. */
-function modelPairsTable({
+/** A table with up to `columns.length` columns for each model: those that have a value in some row. */
+function modelColumnsTable({
   caption,
   first,
   extra,
   models,
-  pairs,
+  columns,
   rows,
 }: {
   caption: string;
   first: string;
   extra?: string;
   models: readonly ModelRow[];
-  pairs: readonly [string, string];
-  rows: readonly SafeHtml[];
+  /** `value`: text for the model at an index in the row of a name. */
+  columns: readonly { readonly head: string; value(model: number, name: string): string }[];
+  /** `absent`: stands in every cell of a row that cannot have values. */
+  rows: readonly { readonly name: string; readonly extra?: string; readonly absent?: string }[];
 }): SafeHtml {
+  const shown = models.map((model, m) => ({
+    model,
+    columns: columns
+      .map(({ head, value }) => ({ head, texts: rows.map((entry) => entry.absent ?? value(m, entry.name)) }))
+      .filter(({ texts }) => texts.some((text, i) => rows[i]!.absent === undefined && text !== NOT_MEASURED)),
+  }));
+  const withValues = shown.filter((entry) => entry.columns.length > 0);
   return table({
     caption,
-    className: "stack",
+    className: "stack by-model",
     head: [
       row([
         columnHead(first, { rows: 2 }),
         extra === undefined ? null : columnHead(extra, { rows: 2 }),
-        models.map(({ name }) => columnHead(name, { columns: 2 })),
+        withValues.map(({ model, columns: own }) => columnHead(model.name, { columns: own.length, isGroup: true })),
       ]),
-      row(models.map(() => pairs.map((name) => columnHead(name)))),
+      row(withValues.flatMap(({ columns: own }) => own.map(({ head }) => columnHead(head)))),
     ],
-    rows,
+    rows: rows.map(({ name, extra: text }, i) =>
+      row([
+        rowHead(html`<span class="name">${name}</span>`),
+        extra === undefined ? null : cell(extra, text ?? ""),
+        withValues.map(({ model, columns: own }) =>
+          own.map(({ head, texts }) => cell(`${model.name}: ${head}`, texts[i]!)),
+        ),
+      ]),
+    ),
   });
 }
 

@@ -45,6 +45,7 @@ export function renderReport(data: ReportData): string {
       title: "Models",
       body: html`${modelsTable(data)}<div class="charts">${tradeOffChart(data.models)}${maskIouChart(data)}</div>`,
     },
+    { id: "decisions", title: "Decisions", body: decisionsSection(data.decisions) },
     { id: "classes", title: "Per class", body: perClassSection(data.models) },
     { id: "sizes", title: "Per size", body: perSizeSection(data.models) },
     {
@@ -73,7 +74,6 @@ export function renderReport(data: ReportData): string {
         : html`<p class="absent">Not measured: no adapted text-prompted teacher took part.</p>`,
     },
     { id: "dataset", title: "Dataset", body: datasetSection(data.dataset) },
-    { id: "decisions", title: "Decisions", body: decisionsSection(data.decisions) },
     { id: "certificate", title: "Prompt-free certificate", body: certificateSection(data.certificate) },
     { id: "environment", title: "Environment", body: keyValueTable(Object.entries(data.environment)) },
     { id: "licences", title: "Licences", body: licencesSection(data.licences) },

@@ -55,17 +55,20 @@ details{margin:6px 0 0}
 summary{cursor:pointer;color:var(--accent);font-size:.86rem;padding:3px 0;width:max-content;max-width:100%}
 details[open]>summary{margin-bottom:6px}
 .scroll{overflow-x:auto;margin:0 0 12px}
+.by-model .value,.by-model thead tr+tr th{white-space:nowrap}
+.matrix .chart{max-width:350px}
+.pairs+.charts{margin-top:22px}
 .numbers{font-size:.82rem}
 .numbers th,.numbers td{padding:4px 8px;overflow-wrap:normal}
 .words td,.words th{text-align:left}
 .words td{overflow-wrap:anywhere}
-table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;width:100%;overflow-wrap:break-word;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:8px 10px;border-bottom:1px solid var(--line);text-align:right;vertical-align:top}
 th:first-child{text-align:left}
 thead th{overflow-wrap:normal;font-weight:600;color:var(--muted);font-size:.82rem;vertical-align:bottom}
 thead tr+tr th:first-child{text-align:right}
 .models thead th{white-space:nowrap}
-thead th[colspan]{text-align:center;border-bottom:0;padding-bottom:0}
+thead th[scope=colgroup]{text-align:center;border-bottom:0;padding-bottom:0}
 tbody th{font-weight:600}
 tbody tr:last-child>*{border-bottom:0}
 .total>*,.images>*{font-weight:600}
@@ -74,12 +77,12 @@ tbody tr:last-child>*{border-bottom:0}
 .models{font-size:.86rem}
 .models th,.models td{padding:9px 7px}
 .models td{overflow-wrap:normal;min-width:64px}
-.models tbody th{min-width:130px}
+.models tbody th{min-width:150px}
 .models .value{font-size:1rem;font-weight:600;white-space:nowrap}
 .models .value.absent{font-size:.82rem;font-weight:400;white-space:normal}
 .kind-student-int8>*{background:var(--tint)}
 .prompts,.remark,.delta,.beside{display:block;font-size:.78rem;font-weight:400;color:var(--muted)}
-.beside,.delta{white-space:nowrap}
+.beside,td:not([data-label=Size]):not([data-label="Peak memory"])>.delta{white-space:nowrap}
 .delta.better{color:var(--good)}
 .delta.worse{color:var(--bad)}
 .pairs{margin:0;font-size:.92rem}
@@ -123,6 +126,11 @@ header{padding-top:20px}
 section{padding:16px 14px;border-radius:12px}
 .pictures{grid-template-columns:1fr}
 .tiles{grid-template-columns:1fr 1fr}
+table:not(.stack) tbody th{position:sticky;left:0;background:var(--card)}
+.stack .value{white-space:normal}
+table:not(.stack) th,table:not(.stack) td{padding:6px 5px}
+table:not(.stack){font-size:.82rem}
+.picture-row>div{grid-template-columns:1fr 1fr}
 .stack thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .stack,.stack tbody,.stack tr{display:block;width:100%}
 .stack tr{border:1px solid var(--line);border-radius:10px;padding:4px 12px;margin-bottom:12px}
@@ -134,6 +142,8 @@ section{padding:16px 14px;border-radius:12px}
 .stack th .name{font-size:1.02rem}
 .stack td{display:flex;flex-wrap:wrap;gap:0 10px;align-items:baseline;text-align:right;background:none}
 .stack td::before{content:attr(data-label);flex:1 1 25%;text-align:left;color:var(--muted);font-weight:400}
+.stack.words td{display:block;text-align:left}
+.stack.words td::before{display:block}
 .stack .beside{flex-basis:100%}
 .stack .delta{margin-left:auto}
 .stack th{background:none;min-width:0}
@@ -159,7 +169,9 @@ figure,tr,li,.tiles div,.picture-row,.decisions div,.pairs div{break-inside:avoi
 .scroll{overflow:visible}
 th,td{padding:5px 7px}
 .models th,.models td{padding:5px 3px;min-width:0}
-.models tbody th{min-width:92px}
+.models tbody th{min-width:104px}
+.by-model thead tr+tr th{white-space:normal}
+.matrix .chart{max-width:250px}
 .models .value{font-size:.95rem}
 .prompts,.remark,.delta,.beside{font-size:.7rem}
 .delta{white-space:normal}

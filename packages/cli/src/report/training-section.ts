@@ -124,7 +124,6 @@ export function teacherSection(teacher: NonNullable<ReportData["teacher"]>): Saf
   const total = teacher.after.perClass.reduce((sum, { count }) => sum + count, 0);
   const scores = table({
     caption: "Mask teacher by class",
-    className: "stack",
     head: heads(["Class", "IoU before", "IoU after", "Filled box", "Ellipse", "Objects"]),
     rows: [
       teacher.after.perClass.map((entry) =>
@@ -187,7 +186,6 @@ export function detectorSection({
     );
   const scores = table({
     caption: "Box teacher by class",
-    className: "stack",
     head: heads(["Class", "AP50 before", "AP50 after", "AP50-95 before", "AP50-95 after", "Objects"]),
     rows: [
       after.perClass.map((entry) => line(entry.name, earlier.get(entry.name) ?? {}, entry, entry.count)),

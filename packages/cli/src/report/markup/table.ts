@@ -23,15 +23,18 @@ export function table({
 export const row = (cells: HtmlValue, className = ""): SafeHtml =>
   html`<tr role="row"${className === "" ? null : html` class="${className}"`}>${cells}</tr>`;
 
-/** Heading of a column, or of `columns` neighbouring ones. */
+/**
+ * Heading of a column, or of `columns` neighbouring ones.
+ * @param options.isGroup - it heads columns that have headings of their own @defaultValue whether it is above more than one
+ */
 export function columnHead(
   content: HtmlValue,
-  { columns = 1, rows = 1 }: { columns?: number; rows?: number } = {},
+  { columns = 1, rows = 1, isGroup = columns > 1 }: { columns?: number; rows?: number; isGroup?: boolean } = {},
 ): SafeHtml {
   const span = [
     columns > 1 ? html` colspan="${columns}"` : null,
     rows > 1 ? html` rowspan="${rows}"` : null,
-    html` scope="${columns > 1 ? "colgroup" : "col"}"`,
+    html` scope="${isGroup ? "colgroup" : "col"}"`,
   ];
   return html`<th role="columnheader"${span}>${content}</th>`;
 }
