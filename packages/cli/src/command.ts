@@ -31,7 +31,7 @@ export interface LeafCommand {
    * nothing half done that is worth saving, write files whole, and compute without a turn of the event loop, so no handler would run.
    */
   readonly isStoppable?: boolean;
-  /** The same command goes on where it was stopped. Commands with an option `resume` need not say so. */
+  /** The same command goes on where it was stopped; others need their option `resume`. */
   readonly isRepeatable?: boolean;
   /** Command lines without `seg`, each of which works as it stands; shown by `--help`. */
   readonly examples?: readonly string[];

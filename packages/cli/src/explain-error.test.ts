@@ -2,8 +2,9 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { BadImageError, ConfigError, StudentDataMismatchError } from "@seg/distill";
+import { HubError } from "@seg/model-hub";
 import { describe, expect, test } from "vitest";
-import { CommandError } from "./errors.js";
+import { CommandError, exitCodeOf, UsageError } from "./errors.js";
 import { explainError } from "./explain-error.js";
 
 const caught = async (run: () => unknown): Promise<unknown> => {
@@ -66,4 +67,13 @@ describe("explainError", () => {
     });
     expect(explainError("a string")).toEqual({ code: "unknown", message: "a string" });
   });
+});
+
+test("exit codes tell wrong usage, failures and broken artefacts apart", () => {
+  expect(exitCodeOf(new UsageError("x"))).toBe(2);
+  expect(exitCodeOf(new CommandError({ code: "cli/x", message: "x" }))).toBe(1);
+  expect(exitCodeOf(new CommandError({ code: "cli/x", message: "x", exitCode: 3 }))).toBe(3);
+  expect(exitCodeOf(new HubError({ code: "INTEGRITY", message: "x" }))).toBe(3);
+  expect(exitCodeOf(new HubError({ code: "NOT_FOUND", message: "x" }))).toBe(1);
+  expect(exitCodeOf("a string")).toBe(1);
 });

@@ -12,7 +12,7 @@ const NAME_COLUMN = 30;
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
   [0, "done"],
   [1, "it failed, or the data or a gate does not pass: one sentence on stderr"],
-  [2, "wrong usage: nothing was read or written"],
+  [2, "wrong usage: nothing was written"],
   [3, "a model or file is not what its checksum says"],
   [130, "stopped by Ctrl-C; what can go on later was saved"],
 ];

@@ -49,6 +49,30 @@ describe("progress", () => {
     expect(state.stdout).toBe("");
   });
 
+  test("without an ETA of its own the time left follows from the pace, once there is one, for each label alone", () => {
+    const { state, output } = recorder();
+    const at = (seconds: number, label: string, done: number) => {
+      state.milliseconds = 1000 * seconds;
+      output.progress({ label, done, total: 10 });
+    };
+    at(0, "a", 1);
+    at(20, "a", 3);
+    at(40, "b", 1);
+    at(60, "b", 2);
+    at(80, "b", 5);
+    // A second round over the same label begins anew.
+    at(100, "b", 1);
+    expect(state.stderr.split("\n")).toEqual([
+      "a 1/10 10%",
+      "a 3/10 30%  ETA 1:10",
+      "b 1/10 10%",
+      "b 2/10 20%",
+      "b 5/10 50%  ETA 0:50",
+      "b 1/10 10%",
+      "",
+    ]);
+  });
+
   test("a terminal gets one line, overwritten at most ten times a second", () => {
     const { state, output } = recorder({ isTTY: true });
     for (const milliseconds of [0, 50, 99, 100, 250]) {

@@ -33,13 +33,13 @@ export function describeStop({
   specs: OptionSpecs;
 }): { readonly message: string; readonly goOn: string } {
   const line = (words: readonly string[]) => `seg ${words.map(shellWord).join(" ")}`;
-  if ("resume" in specs) {
-    const names = optionNames(specs, command.namespace);
-    const hasIt = argv.some((word) => word.startsWith("--") && names.find(word.slice(2).split("=")[0]!) === "resume");
-    const goOn = line(hasIt ? argv : [...argv, "--resume"]);
-    return { message: `stopped; what was done is saved. Go on with: ${goOn}`, goOn };
+  const again = line(argv);
+  if (command.isRepeatable) {
+    return { message: `stopped; finished parts are kept. The same goes on: ${again}`, goOn: again };
   }
-  const goOn = line(argv);
-  if (command.isRepeatable) return { message: `stopped; finished parts are kept. The same goes on: ${goOn}`, goOn };
-  return { message: `stopped; nothing half done was kept. Once more: ${goOn}`, goOn };
+  if (!("resume" in specs)) return { message: `stopped; nothing half done was kept. Once more: ${again}`, goOn: again };
+  const names = optionNames(specs, command.namespace);
+  const hasIt = argv.some((word) => word.startsWith("--") && names.find(word.slice(2).split("=")[0]!) === "resume");
+  const goOn = hasIt ? again : line([...argv, "--resume"]);
+  return { message: `stopped; what was done is saved. Go on with: ${goOn}`, goOn };
 }

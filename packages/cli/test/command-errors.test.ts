@@ -1,7 +1,9 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { DataType, GraphBuilder, inferShapes } from "@seg/onnx";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { tfliteArtefacts } from "../src/optimize/tflite-artefacts.js";
 import { createPlayground, failure } from "./playground.js";
 import { runSeg } from "./run-seg.js";
 
@@ -172,6 +174,23 @@ describe("runs", () => {
     expect(readdirSync(predictions)).toContain("predictions.json");
   });
 
+  test("a network without a TFLite form is refused in words with every node in a file", () => {
+    const b = new GraphBuilder();
+    const images = b.input("images", DataType.FLOAT, [1, 4, 32, 32]);
+    const shape = b.initializer("shape", DataType.INT64, [3], [1, 4, 1024]);
+    const rows = b.node("Reshape", [b.node("Erf", [images])[0]!, shape])[0]!;
+    b.output(b.node("Concat", [rows, rows], { attributes: { axis: 1 }, outputs: ["output0"] })[0]!);
+    const folder = fresh();
+    const model = inferShapes(b.build()).model;
+    const unsupported = tfliteArtefacts({ model, calibration: null, folder });
+    const coverage = join(folder, "model_tflite_coverage.json");
+    expect(unsupported).toEqual({
+      artefacts: [],
+      refusal: `1 nodes have no TFLite form (Erf); ${coverage} lists them.`,
+    });
+    expect(JSON.parse(readFileSync(coverage, "utf8")).findings).toHaveLength(1);
+  });
+
   test("an unknown format or quantisation", async () => {
     expect(await refuses(["optimize", "--model", run, "--format", "onx"], { exit: 2 })).toBe(
       'error: --format is one of onnx, tensorrt, tflite; got "onx". Did you mean onnx?',
@@ -220,6 +239,21 @@ describe("predict", () => {
     expect(await refuses(["predict", "--model", path, image(0)])).toContain(`Model ${path} was not found. Export one`);
     expect(await refuses(["predict", "--model", good.annotations, image(0)])).toMatch(
       /Model \S+annotations\.json cannot be opened: .* no ONNX model\. Give a file that seg optimize wrote, such as/,
+    );
+  });
+
+  test("--dry-run says what would be written and writes nothing; --classes keeps what is named", async () => {
+    const output = fresh();
+    const plan = await runSeg(...predict("--output", output, image(0), "--dry-run"));
+    expect([plan.code, plan.stderr]).toEqual([0, ""]);
+    expect(plan.stdout).toContain(join(output, "scene-0.png"));
+    expect(existsSync(output)).toBe(false);
+    const found = await runSeg(...predict(image(0), "--confidence", "0", "--classes", "bar", "--json"));
+    const { images } = JSON.parse(found.stdout.trimEnd().split("\n").at(-1)!);
+    const names = images[0].instances.map(({ name }: { name: string }) => name);
+    expect(new Set(names)).toEqual(new Set(["bar"]));
+    expect(await refuses(predict(image(0), "--classes", "bra"), { exit: 2 })).toMatch(
+      /--classes: the model knows no "bra"\. Did you mean "bar"\? It finds bar, square\.$/,
     );
   });
 

@@ -148,6 +148,12 @@ describe("a training run", () => {
     expect(code, stderr).toBe(130);
     expect(stderr).toContain("Stopping after this step; once more stops at once.");
     expect(stderr).not.toContain("error:");
+    expect(stderr).toMatch(
+      new RegExp(
+        `^stopped; what was done is saved\\. Go on with: seg train-student .*--output ${stopped} .*--resume$`,
+        "m",
+      ),
+    );
     expect(events.at(-1)).toMatchObject({ type: "result", reason: "aborted" });
     const end = await train(stopped, { resume: true });
     expect(end.code, end.stderr).toBe(0);

@@ -1,8 +1,11 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { createStudent } from "@seg/distill";
+import { stateDict, writeSafetensors } from "@seg/nn";
 import { expect } from "vitest";
+import type { StudentRecord } from "../src/student-record.js";
 import { runSeg, type SegRun } from "./run-seg.js";
 import { type TinyDocument, writeTinyDataset } from "./tiny-dataset.js";
 
@@ -29,6 +32,33 @@ export function failure({ code, stderr }: SegRun, { exit = 1 }: { exit?: number 
   expect(line).not.toMatch(/undefined|\[object|null,|ENOENT|ENOTDIR|EISDIR|NaN|Unexpected|SEG_DEBUG/);
   expect(line).toMatch(/[.)?]$/);
   return line;
+}
+
+/** A run directory with a student of random weights, as `seg train-student` leaves one; `data` is relative to it. */
+export async function writeStudent(directory: string, data: string): Promise<void> {
+  const record: StudentRecord = {
+    ...{
+      version: 1,
+      student: "yolov8p",
+      imgsz: 64,
+      seed: 0,
+      epochs: 1,
+      reason: "completed",
+      decision: [],
+      teacher: null,
+    },
+    classes: [
+      { index: 0, categoryId: 3, name: "bar" },
+      { index: 1, categoryId: 7, name: "square" },
+    ],
+    train: { data: `${data}/annotations.json`, images: `${data}/images` },
+    val: null,
+  };
+  const { net, dispose } = createStudent(record.student, { classes: 2, imgsz: record.imgsz, seed: record.seed });
+  await mkdir(join(directory, "weights"), { recursive: true });
+  writeSafetensors(join(directory, "weights", "student.safetensors"), stateDict(net));
+  dispose();
+  await writeFile(join(directory, "student.json"), JSON.stringify(record));
 }
 
 /** A temporary folder with what tests of failures need in it. */

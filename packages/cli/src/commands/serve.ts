@@ -116,7 +116,7 @@ export async function serve(options: OptionValues, output: Output, { signal, con
   if (given !== 0 && given !== 3) {
     throw new CommandError({
       code: "cli/jwt-incomplete",
-      message: "JWTs need --jwt-issuer, --jwt-audience and --jwt-jwks together.",
+      message: "JWTs need --jwt-issuer, --jwt-audience and --jwt-jwks together: give all three or none.",
     });
   }
   await checkPort(options["port"] as number, text("host")!);

@@ -62,7 +62,11 @@ ${model.map(branch).join("\n")}
   fi
   if [ -n "$rest_words" ]; then
     COMPREPLY=($(compgen -W "$rest_words" -- "$cur"))
-  elif [ "$rest_kind" = folder ]; then
+    return
+  fi
+  # Names of files may hold spaces.
+  local IFS=$'\n'
+  if [ "$rest_kind" = folder ]; then
     compopt -o filenames 2> /dev/null
     COMPREPLY=($(compgen -d -- "$cur"))
   elif [ "$rest_kind" = file ]; then

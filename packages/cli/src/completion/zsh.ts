@@ -56,8 +56,8 @@ ${model.map(branch).join("\n")}
   if [[ -n "$takes" && ( $distance == 0 || "$takes" == many ) && "$cur" != -* ]]; then
     rest_choices=("\${choices[@]}") rest_kind="$kind"
   elif [[ "$cur" == -* || ( -z "$rest_kind" && \${#rest_choices} == 0 ) ]]; then
-    (( \${#commands} )) && [[ "$cur" != -* ]] && _describe -t commands command commands
-    (( \${#options} )) && _describe -t options option options
+    if (( \${#commands} )) && [[ "$cur" != -* ]]; then _describe -t commands command commands; fi
+    if (( \${#options} )); then _describe -t options option options; fi
     return
   fi
   if (( \${#rest_choices} )); then

@@ -168,6 +168,8 @@ export async function pruneRun({
           stepsPerEpoch: Math.ceil(train.dataset.images.length / (settings.batch ?? 16)),
         },
       );
+      // A stopped training is saved, but not a student yet.
+      signal.throwIfAborted();
       return { weights: weightsOf(folder), widths: narrow, score: scoreOf(fitted.metrics ?? {}) };
     },
   });

@@ -50,6 +50,9 @@ export async function loadUnlabelled(
     }
   }
   if (list.length === 0)
-    throw new CommandError({ code: "cli/empty-split", message: `--unlabelled ${path} holds no image.` });
+    throw new CommandError({
+      code: "cli/empty-split",
+      message: `--unlabelled ${path} holds no image. Give a folder of JPEG, PNG, WebP, BMP or TIFF files, or a COCO file.`,
+    });
   return { dataset: { images: list, annotations: [], categories }, imagesDir: resolve(path) };
 }

@@ -37,6 +37,6 @@ export function requireGates(missed: readonly GateCheck[]): void {
   if (missed.length === 0) return;
   throw new CommandError({
     code: "cli/teacher-gate",
-    message: `The teacher misses its gate: ${missed.map(sentence).join(". ")}.`,
+    message: `The teacher misses its gate: ${missed.map(sentence).join(". ")}. Everything is written; train with more images or epochs, or leave --require-teacher-gate out.`,
   });
 }
