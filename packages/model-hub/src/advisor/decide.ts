@@ -202,10 +202,6 @@ function compute({
     if (typeof value === "number") return value;
     throw wrongRule(rule.id, `"${name}" is ${value === undefined ? "no fact" : `${value}, not a number`}`);
   };
-  const within = (
-    value: number,
-    { min = -Infinity, max = Infinity }: { min?: number | undefined; max?: number | undefined },
-  ) => Math.min(max, Math.max(min, value));
   switch (formula.op) {
     case "product":
       return formula.of.map(number).reduce((product, factor) => product * factor, 1);
@@ -215,25 +211,64 @@ function compute({
       return decimals(formula.at_0 + (formula.at_1 - formula.at_0) * number(formula.of));
     case "difference":
       return within(decimals(number(formula.of) - formula.less), formula);
-    case "pixels_over": {
-      const value = number(formula.of);
-      const pixels = value > 0 ? formula.pixels / value : Infinity;
-      return within(Math.ceil(within(pixels, formula) / formula.multiple) * formula.multiple, formula);
+    case "pixels_over":
+      return pixelsOver(formula, number(formula.of), formula);
+    case "pixels_in_time": {
+      const lowest = pixelsOver(formula, number(formula.of), formula);
+      let size = pixelsOver(formula, number(formula.of), { min: formula.usual_min, max: formula.max });
+      const fitting = () => epochsInTime({ model: formula.model, size, share: formula.share, facts, rules });
+      while (size - formula.multiple >= lowest && fitting() < formula.epochs) size -= formula.multiple;
+      return size;
     }
     case "epochs_in_time": {
       const wanted = Math.round(formula.times * number(formula.of));
-      const student = rules.models[String(facts["student"])];
-      const measured = facts["seconds_per_gflop"];
-      const seconds =
-        student === undefined ? null : secondsPerImage(student, Number(facts["image_size"]), { measured, rules });
-      const budget = facts["time_budget_s"];
-      if (typeof budget !== "number" || seconds === null) return wanted;
-      const fitting = Math.floor((formula.share * budget) / (Number(facts["images"]) * seconds));
+      const [model, size] = [String(facts["student"]), Number(facts["image_size"])];
+      const fitting = epochsInTime({ model, size, share: formula.share, facts, rules });
       return Math.min(wanted, Math.max(formula.min, fitting));
     }
     case "batch_by_memory":
       return batchByMemory({ output, formula, facts, rules });
   }
+}
+
+interface Bounds {
+  readonly min?: number | undefined;
+  readonly max?: number | undefined;
+}
+
+const within = (value: number, { min = -Infinity, max = Infinity }: Bounds): number =>
+  Math.min(max, Math.max(min, value));
+
+/** The multiple at or above pixels / value, within bounds; the upper one for a value of 0. */
+function pixelsOver(
+  { pixels, multiple }: { readonly pixels: number; readonly multiple: number },
+  value: number,
+  bounds: Bounds,
+): number {
+  const wanted = value > 0 ? pixels / value : Infinity;
+  return within(Math.ceil(within(wanted, bounds) / multiple) * multiple, bounds);
+}
+
+/** Whole epochs of a model that fit into a share of the time budget; Infinity where there is no budget or nobody measured the model. */
+function epochsInTime({
+  model,
+  size,
+  share,
+  facts,
+  rules,
+}: {
+  model: string;
+  size: number;
+  share: number;
+  facts: Facts;
+  rules: AdvisorRules;
+}): number {
+  const known = rules.models[model];
+  const measured = facts["seconds_per_gflop"];
+  const seconds = known === undefined ? null : secondsPerImage(known, size, { measured, rules });
+  const budget = facts["time_budget_s"];
+  if (typeof budget !== "number" || seconds === null) return Infinity;
+  return Math.floor((share * budget) / (Number(facts["images"]) * seconds));
 }
 
 /** Thresholds are read by people: 0.25, not 0.24999999999999997. */
@@ -288,7 +323,9 @@ function formulaInputs({ formula }: AdvisorRule, facts: Facts): Facts {
       ? ["student", "image_size", "images", "device", "free_bytes"]
       : formula.op === "epochs_in_time"
         ? [formula.of, "student", "image_size", "images", "time_budget_s", "seconds_per_gflop"]
-        : [formula.of].flat();
+        : formula.op === "pixels_in_time"
+          ? [formula.of, "images", "time_budget_s", "seconds_per_gflop"]
+          : [formula.of].flat();
   return Object.fromEntries(
     names.flatMap((name) => (typeof name === "string" ? [[name, facts[name] ?? null] as const] : [])),
   );

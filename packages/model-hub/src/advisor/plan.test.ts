@@ -232,6 +232,43 @@ describe("the rules", () => {
   });
 });
 
+describe("a time budget", () => {
+  const bags = { images: 252, short_side_p10: 0.066 };
+  const cells = { images: 255, short_side_p10: 0.1, has_segmentation: false };
+  const planned = (facts: Record<string, unknown>) => {
+    const { choices, trace } = decide(defaultRules(), { ...someFacts, ...facts } as never);
+    const rule = trace.find(({ output }) => output === "image_size")!.rule_id;
+    return [choices["image_size"], choices["student_epochs"], rule];
+  };
+
+  test("makes images smaller until 16 epochs fit, then takes the epochs that fit", () => {
+    // 0.054 s x 12.6 GFLOP x (size / 640)^2 an image, 65 % of the time.
+    expect(planned({ ...bags, time_budget_s: 270 })).toEqual([160, 16, "size-in-time-masks"]);
+    expect(planned({ ...bags, time_budget_s: 600 })).toEqual([224, 18, "size-in-time-masks"]);
+    expect(planned({ ...cells, time_budget_s: 840 })).toEqual([320, 18, "size-in-time"]);
+    expect(planned({ ...bags, time_budget_s: null })).toEqual([320, 104, "size-small-objects"]);
+  });
+
+  test("measured seconds count instead of the rules'", () => {
+    expect(planned({ ...bags, time_budget_s: 600, seconds_per_gflop: 0.027 }).slice(0, 2)).toEqual([320, 18]);
+  });
+
+  test("more time never gives smaller images, no time never smaller ones than small objects need", () => {
+    const seconds = fc.integer({ min: 1, max: 20_000 });
+    fc.assert(
+      fc.property(seconds, seconds, fc.double({ min: 0.004, max: 0.4, noNaN: true }), (budget, more, side) => {
+        const size = (time_budget_s: number | null) =>
+          Number(planned({ ...bags, short_side_p10: side, time_budget_s })[0]);
+        expect(size(budget + more)).toBeGreaterThanOrEqual(size(budget));
+        expect(size(budget)).toBeLessThanOrEqual(size(null));
+        expect(size(budget)).toBeGreaterThanOrEqual(Math.min(1280, Math.max(160, 8 / side)));
+        expect(size(budget) % 32).toBe(0);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
 describe("limits", () => {
   test("more memory never gives a smaller model, and what is chosen fits", async () => {
     const fingerprint = await fingerprintDataset(squares({ masks: true, images: 600 }));

@@ -34,6 +34,22 @@ const formula = z.discriminatedUnion("op", [
     multiple: z.number().int().positive(),
     ...bounds,
   }),
+  /**
+   * `pixels_over` with `usual_min`, made smaller by `multiple` until `epochs` of `model` fit into a share of the time budget, but not below what
+   * `pixels_over` gives with `min`.
+   */
+  z.strictObject({
+    op: z.literal("pixels_in_time"),
+    pixels: z.number().positive(),
+    of: z.string(),
+    multiple: z.number().int().positive(),
+    min: z.number().int().positive(),
+    usual_min: z.number().int().positive(),
+    max: z.number().int().positive(),
+    model: z.string(),
+    epochs: z.number().int().positive(),
+    share: z.number().gt(0).max(1),
+  }),
   /** times x value, rounded; where facts give a time budget at most the epochs of the student that fit into its share, but `min`. */
   z.strictObject({
     op: z.literal("epochs_in_time"),
