@@ -1,19 +1,22 @@
-import { type Consume, DirectResponse } from "../internal/direct-fetch.js";
+import { type Consume, DirectResponse, type Memory } from "../internal/direct-fetch.js";
 
 /**
  * Passes the body of `response` to `consume`, piece by piece; a response without a body has no piece.
  *
+ * @param memory - where pieces should be written; those that lie elsewhere must be copied
  * @param idle - aborted when nothing arrives for `idleTimeoutMs` while nothing is being consumed; its signal is that of the request
  * @throws what `consume` throws, and the network's error when the connection breaks
  */
 export async function consumeBody({
   response,
   consume,
+  memory,
   idle,
   idleTimeoutMs,
 }: {
   response: Response;
   consume: Consume;
+  memory: Memory;
   idle: AbortController;
   idleTimeoutMs: number;
 }): Promise<void> {
@@ -35,7 +38,7 @@ export async function consumeBody({
   };
   try {
     if (response instanceof DirectResponse) {
-      await response.consume(watched);
+      await response.consume(watched, memory);
       return;
     }
     const reader = response.body?.getReader();

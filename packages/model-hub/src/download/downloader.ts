@@ -5,6 +5,7 @@ import type { TreeFile } from "../cache/tree.js";
 import type { VerificationRecords } from "../cache/verification-records.js";
 import { HubError } from "../errors.js";
 import { backOffMs, retryAfterMs } from "../internal/back-off.js";
+import { READ_BYTES } from "../internal/direct-fetch.js";
 import { errorOfAnswer, type HttpAnswer, type HttpClient } from "../internal/http-client.js";
 import { redact } from "../internal/redact.js";
 import { BlobLock } from "./blob-lock.js";
@@ -544,13 +545,19 @@ class Transfer {
           });
         }
         const taken = Math.min(CHUNK_BYTES - filled, data.length - at);
-        chunk.bytes.set(data.subarray(at, at + taken), filled);
+        const { bytes } = chunk;
+        const isInPlace = data.buffer === bytes.buffer && data.byteOffset + at === bytes.byteOffset + filled;
+        if (!isInPlace) bytes.set(data.subarray(at, at + taken), filled);
         filled += taken;
         at += taken;
         if (filled === CHUNK_BYTES) flush();
       }
       if (failure !== null) throw failure;
       return undefined;
+    };
+    const memory = () => {
+      chunk ??= this.#digester.takeNow();
+      return chunk?.bytes.subarray(filled, filled + READ_BYTES) ?? null;
     };
     let broken: unknown = null;
     let refused: unknown = null;
@@ -563,6 +570,7 @@ class Transfer {
         response,
         idle,
         idleTimeoutMs: this.#idleTimeoutMs,
+        memory,
         consume: (data) => {
           try {
             if (this.#total !== null && this.position + filled + data.length > this.#total)

@@ -70,6 +70,28 @@ describe("createDirectFetch", () => {
     expect(sha256(await consumed(response, { isSlow: true }))).toBe(sha256(CONTENT));
   });
 
+  test("pieces are written where they are wanted; nothing else of that memory is touched", async () => {
+    const response = (await directFetch(`${server.url}/file`)) as DirectResponse;
+    const target = Buffer.alloc(CONTENT.length + 100, 7);
+    let filled = 0;
+    let inPlace = 0;
+    let pieces = 0;
+    await response.consume(
+      (bytes) => {
+        if (bytes.buffer === target.buffer && bytes.byteOffset === target.byteOffset + filled) inPlace += bytes.length;
+        else target.set(bytes, filled);
+        filled += bytes.length;
+        // Every third piece takes its time, during which the memory is not offered.
+        return ++pieces % 3 > 0 ? undefined : new Promise((next) => setImmediate(next));
+      },
+      () => target.subarray(filled, filled + 100_001),
+    );
+    expect(filled).toBe(CONTENT.length);
+    expect(inPlace).toBeGreaterThan(0);
+    expect(sha256(target.subarray(0, filled))).toBe(sha256(CONTENT));
+    expect(new Set(target.subarray(filled))).toEqual(new Set([7]));
+  });
+
   test("the same bytes come through the stream", async () => {
     const response = await directFetch(`${server.url}/file`, { headers: { range: "bytes=1000000-" } });
     expect(response.status).toBe(206);

@@ -9,10 +9,12 @@ import type { Fetch } from "./http-client.js";
  * Memory that the socket fills again and again. `fetch` gets a new 64 KiB buffer for every read of the socket and copies it once more:
  * 200 ms of CPU time for 256 MiB against 80 here. A megabyte is read no faster, and leaves the processor's cache before it is hashed.
  */
-const READ_BYTES = 256 << 10;
+export const READ_BYTES = 256 << 10;
 /** From here on the body is worth reading past the parser. */
 const DIRECT_FROM_BYTES = 1 << 20;
 
+/** Where the next bytes should be written; null: anywhere. What it gives is not touched once another piece has been consumed. */
+export type Memory = () => Uint8Array | null;
 /** Takes bytes that are valid until it returns, or until the promise it returns settles: nothing is read before. */
 export type Consume = (bytes: Uint8Array) => Promise<void> | undefined;
 
@@ -24,6 +26,7 @@ class Connection extends Duplex {
   /** Bytes go to the parser no longer. */
   #isHeld = false;
   #consume: Consume | null = null;
+  #memory: Memory | null = null;
   /** `#consume` has not finished with its bytes. */
   #isBusy = false;
   /** What came although the socket was told to pause: TLS hands out all that it has decrypted. */
@@ -34,8 +37,10 @@ class Connection extends Duplex {
 
   constructor(url: URL, ca: string | undefined) {
     super();
+    const own = new Uint8Array(READ_BYTES);
     const onread: OnReadOpts = {
-      buffer: new Uint8Array(READ_BYTES),
+      // Asked for after each read. While a consumer is busy its memory may still be read by others.
+      buffer: () => (this.#isBusy ? null : this.#memory?.()) ?? own,
       callback: (count, buffer) => this.#receive(buffer.subarray(0, count)),
     };
     const { port, protocol } = url;
@@ -113,15 +118,17 @@ class Connection extends Duplex {
   #finish(error: Error | null): void {
     const end = this.#onEnd;
     this.#onEnd = null;
+    this.#memory = null;
     end?.(error);
     this.destroy();
   }
 
   /** The next `length` bytes of the socket, none of which the parser has seen, once {@link hold} was called. */
-  passBody(length: number, consume: Consume): Promise<void> {
+  passBody(length: number, consume: Consume, memory: Memory | null): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#remaining = length;
       this.#consume = consume;
+      this.#memory = memory;
       this.#onEnd = (error) => (error === null ? resolve() : reject(this.errored ?? error));
       if (this.destroyed) this.#finish(new Error("the connection is closed"));
       else this.#next();
@@ -152,14 +159,14 @@ class Connection extends Duplex {
 
 /** A response whose body can be taken without streams in between. */
 export class DirectResponse extends Response {
-  readonly #take: (consume: Consume) => Promise<void>;
+  readonly #take: (consume: Consume, memory: Memory | null) => Promise<void>;
 
   constructor({
     take,
     cancel,
     ...init
   }: {
-    take: (consume: Consume) => Promise<void>;
+    take: (consume: Consume, memory: Memory | null) => Promise<void>;
     cancel: () => void;
     status: number;
     statusText: string;
@@ -176,7 +183,7 @@ export class DirectResponse extends Response {
         return new Promise((next) => {
           resume = next;
         });
-      }).then(
+      }, null).then(
         () => controller.close(),
         (error) => controller.error(error),
       );
@@ -185,9 +192,12 @@ export class DirectResponse extends Response {
     this.#take = take;
   }
 
-  /** Passes the whole body to `consume`, once, instead of `body`. Rejects when the connection breaks, or with what `consume` throws. */
-  consume(consume: Consume): Promise<void> {
-    return this.#take(consume);
+  /**
+   * Passes the whole body to `consume`, once, instead of `body`. Rejects when the connection breaks, or with what `consume` throws.
+   * @param memory - where pieces are written, as far as they can be, so that nobody need copy them
+   */
+  consume(consume: Consume, memory: Memory | null = null): Promise<void> {
+    return this.#take(consume, memory);
   }
 }
 
@@ -254,13 +264,13 @@ export function createDirectFetch({ ca }: { ca?: string } = {}): Fetch {
         }
         connection.hold();
         message.on("error", () => {});
-        const take = async (consume: Consume) => {
+        const take = async (consume: Consume, memory: Memory | null) => {
           // What came with the head has gone through the parser once this turn is over; nothing follows while the socket is held.
           await new Promise(setImmediate);
           const early = message.read() as Buffer | null;
           if (early !== null) await consume(early);
           const rest = length - (early?.length ?? 0);
-          if (rest > 0) await connection.passBody(rest, consume);
+          if (rest > 0) await connection.passBody(rest, consume, memory);
           else connection.destroy();
         };
         resolve(new DirectResponse({ ...head, take, cancel: () => connection.destroy() }));
