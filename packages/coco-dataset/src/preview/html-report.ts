@@ -12,11 +12,15 @@ export interface ReportPicture {
   readonly mime: "image/png" | "image/jpeg";
 }
 
-const STYLE = `body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;color:#16202c;max-width:1200px;margin:2rem auto;padding:0 1rem}
+const STYLE = `:root{color-scheme:light dark;--paper:#fff;--ink:#16202c;--muted:#556170;--line:#dfe4ea;--error:#b3261e;--warn:#7d5200;--info:#3d5a80}
+@media screen and (prefers-color-scheme:dark){:root{--paper:#19212a;--ink:#e8edf3;--muted:#a3b0bf;--line:#313d4a;--error:#ff9a8f;--warn:#f3c66b;--info:#7cc0f5}}
+body{font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;background:var(--paper);color:var(--ink);max-width:1200px;margin:2rem auto;padding:0 1rem;overflow-wrap:break-word}
 h1{font-size:1.6rem;margin:0 0 .3rem}h2{font-size:1.15rem;margin:2rem 0 .5rem}table{border-collapse:collapse;font-variant-numeric:tabular-nums}
-th,td{padding:.25rem .7rem;text-align:right;border-bottom:1px solid #dfe4ea}th:first-child,td:first-child,.text{text-align:left}
+.scroll{overflow-x:auto}.scroll:focus-visible{outline:3px solid var(--info)}
+th,td{padding:.25rem .7rem;text-align:right;vertical-align:top;border-bottom:1px solid var(--line)}th:first-child,td:first-child,.text{text-align:left}tbody th{font-weight:400}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.5em}.verdict{font-weight:600}
-.error{color:#b3261e}.warn{color:#8a5a00}.info{color:#3d5a80}img{max-width:100%;border:1px solid #dfe4ea}p.note{color:#5b6673}`;
+.error{color:var(--error)}.warn{color:var(--warn)}.info{color:var(--info)}img{max-width:100%;border:1px solid var(--line)}p.note{color:var(--muted)}
+@media print{@page{margin:12mm}body{margin:0;max-width:none;font-size:11px}.scroll{overflow:visible}tr,img{break-inside:avoid}h2{break-after:avoid}}`;
 
 /**
  * The health check as one HTML file without scripts, servers or links: presence, completion, class and split tables, findings with what to
@@ -46,19 +50,35 @@ export function htmlReport({
     ["Task", i.task],
   ];
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeMarkup(title)}</title><style>${STYLE}</style></head><body>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark"><title>${escapeMarkup(title)}</title><style>${STYLE}</style></head><body><main>
 <h1>${escapeMarkup(title)}</h1>
 <p class="verdict ${report.ok ? "" : "error"}">${verdict(report, findings)}</p>
-<table>${facts.map(([name, value]) => `<tr><td>${name}</td><td class="text">${escapeMarkup(value)}</td></tr>`).join("")}</table>
+${table({ label: "Dataset", rows: facts.map(([name, value]) => `<tr>${rowHead(name)}<td class="text">${escapeMarkup(value)}</td></tr>`) })}
 <h2>Findings</h2>
 ${findingsTable(findings)}
 <h2>Classes</h2>
 ${classTable(distribution)}
 ${split === undefined ? "" : `<h2>Splits</h2>\n${splitTable(split.distribution)}`}
 ${pictures.map(pictureSection).join("\n")}
-</body></html>
+</main></body></html>
 `;
 }
+
+/** A table that scrolls by itself where a phone is too narrow for it. */
+function table({ label, head, rows }: { label: string; head?: string; rows: readonly string[] }): string {
+  const heading = head === undefined ? "" : `<thead><tr>${head}</tr></thead>`;
+  return `<div class="scroll" role="region" aria-label="${label}" tabindex="0"><table>${heading}<tbody>${rows.join("")}</tbody></table></div>`;
+}
+
+/** @param name - markup */
+const rowHead = (name: string, className = ""): string =>
+  `<th scope="row"${className === "" ? "" : ` class="${className}"`}>${name}</th>`;
+
+/** @param names - text; those of texts stand on the left */
+const columnHeads = (names: readonly string[], texts: readonly string[] = []): string =>
+  names
+    .map((name) => `<th scope="col"${texts.includes(name) ? ' class="text"' : ""}>${escapeMarkup(name)}</th>`)
+    .join("");
 
 function verdict(report: ValidationReport, findings: readonly Finding[]): string {
   if (!report.ok) return "Not usable: correct the errors first.";
@@ -72,17 +92,23 @@ function findingsTable(findings: readonly Finding[]): string {
     .toSorted((a, b) => order[a.severity] - order[b.severity])
     .map(
       ({ severity, code, count, message, fix }) =>
-        `<tr><td class="${severity}">${severity}</td><td class="text">${escapeMarkup(code)}</td><td>${count}</td><td class="text">${escapeMarkup(message)}${fix === undefined ? "" : ` <em>Fix: ${fix.kind}${fix.safe ? "" : " (unsafe)"}.</em>`}</td></tr>`,
+        `<tr>${rowHead(severity, severity)}<td class="text">${escapeMarkup(code)}</td><td>${count}</td><td class="text">${escapeMarkup(message)}${fix === undefined ? "" : ` <em>Fix: ${fix.kind}${fix.safe ? "" : " (unsafe)"}.</em>`}</td></tr>`,
     );
-  return `<table><tr><th>Severity</th><th class="text">Code</th><th>Count</th><th class="text">What, where, what to do</th></tr>${rows.join("")}</table>`;
+  const texts = ["Code", "What, where, what to do"];
+  return table({
+    label: "Findings",
+    head: columnHeads(["Severity", "Code", "Count", "What, where, what to do"], texts),
+    rows,
+  });
 }
 
 function classTable({ classes }: ClassDistribution): string {
   const rows = classes.map(
     (row) =>
-      `<tr><td><span class="swatch" style="background:rgb(${classColor(row.index).join(",")})"></span>${escapeMarkup(row.name)}</td><td>${row.images}</td><td>${row.instances}</td><td>${(100 * row.share).toFixed(1)} %</td><td>${row.small}</td><td>${row.medium}</td><td>${row.large}</td></tr>`,
+      `<tr>${rowHead(`<span class="swatch" style="background:rgb(${classColor(row.index).join(",")})"></span>${escapeMarkup(row.name)}`)}<td>${row.images}</td><td>${row.instances}</td><td>${(100 * row.share).toFixed(1)} %</td><td>${row.small}</td><td>${row.medium}</td><td>${row.large}</td></tr>`,
   );
-  return `<table><tr><th>Class</th><th>Images</th><th>Instances</th><th>Share</th><th>Small</th><th>Medium</th><th>Large</th></tr>${rows.join("")}</table>`;
+  const head = columnHeads(["Class", "Images", "Instances", "Share", "Small", "Medium", "Large"]);
+  return table({ label: "Classes", head, rows });
 }
 
 function splitTable({ classes, splits }: ClassDistribution): string {
@@ -93,7 +119,11 @@ function splitTable({ classes, splits }: ClassDistribution): string {
     ["Instances", splits.map((split) => split.instances)],
     ...classes.map((row) => [row.name, splits.map((split) => split.classes[row.index]!.instances)] as const),
   ] as const;
-  return `<table><tr><th>Instances per class</th>${splits.map(({ name }) => `<th>${escapeMarkup(name)}</th>`).join("")}</tr>${rows.map(([name, values]) => `<tr><td>${escapeMarkup(name)}</td>${cells(values)}</tr>`).join("")}</table>`;
+  return table({
+    label: "Splits",
+    head: columnHeads(["Instances per class", ...splits.map(({ name }) => name)]),
+    rows: rows.map(([name, values]) => `<tr>${rowHead(escapeMarkup(name))}${cells(values)}</tr>`),
+  });
 }
 
 function pictureSection({ title, bytes, mime }: ReportPicture): string {
