@@ -78,7 +78,7 @@ export abstract class LoraProductLayer<
     if (!this.isActive) return y;
     const { lora_A, lora_B, magnitude, scaling } = this.parts;
     const dropped = this.dropInput(x);
-    const low = tf.mul(lora_B.forward(lora_A.forward(dropped)), scaling);
+    const low = scaledProduct(lora_A.forward(dropped), lora_B, scaling);
     if (!magnitude) return tf.add(y, low) as X;
     const ratio = this.magnitudeRatio(magnitude);
     const { bias } = this.base_layer;
@@ -86,4 +86,10 @@ export abstract class LoraProductLayer<
     const plain = bias ? tf.sub(biased, bias.value()) : biased;
     return tf.add(y, tf.add(tf.mul(plain, tf.sub(ratio, 1)), tf.mul(low, ratio))) as X;
   }
+}
+
+/** B(a) * scaling. Without a bias B is linear: `a`, of few channels, is scaled instead of the result, and in the backward pass likewise. */
+function scaledProduct<X extends tf.Tensor>(a: X, b: Factor<X>, scaling: number): tf.Tensor {
+  if (b.bias) return tf.mul(b.forward(a), scaling);
+  return b.forward(scaling === 1 ? a : tf.mul(a, scaling));
 }
