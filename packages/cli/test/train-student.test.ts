@@ -147,6 +147,7 @@ describe("with a teacher", () => {
     const bare = await runSeg("train-student", "--data", unnamed, "--output", join(root, "bare"));
     expect([bare.code, bare.stderr]).toEqual([1, expect.stringMatching(/no annotations.*--teacher-dir/s)]);
     const data = ["train-student", "--data", labelled.annotations, "--output", join(root, "bare")];
+    expect((await runSeg(...data, "--sweep-scores", "--pseudo-score", "0.5")).stderr).toMatch(/give one of them/);
     expect((await runSeg(...data, "--unlabelled", unnamed)).stderr).toMatch(/--unlabelled needs a --teacher-dir/);
     expect((await runSeg(...data, "--ablation")).stderr).toMatch(/--ablation compares .*give --val/);
     expect((await runSeg(...data, "--kl", "soft")).stderr).toMatch(

@@ -200,6 +200,11 @@ export const trainStudentOptions: OptionSpecs = {
       help: "lowest score of a label that the teacher adds",
       usual: 0.6,
     },
+    "sweep-scores": {
+      type: "boolean",
+      fallback: false,
+      help: "instead of --pseudo-score, per class the score of the best F1 on the annotated images",
+    },
     "ignore-score": {
       type: "number",
       range: probability,
@@ -265,6 +270,8 @@ function pick<T extends string>(options: OptionValues, names: Record<T, string>)
 
 /** @throws {@link UsageError}, {@link CommandError} `cli/path-not-found` */
 function checkOptions(options: OptionValues): void {
+  if (options["sweep-scores"] === true && options["pseudo-score"] !== undefined)
+    throw new UsageError("--sweep-scores finds the scores that --pseudo-score would set: give one of them.");
   for (const name of ["weights", "teacher-dir", "unlabelled"]) {
     const path = options[name] as string | undefined;
     if (path === undefined || existsSync(path)) continue;
@@ -458,11 +465,12 @@ async function distillationOf({
     ...(prompts === null ? {} : { prompts }),
     exhaustive: options["non-exhaustive"] !== true,
     ...pick(options, { pseudoScore: "pseudo-score", ignoreScore: "ignore-score" }),
+    ...(options["sweep-scores"] === true ? { pseudoScore: "sweep" as const } : {}),
     onBadImage: options["on-bad-image"] as "error" | "skip",
     onProgress: ({ kind, done, total }) => output.progress({ label: `teacher cache: ${kind}`, done, total }),
     signal,
   });
-  const { counts, calibration } = distillation;
+  const { counts, calibration, thresholds } = distillation;
   output.settle();
   output.line(
     `cache       ${dir}: ${counts.images} images, ${counts.matched} labels confirmed, ${counts.pseudo} added, ${counts.ignored} places left open, ${counts.masks} masks`,
@@ -471,8 +479,16 @@ async function distillationOf({
     output.line(
       `calibration of the detector's scores: error ${calibration.ece.before.toFixed(3)} before, ${calibration.ece.after.toFixed(3)} after`,
     );
+  for (const [k, { score, f1, sweptOn }] of (thresholds ?? []).entries()) {
+    const why =
+      sweptOn === "none" ? "too few right answers to sweep" : `F1 ${f1.toFixed(3)}, swept on ${SWEPT[sweptOn]}`;
+    output.line(`labels from ${score.toFixed(3)} on: ${mapping.classes[k]!.name} (${why})`);
+  }
   return distillation;
 }
+
+/** What thresholds were swept on, in words. */
+const SWEPT = { class: "this class", pooled: "all classes" } as const;
 
 /** The student of the same kind in another size. */
 const sized = (id: StudentId, size: (typeof ASSISTANTS)[number]): StudentId =>
