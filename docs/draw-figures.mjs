@@ -302,6 +302,53 @@ const figures = {
       ),
     ],
   ],
+  certificate: [
+    "What the certificate covers",
+    760,
+    250,
+    [
+      box(10, 30, 150, 70, "model files", ["fp32, INT8, TFLite"]),
+      box(10, 140, 150, 70, "test images", ["of your split"]),
+      arrow([
+        [160, 65],
+        [210, 65],
+      ]),
+      arrow([
+        [160, 175],
+        [185, 175],
+        [185, 85],
+        [210, 85],
+      ]),
+      box(
+        210,
+        30,
+        160,
+        80,
+        "checks",
+        ["one input: the image", "no baked-in prompt", "answers, twice the same"],
+        "accent",
+      ),
+      arrow([
+        [370, 70],
+        [420, 70],
+      ]),
+      box(420, 30, 150, 80, "facts", ["inputs, outputs, parity", "SHA-256 of each file"]),
+      arrow([
+        [570, 70],
+        [610, 70],
+      ]),
+      box(610, 30, 140, 80, "seal", ["hash over all facts", "signature, with a key"], "good"),
+      arrow(
+        [
+          [680, 110],
+          [680, 185],
+          [570, 185],
+        ],
+        { dashed: true },
+      ),
+      box(370, 150, 200, 70, "checkCertificates", ["hashes files, graphs, facts", "again; refuses one changed byte"]),
+    ],
+  ],
   architecture: [
     "Packages in layers",
     760,

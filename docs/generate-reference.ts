@@ -28,8 +28,13 @@ function takes({ type, choices, range }: OptionSpec): string {
 }
 
 function optionRow([name, spec]: [string, OptionSpec]): string {
-  const also = spec.aliases === undefined ? "" : ` (also ${spec.aliases.map((alias) => `\`--${alias}\``).join(", ")})`;
-  const fallback = spec.required ? "required" : spec.fallback === undefined ? "" : `\`${spec.fallback}\``;
+  const also =
+    (spec.aliases ?? []).length === 0 ? "" : ` (also ${spec.aliases!.map((alias) => `\`--${alias}\``).join(", ")})`;
+  const fallback = spec.required
+    ? "required"
+    : spec.fallback === undefined
+      ? cell(String(spec.usual ?? ""))
+      : `\`${spec.fallback}\``;
   return `| \`--${name}\` | ${cell(takes(spec))} | ${cell(spec.help)}${also} | ${fallback} |`;
 }
 

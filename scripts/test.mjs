@@ -24,6 +24,7 @@ const steps = [
   ["format and lint", "npx", "biome", "check", "--diagnostic-level=warn", "."],
   ["imports", "node", "scripts/check-deps.mjs"],
   ["examples of READMEs", "node", "scripts/readme-examples.mjs"],
+  ["snippets of pages", "node", "scripts/doc-snippets.mjs"],
   ["types", "npx", "tsc", "--noEmit", "-p", "tsconfig.json"],
 ];
 if (process.argv.includes("--check"))

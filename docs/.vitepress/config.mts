@@ -35,7 +35,9 @@ const guide: DefaultTheme.SidebarItem[] = [
     items: named("how-to", [
       "validate-and-split",
       "convert-formats",
+      "boxes-or-masks",
       "train-a-teacher",
+      "choose-a-student",
       "train-a-student",
       "unlabelled-images",
       "optimise",
@@ -43,8 +45,11 @@ const guide: DefaultTheme.SidebarItem[] = [
       "evaluate-against-a-gate",
       "serve-and-retrain",
       "published-checkpoints",
+      "use-in-ci",
       "resume",
+      "speed-up-on-cpu",
       "use-a-gpu",
+      "offline-machine",
       "own-augmentation",
       "single-packages",
       "migrate-from-python",
@@ -58,13 +63,17 @@ const guide: DefaultTheme.SidebarItem[] = [
       "teachers-and-lora",
       "knowledge-distillation",
       "int8",
+      "certificate",
       "architecture",
       "determinism",
       "performance",
       "comparison",
     ]).concat(named("", ["engine", "advisor"])),
   },
-  { text: "Help", items: named("help", ["troubleshooting", "faq", "licences"]) },
+  {
+    text: "Help",
+    items: [...named("help", ["troubleshooting"]), ...named("", ["cli-errors"]), ...named("help", ["faq", "licences"])],
+  },
 ];
 
 const reference: DefaultTheme.SidebarItem[] = [
@@ -73,7 +82,7 @@ const reference: DefaultTheme.SidebarItem[] = [
     items: [
       { text: "Commands", link: "/api/commands" },
       { text: "Error codes", link: "/api/errors" },
-      ...named("reference", ["api", "file-formats", "environment", "decisions"]),
+      ...named("reference", ["glossary", "api", "file-formats", "environment", "decisions"]),
       ...named("", ["model-hub-coverage"]),
     ],
   },
