@@ -11,4 +11,5 @@ export { createPredictor } from "./hub/predictor.js";
 export { commands, main, runCommand, version } from "./main.js";
 export { nearest } from "./option-names.js";
 export { createOutput, type Output } from "./output.js";
+export type { ModelRow } from "./report/report-data.js";
 export type { DecidedValue, Origin, ResolvedConfig, Setting } from "./resolve-config.js";
