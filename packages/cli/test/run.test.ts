@@ -107,6 +107,21 @@ describe("seg run", () => {
     expect(readFileSync(path, "utf8")).toMatch(/mosaic: 0\.25 # you decided it; advised was 1/);
   }, 60_000);
 
+  test("published teachers that cannot be had end with what to do instead; the steps before are kept", async () => {
+    const offline = process.env["HF_HUB_OFFLINE"];
+    process.env["HF_HUB_OFFLINE"] = "1";
+    try {
+      const line = failure(await seg("published", "--teacher", "published"));
+      expect(line).toMatch(/^error: The published teachers cannot be had: grounding_dino_t could not be installed/);
+      expect(line).toMatch(/--teacher embedded .* or --teacher none .*; what is done is kept\.$/);
+    } finally {
+      if (offline === undefined) delete process.env["HF_HUB_OFFLINE"];
+      else process.env["HF_HUB_OFFLINE"] = offline;
+    }
+    const { steps } = JSON.parse(readFileSync(join(root, "published", "run.json"), "utf8"));
+    expect([steps.plan.state, steps["train-teacher"].state]).toEqual(["done", "started"]);
+  }, 120_000);
+
   test("wrong wishes are answered before anything is computed", async () => {
     expect(failure(await seg("none", "--resume"), { exit: 2 })).toContain("Nothing was begun in");
     expect(failure(await seg("none", "--set", "image-size=64"), { exit: 2 })).toMatch(/Did you mean image_size\?/);

@@ -7,9 +7,11 @@ import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { emptyData } from "../data.js";
 import { reportDryRun } from "../dry-run.js";
+import { checkGpu } from "../engine.js";
 import { UsageError } from "../errors.js";
 import { imagesDirectory } from "../files.js";
 import { nearest } from "../option-names.js";
+import { configOption, DATA, dryRunOption, engineOptions, grouped, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { type ExperimentInput, experimentSteps, PLAN_FILE, STEPS } from "../run/experiment-steps.js";
 import { imagesDigest } from "../run/image-digest.js";
@@ -29,78 +31,90 @@ import { trainTeacherOptions } from "./train-teacher.js";
 const OWN = ["data", "val", "images", "output", "config", "resume", "threads", "gpu", "seed", "dry-run", "title"];
 
 export const runOptions: OptionSpecs = {
-  data: {
-    type: "string",
-    required: true,
-    path: "file",
-    help: "COCO .json, or a YOLO, Pascal VOC, LabelMe or CVAT dataset",
-  },
-  images: { type: "string", path: "folder", help: "folder of the images; found beside the annotations when absent" },
-  output: {
-    type: "string",
-    path: "folder",
-    help: "experiment folder; the same folder goes on where it stopped [experiments/NAME OF THE DATA]",
-    aliases: ["output-dir"],
-  },
-  plan: { type: "string", path: "file", help: "carry out this plan: --until plan writes one to edit" },
-  priority: {
-    type: "string",
-    fallback: "balanced",
-    choices: ["quality", "balanced", "speed", "memory"],
-    help: "what matters most",
-  },
-  edge: { type: "boolean", fallback: false, help: "for a small device: the nano network, whatever the amount of data" },
-  "time-budget": {
-    type: "number",
-    range: { above: 0 },
-    help: "minutes that the whole run may take: epochs and images of the teachers are cut to it [as long as it takes]",
-  },
-  device: {
-    type: "string",
-    fallback: "cpu",
-    choices: ["cpu", "accelerator"],
-    help: "where training runs, for the size of a batch",
-  },
-  task: { type: "string", help: "what shall be found, in words; names the kind of pictures" },
-  domain: {
-    type: "string",
-    choices: Object.keys(DOMAIN_DISTANCE),
-    help: "kind of pictures [photographic, or what --task says]",
-  },
-  permissive: { type: "boolean", fallback: false, help: "no weights under AGPL or other restrictive licences" },
-  set: { type: "list", help: "decide something of the plan yourself: --set image_size=512 mosaic=0.5" },
-  teacher: {
-    type: "string",
-    fallback: "embedded",
-    choices: ["embedded", "published", "none"],
-    help: "embedded: the small ones of this toolkit; published: the plan's, fetched once; none: labels alone",
-  },
-  student: { type: "string", help: "architecture of the student, instead of the plan's", aliases: ["student.student"] },
-  split: {
-    type: "string",
-    help: "shares of the splits [those that the data declares, else train:0.7,val:0.15,test:0.15]",
-  },
-  "split-seed": { type: "number", range: { integer: true, min: 0 }, fallback: 42, help: "seed of the split" },
-  seed: {
-    type: "number",
-    range: { integer: true, min: 0 },
-    fallback: 0,
-    help: "initial weights, order and augmentation",
-  },
-  from: { type: "string", choices: [...STEPS], help: "do this step and the ones after it again" },
-  until: { type: "string", choices: [...STEPS], help: "the last step to do" },
-  resume: {
-    type: "boolean",
-    fallback: false,
-    help: "go on with the experiment of --output, which must have been begun; the same command goes on without it, too",
-  },
-  "dry-run": {
-    type: "boolean",
-    fallback: false,
-    help: "check and plan, say what would be done and written, and why; write nothing",
-  },
-  title: { type: "string", help: "title of the report [name of the experiment]" },
-  threads: { type: "number", range: { integer: true, min: 1 }, help: "threads of the engine [cores]" },
+  ...grouped(DATA, {
+    data: {
+      type: "string",
+      required: true,
+      path: "file",
+      help: "COCO .json, or a YOLO, Pascal VOC, LabelMe or CVAT dataset",
+    },
+    images: { type: "string", path: "folder", help: "folder of the images", usual: "found beside the annotations" },
+    split: {
+      type: "string",
+      help: "shares of the splits",
+      usual: "those that the data declares, else train:0.7,val:0.15,test:0.15",
+    },
+    "split-seed": { type: "number", range: { integer: true, min: 0 }, fallback: 42, help: "seed of the split" },
+    output: {
+      type: "string",
+      path: "folder",
+      help: "experiment folder; the same folder goes on where it stopped",
+      usual: "experiments/NAME OF THE DATA",
+      aliases: ["output-dir"],
+    },
+    title: { type: "string", help: "title of the report", usual: "name of the experiment" },
+  }),
+  ...grouped("What is wanted", {
+    priority: {
+      type: "string",
+      fallback: "balanced",
+      choices: ["quality", "balanced", "speed", "memory"],
+      help: "what matters most",
+    },
+    edge: {
+      type: "boolean",
+      fallback: false,
+      help: "for a small device: the nano network, whatever the amount of data",
+    },
+    "time-budget": {
+      type: "number",
+      range: { above: 0 },
+      help: "minutes that the whole run may take on an idle machine: images and epochs are cut to it",
+      usual: "as long as it takes",
+    },
+    task: { type: "string", help: "what shall be found, in words; names the kind of pictures" },
+    domain: {
+      type: "string",
+      choices: Object.keys(DOMAIN_DISTANCE),
+      help: "kind of pictures",
+      usual: "photographic, or what --task says",
+    },
+    permissive: { type: "boolean", fallback: false, help: "no weights under AGPL or other restrictive licences" },
+    teacher: {
+      type: "string",
+      fallback: "embedded",
+      choices: ["embedded", "published", "none"],
+      help: "embedded: the small ones of this toolkit; published: the plan's, fetched once; none: labels alone",
+    },
+    student: {
+      type: "string",
+      help: "architecture of the student",
+      usual: "the plan's",
+      aliases: ["student.student"],
+    },
+    set: { type: "list", help: "decide something of the plan yourself: --set image_size=512 mosaic=0.5" },
+  }),
+  ...grouped("Which steps", {
+    plan: { type: "string", path: "file", help: "carry out this plan: --until plan writes one to edit" },
+    from: { type: "string", choices: [...STEPS], help: "do this step and the ones after it again" },
+    until: { type: "string", choices: [...STEPS], help: "the last step to do" },
+    resume: {
+      type: "boolean",
+      fallback: false,
+      help: "go on with the experiment of --output, which must have been begun; the same command goes on without it, too",
+    },
+  }),
+  ...grouped(HOW, {
+    seed: {
+      type: "number",
+      range: { integer: true, min: 0 },
+      fallback: 0,
+      help: "initial weights, order and augmentation",
+    },
+  }),
+  ...engineOptions,
+  ...configOption,
+  ...dryRunOption,
   ...prefixed("teacher", trainTeacherOptions, [...OWN, "list-models", "show-manager-status"]),
   ...prefixed("student", trainStudentOptions, [...OWN, "student", "teacher-dir", "edge", "ablation", "ablation-seeds"]),
   ...prefixed("optimize", optimizeOptions, [...OWN, "model"]),
@@ -185,6 +199,8 @@ export async function run(options: OptionValues, output: Output, { signal, confi
   const imagesDir = imported.imagesDir ?? (await imagesDirectory({ dataset, path: imported.source, option: images }));
   const isFile = existsSync(data) && statSync(data).isFile();
   const minutes = options["time-budget"] as number | undefined;
+  const gpu = options["gpu"] as number | undefined;
+  checkGpu(options);
   const learning = await openLearning();
   const input: ExperimentInput = {
     experiment,
@@ -201,7 +217,7 @@ export async function run(options: OptionValues, output: Output, { signal, confi
     seed: options["seed"] as number,
     wishes: {
       priority: options["edge"] === true ? "speed" : (options["priority"] as "balanced"),
-      device: options["device"] as "cpu" | "accelerator",
+      device: gpu === undefined ? "cpu" : "accelerator",
       domain: (options["domain"] as string | undefined) ?? null,
       task: (options["task"] as string | undefined) ?? null,
       timeBudgetSeconds: minutes === undefined ? null : 60 * minutes,
@@ -218,6 +234,7 @@ export async function run(options: OptionValues, output: Output, { signal, confi
       evaluate: stepSettings("evaluate", options),
     },
     threads: options["threads"] as number | undefined,
+    gpu,
     title: (options["title"] as string | undefined) ?? basename(experiment),
     learning,
     output,

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { defaultRules, explainPlan } from "@seg/model-hub";
+import { defaultRules, explainPlan, HubError } from "@seg/model-hub";
+import { CommandError } from "../errors.js";
 import { writeFileAtomic } from "../files.js";
 import { duration, type Output } from "../output.js";
 import { invoke } from "./invoke.js";
@@ -42,6 +43,8 @@ export interface ExperimentInput {
   /** What the person decided for a step, by its options. */
   readonly given: Readonly<Record<"teacher" | "student" | "optimize" | "evaluate", Settings>>;
   readonly threads: number | undefined;
+  /** Number of the GPU that trains; undefined: the processor. */
+  readonly gpu: number | undefined;
   readonly title: string;
   readonly learning: OpenLearning | null;
   /** Only to look: nothing is recorded. */
@@ -65,6 +68,7 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
       Object.entries(await describeFiles(experiment, names)).map(([name, { sha256 }]) => [name, sha256]),
     );
   const onThreads = threads === undefined ? {} : { threads };
+  const engine = { ...onThreads, ...(input.gpu === undefined ? {} : { gpu: input.gpu }) };
   const plan = () => readPlanFile(at(PLAN_FILE), Object.keys(defaultRules().outputs));
   const splitFiles = (...names: readonly string[]) => names.map(split).filter((name) => existsSync(at(name)));
   const valOf = () => (existsSync(at(split("val"))) ? { val: at(split("val")) } : {});
@@ -178,19 +182,21 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
           owns: ["teachers"],
           run: async ({ resume }) => {
             if (own === null) return;
-            await invoke("train-teacher", {
-              ...common,
-              decided: own.settings,
-              options: {
-                data: at(split("train")),
-                output: experiment,
-                seed: input.seed,
-                ...valOf(),
-                ...onThreads,
-                ...given.teacher,
-                ...(resume ? { resume: true } : {}),
-              },
-            });
+            await withRemedy(input.teachers, () =>
+              invoke("train-teacher", {
+                ...common,
+                decided: own.settings,
+                options: {
+                  data: at(split("train")),
+                  output: experiment,
+                  seed: input.seed,
+                  ...valOf(),
+                  ...engine,
+                  ...given.teacher,
+                  ...(resume ? { resume: true } : {}),
+                },
+              }),
+            );
           },
           outputs: teacherFiles,
         };
@@ -222,7 +228,7 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
                 seed: input.seed,
                 ...valOf(),
                 ...(hasTeacher ? { "teacher-dir": experiment } : {}),
-                ...onThreads,
+                ...engine,
                 ...given.student,
                 ...(resume ? { resume: true } : {}),
               },
@@ -252,7 +258,7 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
             invoke("optimize", {
               ...common,
               decided: settings,
-              options: { model: at("student"), ...onThreads, ...given.optimize },
+              options: { model: at("student"), ...engine, ...given.optimize },
             }),
           outputs: () =>
             readdirSync(at("student/optimized"))
@@ -302,6 +308,23 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
       },
     },
   ];
+}
+
+/**
+ * Published weights that cannot be had end a run only until the person decides what to do without them.
+ * @throws {@link CommandError} `cli/published-teachers-unavailable`
+ */
+async function withRemedy(teachers: TeacherChoice, train: () => Promise<void>): Promise<void> {
+  try {
+    await train();
+  } catch (error) {
+    // Bytes that are not those of their checksum have an exit code of their own.
+    if (teachers !== "published" || !HubError.isInstance(error) || error.code === "INTEGRITY") throw error;
+    throw new CommandError({
+      code: "cli/published-teachers-unavailable",
+      message: `The published teachers cannot be had: ${error.message.replace(/\.$/, "")}. Run it again with a network, or take --teacher embedded (the small ones of this toolkit) or --teacher none (labels alone); what is done is kept.`,
+    });
+  }
 }
 
 /** "about 26:00 of training: teachers 6:00, student 20:00, ..." */

@@ -170,7 +170,8 @@ export function prefixed(prefix: string, specs: OptionSpecs, own: readonly strin
   return Object.fromEntries(
     Object.entries(specs)
       .filter(([name]) => !own.includes(name))
-      .map(([name, { fallback: _fallback, required: _required, aliases = [], ...spec }]) => [
+      // What usually holds is the plan's business here.
+      .map(([name, { fallback: _fallback, usual: _usual, required: _required, aliases = [], ...spec }]) => [
         `${prefix}.${name}`,
         {
           ...spec,
