@@ -23,18 +23,16 @@ const COLOURS = {
     good: "#1c4a35",
   },
 };
-const variables = (colours) =>
-  Object.entries(colours)
-    .map(([name, value]) => `--fig-${name}:${value}`)
-    .join(";");
+/** Rules of the parts in given colours. */
+const rules = ({ ink, soft, line, paper, accent, frozen, good }) => `
+.fig-box{fill:${paper};stroke:${line}}.fig-accent{fill:${accent};stroke:${line}}
+.fig-frozen{fill:${frozen};stroke:${line}}.fig-good{fill:${good};stroke:${line}}
+.fig-line{stroke:${line};fill:none}.fig-tip{fill:${line}}.fig-text{fill:${ink}}.fig-sub{fill:${soft}}`;
+// Plain colours, no variables: drawing programs know none.
 const style = `<style>
-svg:root{${variables(COLOURS.light)}}
-@media (prefers-color-scheme:dark){svg:root{${variables(COLOURS.dark)}}}
-.fig-box{fill:var(--fig-paper);stroke:var(--fig-line)}.fig-accent{fill:var(--fig-accent);stroke:var(--fig-line)}
-.fig-frozen{fill:var(--fig-frozen);stroke:var(--fig-line)}.fig-good{fill:var(--fig-good);stroke:var(--fig-line)}
-.fig-line{stroke:var(--fig-line);fill:none;stroke-width:1.5}.fig-dash{stroke-dasharray:5 4}.fig-tip{fill:var(--fig-line)}
-.fig-text{fill:var(--fig-ink);font:14px system-ui,sans-serif}.fig-sub{fill:var(--fig-soft);font:12px system-ui,sans-serif}
-.fig-bold{font-weight:600}
+.fig-line{stroke-width:1.5}.fig-dash{stroke-dasharray:5 4}
+.fig-text{font:14px system-ui,sans-serif}.fig-sub{font:12px system-ui,sans-serif}.fig-bold{font-weight:600}${rules(COLOURS.light)}
+@media (prefers-color-scheme:dark){${rules(COLOURS.dark)}}
 </style>`;
 
 const escapeXml = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
@@ -179,7 +177,7 @@ const figures = {
         [320, 200],
         [360, 200],
       ]),
-      box(360, 170, 100, 60, "B", ["m x r, starts at 0"], "accent"),
+      box(360, 170, 100, 60, "B", ["m x r, from 0"], "accent"),
       arrow([
         [460, 60],
         [540, 60],
@@ -346,7 +344,7 @@ const figures = {
         ],
         { dashed: true },
       ),
-      box(370, 150, 200, 70, "checkCertificates", ["hashes files, graphs, facts", "again; refuses one changed byte"]),
+      box(370, 150, 200, 70, "checkCertificates", ["hashes files, graphs, facts", "again; one byte is enough"]),
     ],
   ],
   architecture: [
@@ -457,7 +455,7 @@ const figures = {
         [620, 205],
       ]),
       box(620, 20, 130, 50, "YOLOv8", [], "good"),
-      box(620, 100, 130, 50, "FastSAM, MobileSAM", [], "good"),
+      box(620, 100, 130, 50, "FastSAM", ["or MobileSAM"], "good"),
       box(620, 180, 130, 50, "YOLOv8-seg", [], "good"),
     ],
   ],
