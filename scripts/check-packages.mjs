@@ -8,7 +8,7 @@ import process from "node:process";
 /** Kilobytes a tarball may have: about a quarter more than it had when this was set, so that growth is a decision. */
 const BUDGET_KB = {
   "@seg/augment": 540,
-  "@seg/cli": 260,
+  "@seg/cli": 700,
   "@seg/coco-dataset": 760,
   "@seg/distill": 360,
   "@seg/export": 560,

@@ -12,16 +12,11 @@ export function manifests(repository) {
   );
 }
 
-/**
- * Packs every package and unpacks it into `app/node_modules`; links the third-party packages that the manifests declare (and
- * nothing else, so an undeclared import fails) to the repository's own.
- */
-export function layOut({ repository, app, packages }) {
-  const modules = join(app, "node_modules");
-  mkdirSync(modules, { recursive: true });
+/** Packs every package into `folder`; name of the package -> its tarball. */
+export function packAll({ repository, folder, packages }) {
   const folders = packages.map(({ name }) => `./packages/${name.split("/")[1]}`);
   const packed = JSON.parse(
-    execFileSync("npm", ["pack", "--json", "--offline", "--pack-destination", app, ...folders], {
+    execFileSync("npm", ["pack", "--json", "--offline", "--pack-destination", folder, ...folders], {
       cwd: repository,
       encoding: "utf8",
       stdio: ["ignore", "pipe", "ignore"],
@@ -29,12 +24,24 @@ export function layOut({ repository, app, packages }) {
     }),
   );
   // npm 10 prints a list, npm 11 an object by name.
-  for (const { name, filename } of Object.values(packed)) {
+  return new Map(
+    Object.values(packed).map(({ name, filename }) => [
+      name,
+      join(folder, filename.replace("@", "").replace("/", "-")),
+    ]),
+  );
+}
+
+/**
+ * Unpacks tarballs into `app/node_modules`; links the third-party packages that the manifests declare (and nothing else, so an undeclared
+ * import fails) to the repository's own.
+ */
+export function layOut({ repository, app, packages, tarballs }) {
+  const modules = join(app, "node_modules");
+  for (const [name, tarball] of tarballs) {
     const target = join(modules, name);
     mkdirSync(target, { recursive: true });
-    execFileSync("tar", ["-xzf", join(app, filename.replace("@", "").replace("/", "-")), "--strip-components=1"], {
-      cwd: target,
-    });
+    execFileSync("tar", ["-xzf", tarball, "--strip-components=1"], { cwd: target });
   }
   const declared = packages.flatMap((m) => Object.keys({ ...m.dependencies, ...m.peerDependencies }));
   // What an application in TypeScript installs beside.

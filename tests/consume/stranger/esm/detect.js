@@ -1,0 +1,8 @@
+import { createDetector } from "@seg/export/runtime";
+import { decodeImage } from "@seg/preprocess";
+
+const [model, picture] = process.argv.slice(2);
+const detector = await createDetector({ model });
+const image = await decodeImage(picture);
+const { boxes, scores } = await detector.predict(image, { confidence: 0, maxDetections: 3 });
+console.log(JSON.stringify({ boxes: Array.from(boxes), scores: Array.from(scores) }));
