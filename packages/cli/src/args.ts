@@ -41,7 +41,7 @@ export type OptionValue = string | number | boolean | readonly string[];
 export type OptionValues = Readonly<Record<string, OptionValue | undefined>>;
 
 /** "a whole number, at least 1". */
-function describeRange({ integer = false, min, max, above, below, multipleOf }: NumberRange): string {
+export function describeRange({ integer = false, min, max, above, below, multipleOf }: NumberRange): string {
   const kind = multipleOf === undefined ? (integer ? "a whole number" : "a number") : `a multiple of ${multipleOf}`;
   const bounds = [
     ...(min === undefined ? [] : [`at least ${min}`]),

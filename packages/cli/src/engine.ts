@@ -10,7 +10,9 @@ import { CommandError, UsageError } from "./errors.js";
 function useGpu(deviceId: number): void {
   const engine = process.env["SEG_ENGINE"];
   if (engine !== undefined && engine !== "" && engine !== "onnxruntime") {
-    throw new UsageError(`--gpu is for the engine onnxruntime, but SEG_ENGINE names ${engine}: unset one of them.`);
+    throw new UsageError(
+      `--gpu is for the engine onnxruntime, but SEG_ENGINE names ${engine}. Unset SEG_ENGINE, or leave --gpu out.`,
+    );
   }
   const name = process.platform === "win32" ? "dml" : "cuda";
   try {

@@ -15,12 +15,13 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
   [2, "wrong usage: nothing was written"],
   [3, "a model or file is not what its checksum says"],
   [130, "stopped by Ctrl-C; what can go on later was saved"],
+  [141, "the reader of its output went away, as in seg ... | head"],
 ];
 
 /** Options of every command. */
 export const commonOptions: OptionSpecs = {
   json: { type: "boolean", fallback: false, help: "JSON lines on stdout for machines", group: HOW },
-  quiet: { type: "boolean", fallback: false, help: "results only", group: HOW },
+  quiet: { type: "boolean", fallback: false, help: "nothing but errors on the terminal", group: HOW },
   help: { type: "boolean", fallback: false, help: "this text", group: HOW },
 };
 

@@ -3,13 +3,18 @@ import process from "node:process";
 import { type OptionSpecs, type OptionValues, wordsOf } from "./args.js";
 import { type CommandModule, type CommandTable, isGroup, type LeafCommand } from "./command.js";
 import { hub } from "./commands/hub.js";
-import { exitCodeOf, UsageError } from "./errors.js";
-import { explainError } from "./explain-error.js";
+import { UsageError } from "./errors.js";
 import { commonOptions, describeCommand, describeCommands } from "./help.js";
 import { didYouMean } from "./option-names.js";
 import { createOutput, type Output } from "./output.js";
 import { type DecidedValue, resolveConfig } from "./resolve-config.js";
 import { describeStop, onceInterrupted } from "./stopping.js";
+import { tellFailure } from "./tell-failure.js";
+
+/** Commands that take --config. */
+const CONFIGURABLE = [
+  ...["validate", "advise", "train-teacher", "train-student", "optimize", "evaluate", "predict", "serve"],
+] as const satisfies readonly string[];
 
 /** Every command of `seg`. */
 export const commands = {
@@ -147,6 +152,16 @@ export const commands = {
       return { options: serveOptions, run: serve };
     },
   },
+  defaults: {
+    summary: "print the defaults of a command as a commented YAML file for --config",
+    positional: "COMMAND",
+    positionalChoices: CONFIGURABLE,
+    examples: ["defaults train-student", "defaults optimize"],
+    load: async (): Promise<CommandModule> => {
+      const { defaults, defaultsOptions } = await import("./commands/defaults.js");
+      return { options: defaultsOptions, run: (_, output, context) => defaults(commands, output, context) };
+    },
+  },
   completion: {
     summary: "print the completion script of a shell",
     examples: ["completion bash", "completion zsh", "completion fish"],
@@ -266,6 +281,10 @@ export async function runCommand(
   return result;
 }
 
+/** Whether a flag is on, before anything else of the command line is known. */
+const isSwitchedOn = (argv: readonly string[], flag: string): boolean =>
+  argv.includes(`${flag}=true`) || argv.some((word, k) => word === flag && argv[k + 1] !== "false");
+
 /** Version of this package. */
 export const version = (): string =>
   (createRequire(import.meta.url)("../package.json") as { readonly version: string }).version;
@@ -275,9 +294,8 @@ export const version = (): string =>
  * @returns the exit code: see {@link EXIT_CODES}
  */
 export async function main(argv: readonly string[]): Promise<number> {
-  const isSet = (flag: string) => argv.includes(flag) || argv.includes(`${flag}=true`);
-  const json = isSet("--json");
-  const output = createOutput({ json, quiet: isSet("--quiet") });
+  const json = isSwitchedOn(argv, "--json");
+  const output = createOutput({ json, quiet: isSwitchedOn(argv, "--quiet") });
   const controller = new AbortController();
   let endListening = () => {};
   let stopped: ReturnType<typeof describeStop> | null = null;
@@ -324,11 +342,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       sayStopped({ isError: true });
       return 130;
     }
-    const { code, message } = explainError(error, { command: name });
-    if (json) print(JSON.stringify({ type: "error", code, message }));
-    process.stderr.write(`error: ${message}\n`);
-    if (process.env["SEG_DEBUG"] !== undefined && error instanceof Error) process.stderr.write(`${error.stack}\n`);
-    return exitCodeOf(error);
+    return tellFailure(error, { command: name, json });
   } finally {
     endListening();
   }

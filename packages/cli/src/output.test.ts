@@ -2,14 +2,14 @@ import { describe, expect, test } from "vitest";
 import { createOutput, duration } from "./output.js";
 
 /** An output whose clock is set by hand and whose streams are strings. */
-function recorder(options: { json?: boolean; quiet?: boolean; isTTY?: boolean } = {}) {
+function recorder(options: { json?: boolean; quiet?: boolean; isTTY?: boolean; columns?: number } = {}) {
   const state = { stdout: "", stderr: "", milliseconds: 0 };
   const output = createOutput({
     json: options.json ?? false,
     quiet: options.quiet ?? false,
     now: () => state.milliseconds,
     out: { write: (text) => (state.stdout += text) },
-    err: { write: (text) => (state.stderr += text), isTTY: options.isTTY ?? false },
+    err: { write: (text) => (state.stderr += text), isTTY: options.isTTY ?? false, columns: options.columns ?? 80 },
   });
   return { state, output };
 }
@@ -79,7 +79,7 @@ describe("progress", () => {
       state.milliseconds = milliseconds;
       output.progress({ label: "a", done: 1, total: 9 });
     }
-    expect(state.stderr).toBe("\r\x1b[Ka 1/9 11%".repeat(3));
+    expect(state.stderr).toBe("\r\x1b[Ka [##------------------] 1/9 11%".repeat(3));
     output.line("text");
     expect(state.stderr.endsWith("11%\n")).toBe(true);
     expect(state.stdout).toBe("text\n");
@@ -90,7 +90,13 @@ describe("progress", () => {
     output.progress({ label: "a", done: 1, total: 9 });
     output.settle();
     output.settle();
-    expect(state.stderr).toBe("\r\x1b[Ka 1/9 11%\n");
+    expect(state.stderr).toBe("\r\x1b[Ka [##------------------] 1/9 11%\n");
+  });
+
+  test("a line never wraps in a terminal: what wraps cannot be overwritten", () => {
+    const { state, output } = recorder({ isTTY: true, columns: 40 });
+    output.progress({ label: "training", done: 9, total: 9, detail: "loss ".repeat(20) });
+    expect(state.stderr).toBe("\r\x1b[Ktraining [####################] 9/9 100\n");
   });
 
   test("nothing to do is 100 %", () => {

@@ -5,7 +5,7 @@ export interface Output {
   readonly json: boolean;
   /** A finished piece of information. */
   line(text: string): void;
-  /** Progress, overwritten in a terminal and thinned out elsewhere; without `etaSeconds` the time left is estimated from the pace so far. */
+  /** Progress: a bar that is overwritten in a terminal, lines now and then elsewhere; without `etaSeconds` the time left is estimated from the pace so far. */
   progress(state: { label: string; done: number; total: number; etaSeconds?: number; detail?: string }): void;
   /** A machine-readable event; printed only with --json. */
   event(event: Readonly<Record<string, unknown>>): void;
@@ -27,6 +27,15 @@ export function duration(seconds: number): string {
  * Where commands write: JSON lines on stdout with `json`, else sentences; progress bars where stderr is a terminal,
  * lines elsewhere.
  */
+/** Cells of the bar in a terminal. */
+const BAR = 20;
+
+/** "[####----------------]" */
+const bar = (done: number, total: number): string => {
+  const filled = total > 0 ? Math.min(BAR, Math.max(0, Math.floor((BAR * done) / total))) : BAR;
+  return `[${"#".repeat(filled)}${"-".repeat(BAR - filled)}]`;
+};
+
 export function createOutput({
   json,
   quiet = false,
@@ -38,7 +47,7 @@ export function createOutput({
   quiet?: boolean;
   now?: () => number;
   out?: { write(text: string): unknown };
-  err?: { write(text: string): unknown; isTTY?: boolean };
+  err?: { write(text: string): unknown; isTTY?: boolean; columns?: number };
 }): Output {
   let last = -Infinity;
   let open = false;
@@ -73,11 +82,13 @@ export function createOutput({
       const percent = total > 0 ? Math.floor((100 * done) / total) : 100;
       const eta = etaSeconds ?? left;
       const wait = eta === undefined || finished ? "" : `  ETA ${duration(eta)}`;
-      const text = `${label} ${done}/${total} ${percent}%${wait}${detail ? `  ${detail}` : ""}`;
+      const state = `${done}/${total} ${percent}%${wait}${detail ? `  ${detail}` : ""}`;
       if (!err.isTTY) {
-        err.write(`${text}\n`);
+        err.write(`${label} ${state}\n`);
         return;
       }
+      // A line that wraps could not be overwritten.
+      const text = `${label} ${bar(done, total)} ${state}`.slice(0, Math.max(20, (err.columns ?? 80) - 1));
       err.write(`\r\x1b[K${text}`);
       open = !finished;
       if (finished) err.write("\n");

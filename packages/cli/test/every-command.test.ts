@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isGroup } from "../src/command.js";
 import { completionModel } from "../src/completion/completion-model.js";
 import { commonOptions } from "../src/help.js";
-import { resolveConfig } from "../src/resolve-config.js";
+import { RUN_OPTIONS, resolveConfig } from "../src/resolve-config.js";
 import { createPlayground, snapshot, writeStudent } from "./playground.js";
 import { runSeg } from "./run-seg.js";
 
@@ -177,6 +177,34 @@ test("what takes long goes on after a stop, what writes can be tried dry, and al
   expect([...resumable]).toEqual(expect.arrayContaining(["train-teacher", "train-student"]));
   const long = own.filter(([, { isStoppable, isRepeatable }]) => isStoppable && isRepeatable).map(([name]) => name);
   expect(long).toEqual(expect.arrayContaining(["run", "optimize", "serve"]));
+});
+
+describe("seg defaults", () => {
+  test.each(["validate", "train-teacher", "train-student", "optimize", "evaluate"] as const)(
+    "%s: every option with its explanation, which --config reads back as what holds anyway",
+    async (name) => {
+      const { options } = await commands[name].load();
+      const { code, stdout, stderr } = await runSeg("defaults", name);
+      expect([code, stderr]).toEqual([0, ""]);
+      for (const option of Object.keys(options).filter((key) => !RUN_OPTIONS.has(key))) {
+        expect(stdout).toMatch(new RegExp(`^(# )?${option.replaceAll(".", "\\.")}: `, "m"));
+      }
+      const file = join(folder, `${name}.yaml`);
+      writeFileSync(file, stdout);
+      const specs = Object.fromEntries(
+        Object.entries(options).map(([key, spec]) => [key, { ...spec, required: false }]),
+      );
+      const { config: _, ...values } = resolveConfig({ argv: ["--config", file], specs }).values;
+      expect(values).toEqual(resolveConfig({ argv: [], specs }).values);
+    },
+  );
+
+  test("of a command without, or of none", async () => {
+    expect((await runSeg("defaults", "doctor")).stderr).toBe(
+      'error: "doctor" is no command with --config. See seg --help.\n',
+    );
+    expect((await runSeg("defaults")).stderr).toMatch(/takes the name of one command, for example/);
+  });
 });
 
 test("the original design's spellings mean the same", async () => {

@@ -8,7 +8,7 @@ import { occupyPort, wrongUsages } from "./wrong-usages.js";
 const DOCUMENT = join(import.meta.dirname, "..", "..", "..", "docs", "cli-errors.md");
 /** Words of advice: a sentence without any only complains. */
 const ADVICE =
-  /\b(Give|Check|Choose|Run|Did you mean|See|Restore|Replace|Export|Add|Annotate|Free|Change|Continue|Move|Use|Correct|declare|Fix|Write|Start|Install|Remove|needs|takes|give|must|is required|is one of|such as)\b/;
+  /\b(Give|Check|Choose|Run|Did you mean|See|Restore|Replace|Export|Add|Annotate|Free|Change|Continue|Move|Use|Correct|declare|Fix|Write|Start|Install|Remove|Unset|needs|takes|give|must|is required|is one of|such as)\b/;
 
 const playground = await createPlayground();
 const { root, remove } = playground;
@@ -54,7 +54,7 @@ describe.each(Object.entries(usages))("%s", (heading, cases) => {
 });
 
 test("the documentation shows every one of them, word for word", async () => {
-  const table = EXIT_CODES.map(([code, meaning]) => `| ${code} | ${meaning} |`).join("\n");
+  const table = EXIT_CODES.map(([code, meaning]) => `| ${code} | ${meaning.replaceAll("|", "\\|")} |`).join("\n");
   const text = `# What seg says when something is wrong
 
 Every failure is one sentence on stderr, last, that says what, where and what to do; with \`--json\` the last line of stdout is

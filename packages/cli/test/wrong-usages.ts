@@ -43,12 +43,25 @@ function fullDisk(folder: string): () => void {
   };
 }
 
+/** Sets a variable of the environment. */
+function environment(name: string, value: string): () => void {
+  const before = process.env[name];
+  process.env[name] = value;
+  return () => {
+    if (before === undefined) delete process.env[name];
+    else process.env[name] = before;
+  };
+}
+
 /** An administrator may write everywhere: permissions are only seen by somebody else. */
 function asNobody(): () => void {
   if (process.geteuid?.() !== 0) return () => {};
   process.seteuid!(65_534);
   return () => process.seteuid!(0);
 }
+
+const usage = (what: string, argv: readonly string[]): WrongUsage => ({ what, argv, exit: 2, code: "cli/usage" });
+const failure = (what: string, code: string, argv: readonly string[]): WrongUsage => ({ what, argv, exit: 1, code });
 
 /** Wrong usages of every kind, with the files that they need, by headings. */
 export async function wrongUsages(
@@ -112,239 +125,175 @@ export async function wrongUsages(
 
   return {
     "Command lines": [
-      { what: "an unknown command", argv: ["trian-student"], exit: 2, code: "cli/usage" },
-      { what: "a typo in a flag", argv: ["validate", "--dat", good], exit: 2, code: "cli/usage" },
-      { what: "an option under another name", argv: ["train-teacher", "--lora.rnk", "8"], exit: 2, code: "cli/usage" },
-      { what: "a required option is missing", argv: ["validate"], exit: 2, code: "cli/usage" },
-      { what: "an option without its value", argv: ["validate", "--data"], exit: 2, code: "cli/usage" },
-      { what: "a number out of range", argv: student(good, "--mosaic", "3"), exit: 2, code: "cli/usage" },
-      { what: "no number", argv: student(good, "--epochs", "many"), exit: 2, code: "cli/usage" },
-      { what: "an unknown architecture", argv: student(good, "--student", "yolov9n"), exit: 2, code: "cli/usage" },
-      {
-        what: "an unknown format",
-        argv: ["optimize", "--model", "run", "--format", "onx"],
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "an argument where none is taken",
-        argv: ["validate", "--data", good, "now"],
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "an option that needs another one",
-        argv: student(good, "--ablation"),
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "options that exclude each other",
-        argv: ["augment-preview", "--data", good, "--pipeline", "a.yaml", "--characteristics", "rigid"],
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "an unknown choice of the plan",
-        argv: ["advise", "--data", good, "--set", "studnet=yolov8n"],
-        exit: 2,
-        code: "cli/usage",
-      },
-      { what: "an unknown shell", argv: ["completion", "bsh"], exit: 2, code: "cli/usage" },
+      usage("an unknown command", ["trian-student"]),
+      usage("a typo in a flag", ["validate", "--dat", good]),
+      usage("an option under another name", ["train-teacher", "--lora.rnk", "8"]),
+      usage("a required option is missing", ["validate"]),
+      usage("an option without its value", ["validate", "--data"]),
+      usage("a number out of range", student(good, "--mosaic", "3")),
+      usage("no number", student(good, "--epochs", "many")),
+      usage("an unknown architecture", student(good, "--student", "yolov9n")),
+      usage("an unknown format", ["optimize", "--model", "run", "--format", "onx"]),
+      usage("an argument where none is taken", ["validate", "--data", good, "now"]),
+      usage("an option that needs another one", student(good, "--ablation")),
+      usage("options that exclude each other", [
+        "augment-preview",
+        "--data",
+        good,
+        "--pipeline",
+        "a.yaml",
+        "--characteristics",
+        "rigid",
+      ]),
+      usage("an unknown choice of the plan", ["advise", "--data", good, "--set", "studnet=yolov8n"]),
+      usage("an unknown shell", ["completion", "bsh"]),
     ],
     "Configuration files": [
-      { what: "none of that name", argv: student(good, "--config", at("nowhere.yaml")), exit: 2, code: "cli/usage" },
-      {
-        what: "no YAML",
-        argv: student(good, "--config", await text("broken.yaml", "epochs: [1\nbatch: 4\n")),
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "an unknown key",
-        argv: student(good, "--config", await text("unknown-key.yaml", "epochs: 20\nloss_weights:\n  logits: 0.1\n")),
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "a value out of range",
-        argv: student(good, "--config", await text("out-of-range.yaml", "epochs: 0\n")),
-        exit: 2,
-        code: "cli/usage",
-      },
-      {
-        what: "a list instead of names and values",
-        argv: student(good, "--config", await text("list.yaml", "- epochs\n- 20\n")),
-        exit: 2,
-        code: "cli/usage",
-      },
+      usage("none of that name", student(good, "--config", at("nowhere.yaml"))),
+      usage("no YAML", student(good, "--config", await text("broken.yaml", "epochs: [1\nbatch: 4\n"))),
+      usage(
+        "an unknown key",
+        student(good, "--config", await text("unknown-key.yaml", "epochs: 20\nloss_weights:\n  logits: 0.1\n")),
+      ),
+      usage("a value out of range", student(good, "--config", await text("out-of-range.yaml", "epochs: 0\n"))),
+      usage(
+        "a list instead of names and values",
+        student(good, "--config", await text("list.yaml", "- epochs\n- 20\n")),
+      ),
     ],
     Data: [
-      {
-        what: "a file that does not exist",
-        argv: ["validate", "--data", at("nowhere.json")],
-        exit: 1,
-        code: "coco/file-not-found",
-      },
+      failure("a file that does not exist", "coco/file-not-found", ["validate", "--data", at("nowhere.json")]),
       {
         what: "broken JSON",
         argv: ["validate", "--data", await text("broken.json", '{"images": [\n {"id": 1,}\n]}')],
         exit: 1,
         code: "coco/parse",
       },
-      { what: "another format", argv: ["validate", "--data", picture], exit: 1, code: "coco/format" },
-      {
-        what: "JSON that is no COCO",
-        argv: student(await text("results.json", '{"images": [], "annotations": []}')),
-        exit: 1,
-        code: "coco/schema",
-      },
-      { what: "no images", argv: student(noImages), exit: 1, code: "cli/empty-split" },
-      { what: "no annotations", argv: student(noAnnotations), exit: 1, code: "cli/no-annotations" },
-      { what: "a class that is not declared", argv: student(stray), exit: 1, code: "cli/unusable-data" },
-      {
-        what: "other class names in another split",
-        argv: student(good, "--val", renamed, "--student", "yolov8p", "--imgsz", "64"),
-        exit: 1,
-        code: "cli/classes-differ",
-      },
-      {
-        what: "no image where they are looked for",
-        argv: student(await text("lonely.json", await readFile(good, "utf8"))),
-        exit: 1,
-        code: "cli/images-not-found",
-      },
-      { what: "a missing image", argv: student(missing), exit: 1, code: "cli/unusable-data" },
-      { what: "a cut-off image", argv: ["validate", "--data", cut], exit: 1, code: "cli/unusable-data" },
-      {
-        what: "shares of splits that are not one",
-        argv: ["validate", "--data", good, "--split", "train:0.5,val:0.4"],
-        exit: 1,
-        code: "coco/split",
-      },
+      failure("another format", "coco/format", ["validate", "--data", picture]),
+      failure(
+        "JSON that is no COCO",
+        "coco/schema",
+        student(await text("results.json", '{"images": [], "annotations": []}')),
+      ),
+      failure("no images", "cli/empty-split", student(noImages)),
+      failure("no annotations", "cli/no-annotations", student(noAnnotations)),
+      failure("a class that is not declared", "cli/unusable-data", student(stray)),
+      failure(
+        "other class names in another split",
+        "cli/classes-differ",
+        student(good, "--val", renamed, "--student", "yolov8p", "--imgsz", "64"),
+      ),
+      failure(
+        "no image where they are looked for",
+        "cli/images-not-found",
+        student(await text("lonely.json", await readFile(good, "utf8"))),
+      ),
+      failure("a missing image", "cli/unusable-data", student(missing)),
+      failure("a cut-off image", "cli/unusable-data", ["validate", "--data", cut]),
+      failure("shares of splits that are not one", "coco/split", [
+        "validate",
+        "--data",
+        good,
+        "--split",
+        "train:0.5,val:0.4",
+      ]),
     ],
     "Where results go": [
+      failure("the folder holds a run", "cli/run-exists", ["train-student", "--data", good, "--output", at("started")]),
+      failure("the folder is a file", "cli/not-a-folder", ["train-student", "--data", good, "--output", picture]),
       {
-        what: "the folder holds a run",
-        argv: ["train-student", "--data", good, "--output", at("started")],
-        exit: 1,
-        code: "cli/run-exists",
-      },
-      {
-        what: "the folder is a file",
-        argv: ["train-student", "--data", good, "--output", picture],
-        exit: 1,
-        code: "cli/not-a-folder",
-      },
-      {
-        what: "a folder that may not be written",
-        argv: ["validate", "--data", good, "--output", at("read-only", "checked")],
-        exit: 1,
-        code: "EACCES",
+        ...failure("a folder that may not be written", "EACCES", [
+          "validate",
+          "--data",
+          good,
+          "--output",
+          at("read-only", "checked"),
+        ]),
         during: asNobody,
       },
       {
-        what: "no space left",
-        argv: ["validate", "--data", good, "--output", at("checked")],
-        exit: 1,
-        code: "ENOSPC",
+        ...failure("no space left", "ENOSPC", ["validate", "--data", good, "--output", at("checked")]),
         during: () => fullDisk(at("checked")),
       },
       {
-        what: "the input would be overwritten",
-        argv: ["validate", "--data", at("data", "train.json"), "--output", at("data"), "--split", "train:0.5,val:0.5"],
-        exit: 1,
-        code: "cli/would-overwrite-input",
+        ...failure("the input would be overwritten", "cli/would-overwrite-input", [
+          "validate",
+          "--data",
+          at("data", "train.json"),
+          "--output",
+          at("data"),
+          "--split",
+          "train:0.5,val:0.5",
+        ]),
         writes: true,
         during: async () => {
           await cp(good, at("data", "train.json"));
           return () => {};
         },
       },
-      {
-        what: "a picture of another kind",
-        argv: ["augment-preview", "--data", good, "--output", at("sheet.jpg")],
-        exit: 2,
-        code: "cli/usage",
-      },
+      usage("a picture of another kind", ["augment-preview", "--data", good, "--output", at("sheet.jpg")]),
     ],
     "Teachers and models": [
+      failure("no such teacher", "cli/path-not-found", student(good, "--teacher-dir", at("nowhere"))),
+      failure(
+        "no teacher in the folder",
+        "cli/teacher-not-found",
+        student(good, "--teacher-dir", at("without-teachers")),
+      ),
+      failure("an unknown SAM", "cli/sam-not-found", [
+        "train-teacher",
+        "--data",
+        good,
+        "--output",
+        at("exp"),
+        "--sam",
+        "sam-vit-bse",
+      ]),
+      failure("a model that cannot be adapted", "cli/teacher-not-adaptable", [
+        "train-teacher",
+        "--data",
+        good,
+        "--output",
+        at("exp"),
+        "--teacher",
+        "sam-vit-base",
+      ]),
+      failure("no student", "cli/student-not-found", ["optimize", "--model", at("without-teachers")]),
       {
-        what: "no such teacher",
-        argv: student(good, "--teacher-dir", at("nowhere")),
-        exit: 1,
-        code: "cli/path-not-found",
-      },
-      {
-        what: "no teacher in the folder",
-        argv: student(good, "--teacher-dir", at("without-teachers")),
-        exit: 1,
-        code: "cli/teacher-not-found",
-      },
-      {
-        what: "an unknown SAM",
-        argv: ["train-teacher", "--data", good, "--output", at("exp"), "--sam", "sam-vit-bse"],
-        exit: 1,
-        code: "cli/sam-not-found",
-      },
-      {
-        what: "a model that cannot be adapted",
-        argv: ["train-teacher", "--data", good, "--output", at("exp"), "--teacher", "sam-vit-base"],
-        exit: 1,
-        code: "cli/teacher-not-adaptable",
-      },
-      {
-        what: "no student",
-        argv: ["optimize", "--model", at("without-teachers")],
-        exit: 1,
-        code: "cli/student-not-found",
-      },
-      {
-        what: "a damaged record of a student",
-        argv: ["optimize", "--model", at("damaged")],
-        exit: 1,
-        code: "cli/student-record-damaged",
+        ...failure("a damaged record of a student", "cli/student-record-damaged", [
+          "optimize",
+          "--model",
+          at("damaged"),
+        ]),
         masks: [[/is damaged \(.*?\)\./, "is damaged (...)."]],
       },
-      {
-        what: "nothing exported yet",
-        argv: ["evaluate", "--student", at("trained"), "--data", good],
-        exit: 1,
-        code: "cli/artefacts-not-found",
-      },
-      {
-        what: "no such model",
-        argv: ["predict", "--model", at("nowhere.onnx"), picture],
-        exit: 1,
-        code: "cli/model-not-found",
-      },
-      {
-        what: "a file that is no model",
-        argv: ["predict", "--model", good, picture],
-        exit: 1,
-        code: "cli/model-unusable",
-      },
-      { what: "no picture", argv: ["predict", "--model", exported], exit: 2, code: "cli/usage" },
-      {
-        what: "a class that the model does not know",
-        argv: ["predict", "--model", exported, picture, "--classes", "sqare"],
-        exit: 2,
-        code: "cli/usage",
-      },
+      failure("nothing exported yet", "cli/artefacts-not-found", [
+        "evaluate",
+        "--student",
+        at("trained"),
+        "--data",
+        good,
+      ]),
+      failure("no such model", "cli/model-not-found", ["predict", "--model", at("nowhere.onnx"), picture]),
+      failure("a file that is no model", "cli/model-unusable", ["predict", "--model", good, picture]),
+      usage("no picture", ["predict", "--model", exported]),
+      usage("a class that the model does not know", ["predict", "--model", exported, picture, "--classes", "sqare"]),
     ],
     "The machine": [
       {
-        what: "a GPU that is not there",
-        argv: student(good, "--gpu", "63"),
-        exit: 1,
-        code: "cli/gpu-unavailable",
+        ...failure("a GPU that is not there", "cli/gpu-unavailable", student(good, "--gpu", "63")),
         masks: [[/cannot be used: .* Or leave/, "cannot be used: (what the driver says). Or leave"]],
       },
       {
-        what: "a port in use",
-        argv: ["serve", "--root", at("hub"), "--port", String(port)],
-        exit: 1,
-        code: "cli/port-unavailable",
+        ...usage("a GPU for an engine that has none", student(good, "--gpu", "0")),
+        during: () => environment("SEG_ENGINE", "cpu"),
+      },
+      {
+        ...failure("an engine that does not exist", "ENGINE_CONFIG", student(good)),
+        during: () => environment("SEG_ENGINE", "tensorflw"),
+      },
+      {
+        ...failure("a port in use", "cli/port-unavailable", ["serve", "--root", at("hub"), "--port", String(port)]),
         masks: [[/\b\d{4,5}\b/g, "8000"]],
       },
     ],
