@@ -11,6 +11,7 @@ import { changesOf, type PlanFile, plainFacts, planYaml, readPlanFile, reasonOf,
 import {
   checkCarriedOut,
   notCarriedOut,
+  OF_OTHER_COMMANDS,
   optimizeSettings,
   plannedSeconds,
   type Settings,
@@ -137,7 +138,7 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
           checkCarriedOut(file);
           writeFileAtomic(at(PLAN_FILE), planYaml(file));
           writeFileAtomic(at("plan.txt"), explainPlan(advised, "detailed"));
-          sayPlan(file, output);
+          sayPlan(file, { teachers: input.teachers, output });
           output.line(`time        ${timeInWords(file, { ...input, images: fingerprint.images })}`);
           if (input.learning === null || input.isDryRun === true) return;
           const record = readRunRecord(experiment);
@@ -344,14 +345,15 @@ export function timeInWords(
   return `about ${duration(teacher + student)} of training: ${parts}, ${reference}`;
 }
 
-/** Every choice of a plan in one line, with its reason. */
-export function sayPlan(file: PlanFile, output: Output): void {
+/** Every choice of a plan that a run follows in one line, with its reason. */
+export function sayPlan(file: PlanFile, { teachers, output }: { teachers: TeacherChoice; output: Output }): void {
   for (const [name, value] of Object.entries(file.choices)) {
+    if (OF_OTHER_COMMANDS.includes(name)) continue;
     output.line(`${name.replaceAll("_", " ").padEnd(18)} ${shown(value).padEnd(20)} ${reasonOf(file, name)}`);
   }
   for (const { output: name, advised, chosen } of changesOf(file)) {
     output.line(`changed     ${name.replaceAll("_", " ")}: ${shown(advised)} -> ${shown(chosen)}`);
   }
-  for (const line of notCarriedOut(file)) output.line(`note        ${line}`);
+  for (const line of notCarriedOut(file, teachers)) output.line(`note        ${line}`);
   for (const line of file.warnings) output.line(`look out    ${line}`);
 }

@@ -92,10 +92,15 @@ describe("checkCarriedOut", () => {
 });
 
 describe("notCarriedOut", () => {
-  test("says how to have the advised characteristics", () => {
-    expect(notCarriedOut(plan())).toEqual([]);
-    expect(notCarriedOut(plan({ characteristics: ["changes_size"] }))).toEqual([
-      expect.stringContaining("--student.characteristics changes_size"),
-    ]);
+  test("says what stands for published teachers, and how to have the advised characteristics", () => {
+    expect(notCarriedOut(plan(), "published")).toEqual([expect.stringMatching(/^also in plan\.yaml/)]);
+    const [teachers, characteristics] = notCarriedOut(plan({ characteristics: ["changes_size"] }), "embedded");
+    expect(teachers).toBe(
+      "grounding-dino-tiny and sam-vit-h must be fetched (--teacher published); this run adapts the small ones of this toolkit, which need no network",
+    );
+    expect(characteristics).toContain("--student.characteristics changes_size");
+    expect(notCarriedOut(plan({ mask_teacher: null }), "none")[0]).toMatch(
+      /no teacher and trains from the labels alone$/,
+    );
   });
 });

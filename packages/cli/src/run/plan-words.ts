@@ -139,14 +139,39 @@ export function plannedSeconds(
   };
 }
 
-/** Choices that no step carries out by itself: what they say, and how to have it. */
-export function notCarriedOut({ choices }: PlanFile): string[] {
+/** Choices that say nothing about a run: they stand in the plan for other commands. */
+export const OF_OTHER_COMMANDS: readonly string[] = [
+  "student_weights",
+  "augmentation",
+  "lighting",
+  "camera",
+  "box_threshold",
+  "text_threshold",
+];
+
+/** What a run does otherwise than its plan reads, and how to have it. */
+export function notCarriedOut({ choices }: PlanFile, teachers: TeacherChoice): string[] {
+  const planned = [choices["detector_teacher"], choices["mask_teacher"]].filter(
+    (name) => name !== null && name !== undefined,
+  );
   const words = [choices["characteristics"]].flat().filter((word) => word !== null && word !== undefined);
-  return words.length === 0
-    ? []
-    : [
-        `characteristics ${shown(words)}: students learn with their usual augmentation; --student.characteristics ${words.join(" ")} takes the registry's instead`,
-      ];
+  return [
+    ...(planned.length === 0 || teachers === "published"
+      ? []
+      : [
+          `${planned.join(" and ")} must be fetched (--teacher published); ${
+            teachers === "none"
+              ? "this run has no teacher and trains from the labels alone"
+              : "this run adapts the small ones of this toolkit, which need no network"
+          }`,
+        ]),
+    ...(words.length === 0
+      ? []
+      : [
+          `characteristics ${shown(words)}: students learn with their usual augmentation; --student.characteristics ${words.join(" ")} takes the registry's instead`,
+        ]),
+    `also in plan.yaml, for other commands: ${OF_OTHER_COMMANDS.map((name) => name.replaceAll("_", " ")).join(", ")}`,
+  ];
 }
 
 /** Overrides of a step (`student.epochs`) that are choices of the plan, so that what follows from them follows. */
