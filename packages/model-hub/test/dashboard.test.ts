@@ -1,19 +1,22 @@
-import { mkdirSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import type { AxeResults } from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import {
+  accessibilityViolations,
+  type Browser,
+  complaintsOf,
+  findChromium,
+  launchChromium,
+  type Page,
+} from "../../../scripts/browser/chromium.js";
 import { Advisor } from "../src/advisor/advisor.js";
 import { dashboardPage } from "../src/dashboard/dashboard-page.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
-import { findChromium } from "./chromium.js";
 import { temporaryDirectory } from "./databases.js";
 import { cocoDocument } from "./datasets.js";
 import { openApp, type TestHub } from "./open-app.js";
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browserPath = findChromium();
 // A browser, a server and a training process on a busy machine of two cores; nothing here waits for time to pass.
 vi.setConfig({ testTimeout: 300_000 });
@@ -99,16 +102,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   async function open(options: Parameters<Browser["newPage"]>[0] = {}) {
     page = await browser.newPage({ viewport: { width: 1280, height: 860 }, locale: "en-GB", ...options });
     page.setDefaultTimeout(60_000);
-    complaints = [];
-    page.on("console", (message) => {
-      // A refused call is shown to the person; Chromium logs it as an error as well.
-      if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
-        complaints.push(message.text());
-    });
-    page.on("pageerror", (error) => complaints.push(String(error)));
-    page.on("requestfailed", (request) => {
-      if (request.failure()?.errorText !== "net::ERR_ABORTED") complaints.push(`${request.url()} failed`);
-    });
+    complaints = complaintsOf(page);
     await page.goto(`${server.url}/dashboard`);
   }
   async function signIn(token: string) {
@@ -126,14 +120,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   }
   /** No violation of WCAG 2.2 A and AA, contrast included. */
   async function checkAccessibility() {
-    // Through the debugger, so that the page's policy, which forbids foreign scripts, stays on.
-    await page.evaluate(AXE);
-    const { violations } = (await page.evaluate(
-      "axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })",
-    )) as AxeResults;
-    expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html.slice(0, 160)).join(" | ")}`)).toEqual(
-      [],
-    );
+    expect(await accessibilityViolations(page)).toEqual([]);
   }
   const row = (version: string) =>
     page
@@ -144,7 +131,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   const dialog = () => page.getByRole("dialog");
 
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: browserPath!, args: ["--no-sandbox", "--disable-gpu"] });
+    browser = await launchChromium(browserPath!);
   });
   afterAll(() => browser?.close());
   afterEach(async () => {
