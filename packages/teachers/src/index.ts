@@ -16,7 +16,7 @@ export {
 } from "./errors.js";
 export { type EverythingMasks, FastSam, type FastSamMask, type SegmentEverything } from "./fast-sam/fast-sam.js";
 export { type DecodeYolov8, loadFastSam } from "./fast-sam/load.js";
-export type { TextDetector } from "./grounded-sam/detector.js";
+export type { SamSource, TextDetector } from "./grounded-sam/detector.js";
 export {
   type GroundedInstance,
   type GroundedPrediction,

@@ -1,19 +1,37 @@
 import { join } from "node:path";
-import { mask } from "@seg/coco-dataset";
+import { mask, type RgbImage } from "@seg/coco-dataset";
 import { createDetector, ExportError } from "@seg/export/runtime";
 import { HubError, type ModelLoader, type ModelPool, type ModelRegistry } from "@seg/model-hub";
 import type { PredictorPort } from "@seg/model-hub/server";
 import { decodeImage, PreprocessError } from "@seg/preprocess";
 import { foundInstances } from "../overlay/found-instances.js";
+import { groundingDinoRecordFile } from "../teacher/detector-teacher.js";
+import { samRecordFile } from "../teacher/mask-teacher.js";
+import { pooledTeachers } from "./pooled-teachers.js";
 
+type FoundInstance = ReturnType<typeof foundInstances>[number];
 type Detector = Awaited<ReturnType<typeof createDetector>>;
 
 /** File of a version that runs: what {@link trainer} of `student-trainer.ts` exports, or what `seg optimize` wrote, smallest first. */
 const RUNNABLE = ["model_int8.onnx", "model_fp16.onnx", "model_fp32.onnx", "model.onnx"] as const;
+/** Files of a version of trainer `teacher` that finds and cuts out by itself. */
+const TEACHERS = [groundingDinoRecordFile(""), samRecordFile("")];
+/** What is wrong with a version's teachers, not with the request: their base weights are gone or others. */
+const TEACHER_FAULTS: readonly unknown[] = [
+  "cli/grounding-dino-not-found",
+  "cli/sam-not-found",
+  "teachers/unavailable",
+  "lora/mismatch",
+];
+/** Lowest score of a student's and of a teacher's object. */
+const CONFIDENCE = { student: 0.25, teacher: 0.35 } as const;
 /** Intermediate values of one picture, beside the weights. */
 const ACTIVATIONS = 200e6;
 
-/** Runs registered students; each is loaded once and shared by all requests while the pool has room. */
+/**
+ * Runs registered students, and teachers as GroundedSAM; each network is loaded once and shared by all requests while the pool has room.
+ * Teachers take one picture after the other: what two need at once was not reserved.
+ */
 export function createPredictor({
   registry,
   pool,
@@ -32,8 +50,22 @@ export function createPredictor({
       return { model: detector, bytes: null, dispose: () => detector.dispose() };
     },
   });
+  let lastTeacherRun: Promise<unknown> = Promise.resolve();
+  const runTeachers = async (
+    { model, version, picture }: { model: string; version: string; picture: RgbImage },
+    { confidence = CONFIDENCE.teacher, iou }: { confidence?: number | undefined; iou: number },
+  ): Promise<FoundInstance[]> => {
+    const folder = await registry.directory(version, { model });
+    const { teacher, names } = pooledTeachers({ pool, key: `${model}@${version}`, folder, threads })!;
+    const classes = names.map((name, index) => ({ index, categoryId: index + 1, name }));
+    const run = lastTeacherRun.then(() =>
+      teacher.predict(picture, { classMapping: { classes }, boxThreshold: confidence, nmsIou: iou }),
+    );
+    lastTeacherRun = run.catch(() => {});
+    return (await run).instances.map((instance) => ({ ...instance, name: names[instance.classId]! }));
+  };
   return {
-    async predict({ model, version, image, confidence = 0.25, iou = 0.7 }) {
+    async predict({ model, version, image, confidence, iou = 0.7 }) {
       const wanted = version ?? (await registry.active({ model }))?.version;
       if (wanted === undefined) {
         throw new HubError({
@@ -43,10 +75,11 @@ export function createPredictor({
       }
       const { version: name, manifest } = await registry.get(wanted, { model });
       const file = RUNNABLE.flatMap((path) => manifest.files.find((candidate) => candidate.path === path) ?? [])[0];
-      if (file === undefined) {
+      const isTeacher = TEACHERS.every((path) => manifest.files.some((candidate) => candidate.path === path));
+      if (file === undefined && !isTeacher) {
         throw new HubError({
           code: "INVALID_STATE",
-          message: `${model}@${name} has no model that runs here (${RUNNABLE.join(", ")}). Train one with seg's student trainer, or register the folder of seg optimize.`,
+          message: `${model}@${name} has no model that runs here (${RUNNABLE.join(", ")}, or ${TEACHERS.join(" with ")}). Train one with seg's student trainer, or register the folder of seg optimize.`,
           details: { model, version: name, files: manifest.files.map(({ path }) => path) },
         });
       }
@@ -59,9 +92,16 @@ export function createPredictor({
         });
       });
       try {
-        await using lease = await pool.acquire(`${model}@${name}`, loaderOf(model, name, file.path, file.bytes));
-        const start = performance.now();
-        const found = foundInstances(await lease.model.predict(picture, { confidence, iou }));
+        let start = performance.now();
+        let found: FoundInstance[];
+        if (file === undefined) found = await runTeachers({ model, version: name, picture }, { confidence, iou });
+        else {
+          await using lease = await pool.acquire(`${model}@${name}`, loaderOf(model, name, file.path, file.bytes));
+          start = performance.now();
+          found = foundInstances(
+            await lease.model.predict(picture, { confidence: confidence ?? CONFIDENCE.student, iou }),
+          );
+        }
         return {
           version: name,
           width: picture.width,
@@ -76,7 +116,8 @@ export function createPredictor({
           })),
         };
       } catch (cause) {
-        if (!ExportError.isInstance(cause)) throw cause;
+        const { code } = cause as { code?: unknown };
+        if (!ExportError.isInstance(cause) && !TEACHER_FAULTS.includes(code)) throw cause;
         throw new HubError({
           code: "INVALID_STATE",
           message: `${model}@${name} cannot be run: ${(cause as Error).message}`,

@@ -5,7 +5,7 @@ import { pretrainedSamDirectory } from "../load-teachers.js";
 import { predictInstanceMasks } from "../sam/predict.js";
 import { Sam } from "../sam/sam.js";
 import { BAG_CLASSES, bagScene } from "../synthetic/bag-world.js";
-import type { TextDetector } from "./detector.js";
+import type { SamSource, TextDetector } from "./detector.js";
 import { GroundedSam } from "./grounded-sam.js";
 import { loadGroundedSam } from "./load.js";
 
@@ -84,6 +84,36 @@ describe("GroundedSam.predict", () => {
     expect(result.dinoFeatures).toHaveLength(1);
     expect(encode).not.toHaveBeenCalled();
     encode.mockRestore();
+  });
+
+  test("a source lends SAM once the detector has ended, and only when something was found", async () => {
+    const order: string[] = [];
+    const { detector } = fake([{ box: bag, logits: [2, -2] }]);
+    const watched: TextDetector = {
+      ...detector,
+      async logits(...question) {
+        const answer = await detector.logits(...question);
+        order.push("detected");
+        return answer;
+      },
+    };
+    const source: SamSource = {
+      config: sam.config,
+      async use(work) {
+        order.push("lent");
+        const result = await work(sam);
+        order.push("returned");
+        return result;
+      },
+    };
+    const lent = new GroundedSam({ detector: watched, sam: source, multimask: false });
+    const owned = new GroundedSam({ detector, sam, multimask: false });
+    expect(await lent.predict(image, { classMapping: mapping })).toEqual(
+      await owned.predict(image, { classMapping: mapping }),
+    );
+    expect(order).toEqual(["detected", "lent", "returned"]);
+    expect((await lent.predict(image, { classMapping: mapping, boxThreshold: 0.99 })).maskSide).toBe(64);
+    expect(order).toEqual(["detected", "lent", "returned", "detected"]);
   });
 
   test("one run per class: a box may be found as both", async () => {

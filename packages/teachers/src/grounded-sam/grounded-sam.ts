@@ -5,7 +5,7 @@ import { embeddingSide } from "../sam/config.js";
 import { encodeImageOnce, predictInstanceMasks } from "../sam/predict.js";
 import type { Sam } from "../sam/sam.js";
 import type { SamZoom } from "../sam/zoom.js";
-import type { TextDetector } from "./detector.js";
+import type { SamSource, TextDetector } from "./detector.js";
 
 /** One object that was found and cut out. */
 export interface GroundedInstance {
@@ -69,11 +69,12 @@ interface Candidate {
 /** Words to boxes to masks: a text detector finds objects, SAM cuts each out of the picture. */
 export class GroundedSam {
   readonly #detector: TextDetector;
-  readonly #sam: Sam;
+  readonly #sam: SamSource;
   readonly #multimask: boolean;
   readonly #zoom: SamZoom | null;
 
   /**
+   * @param sam - the network, or where it comes from; it is asked for only when the detector has found something, and the detector has ended by then
    * @param multimask - take the best of SAM's three masks by its own estimate. The small synthetic SAM learnt its single mask only: pass false. @defaultValue true
    * @param zoom - show SAM each object in a window of its own, as its adapter was trained. @defaultValue null
    */
@@ -84,12 +85,12 @@ export class GroundedSam {
     zoom = null,
   }: {
     readonly detector: TextDetector;
-    readonly sam: Sam;
+    readonly sam: Sam | SamSource;
     readonly multimask?: boolean;
     readonly zoom?: SamZoom | null;
   }) {
     this.#detector = detector;
-    this.#sam = sam;
+    this.#sam = "use" in sam ? sam : { config: sam.config, use: (work) => work(sam) };
     this.#multimask = multimask;
     this.#zoom = zoom;
   }
@@ -124,8 +125,18 @@ export class GroundedSam {
     if (kept.length === 0) return { instances: [], maskSide: 4 * grid, dinoFeatures, samFeatures: null };
 
     signal?.throwIfAborted();
+    return this.#sam.use((sam) => this.#cutOut(sam, image, kept, { features, dinoFeatures }));
+  }
+
+  /** A mask for each box. */
+  async #cutOut(
+    sam: Sam,
+    image: RgbImage,
+    kept: readonly Candidate[],
+    { features, dinoFeatures }: { features: boolean; dinoFeatures: readonly BackboneMap[] | null },
+  ): Promise<GroundedPrediction> {
     // With windows the whole image may not be needed.
-    const embedding = features || this.#zoom === null ? await encodeImageOnce(this.#sam, image) : null;
+    const embedding = features || this.#zoom === null ? await encodeImageOnce(sam, image) : null;
     const boxes = kept.map(({ box }) => box);
     const {
       logits,
@@ -133,7 +144,7 @@ export class GroundedSam {
       geometry,
       side: maskSide,
     } = await predictInstanceMasks({
-      ...{ sam: this.#sam, image, boxes, multimask: this.#multimask, zoom: this.#zoom },
+      ...{ sam, image, boxes, multimask: this.#multimask, zoom: this.#zoom },
       ...(embedding && { embedding }),
     });
     const instances = kept.map((candidate, i): GroundedInstance => {
@@ -142,7 +153,8 @@ export class GroundedSam {
       const mask = maskAlgebra.encode(bitmap, image.height, image.width);
       return { ...candidate, mask, maskLogits: logits[i]!, predictedIou: iou[i]! };
     });
-    const shape = [grid, grid, this.#sam.config.vision.outputChannels] as const;
+    const grid = embeddingSide(sam.config);
+    const shape = [grid, grid, sam.config.vision.outputChannels] as const;
     const samFeatures = features ? { shape, data: embedding! } : null;
     return { instances, maskSide, dinoFeatures, samFeatures };
   }
