@@ -12,9 +12,8 @@ import { describeStop, onceInterrupted } from "./stopping.js";
 import { tellFailure } from "./tell-failure.js";
 
 /** Commands that take --config. */
-const CONFIGURABLE = [
-  ...["validate", "advise", "train-teacher", "train-student", "optimize", "evaluate", "predict", "serve"],
-] as const satisfies readonly string[];
+const CONFIGURABLE: readonly string[] =
+  "run validate advise train-teacher train-student optimize evaluate predict serve".split(" ");
 
 /** Every command of `seg`. */
 export const commands = {

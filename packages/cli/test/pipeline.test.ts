@@ -42,7 +42,7 @@ beforeAll(async () => {
     ...["--student", "yolov8p-seg", "--imgsz", "64", "--epochs", "2", "--batch", "4", "--threads", "1", "--json"],
   );
   optimized = await runSeg("optimize", "--model", student, "--threads", "1", "--json");
-}, 120_000);
+}, 300_000);
 afterAll(() => rm(root, { recursive: true, force: true }));
 
 describe("seg validate, train-student, optimize, predict", () => {

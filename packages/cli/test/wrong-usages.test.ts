@@ -29,7 +29,7 @@ const plain = (text: string): string =>
 
 const sections: string[] = [];
 describe.each(Object.entries(usages))("%s", (heading, cases) => {
-  test.each(cases)("$what", async ({ what, argv, exit, code, during, masks = [], writes = false }) => {
+  test.each(cases)("$what", async ({ what, argv, exit, code, during, masks = [] }) => {
     const before = snapshot(root);
     const undo = (await during?.()) ?? (() => {});
     let result: Awaited<ReturnType<typeof runSeg>>;
@@ -42,7 +42,7 @@ describe.each(Object.entries(usages))("%s", (heading, cases) => {
     const last = JSON.parse(result.stdout.trimEnd().split("\n").at(-1)!);
     expect(last).toEqual({ type: "error", code, message: line.replace("error: ", "") });
     expect(line).toMatch(ADVICE);
-    if (!writes) expect(snapshot(root)).toEqual(before);
+    expect(snapshot(root)).toEqual(before);
     const shown = masks.reduce((sentence, [pattern, mask]) => sentence.replace(pattern, mask), plain(line));
     const typed = `seg ${plain(argv.join(" "))}`;
     const title = `${what[0]!.toUpperCase()}${what.slice(1)}`;

@@ -20,8 +20,6 @@ export interface WrongUsage {
   readonly during?: () => (() => void) | Promise<() => void>;
   /** Parts of the sentence that belong to the machine or the release of Node. */
   readonly masks?: readonly (readonly [RegExp, string])[];
-  /** The command has written something before it is refused, and says so. */
-  readonly writes?: boolean;
 }
 
 /** A disk without a free byte under `folder`; where none may be mounted, writing fails as it would there. */
@@ -118,6 +116,9 @@ export async function wrongUsages(
   const renamed = await data("renamed", (d) => {
     d.categories[0]!.name = "circle";
   });
+  await mkdir(at("mine"));
+  await cp(at("data", "images"), at("mine", "images"), { recursive: true });
+  const input = await text("mine/train.json", await readFile(good, "utf8"));
   const missing = await data("missing");
   await rm(at("missing", "images", "scene-2.jpg"));
   const cut = await data("cut");
@@ -215,22 +216,12 @@ export async function wrongUsages(
         ...failure("no space left", "ENOSPC", ["validate", "--data", good, "--output", at("checked")]),
         during: () => fullDisk(at("checked")),
       },
-      {
-        ...failure("the input would be overwritten", "cli/would-overwrite-input", [
-          "validate",
-          "--data",
-          at("data", "train.json"),
-          "--output",
-          at("data"),
-          "--split",
-          "train:0.5,val:0.5",
-        ]),
-        writes: true,
-        during: async () => {
-          await cp(good, at("data", "train.json"));
-          return () => {};
-        },
-      },
+      failure("the input would be overwritten", "cli/would-overwrite-input", [
+        ...["validate", "--data", input, "--output", at("mine"), "--split", "train:0.5,val:0.5"],
+      ]),
+      failure("a file of somebody else would be overwritten", "cli/would-overwrite", [
+        ...["validate", "--data", good, "--output", at("mine"), "--split", "train:0.5,val:0.5"],
+      ]),
       usage("a picture of another kind", ["augment-preview", "--data", good, "--output", at("sheet.jpg")]),
     ],
     "Teachers and models": [

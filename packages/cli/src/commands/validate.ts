@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, join, relative, resolve } from "node:path";
 import {
@@ -151,6 +152,10 @@ export async function validate(
     if (!report.ok) throw unusableData({ path, errors: all.filter(({ severity }) => severity === "error") });
   };
   const asOne = targets.includes("coco") || (isForeign && division === null);
+  const documents =
+    directory === undefined || !report.ok
+      ? []
+      : documentsOf({ directory, dataset, division, asOne, source: imported.source });
   if (options["dry-run"] === true) {
     const pictures = imagesDir !== undefined && (options["preview"] as number) > 0;
     const plan = planOf({ directory, report, patchLog, division, asOne, pictures, targets });
@@ -191,7 +196,7 @@ export async function validate(
     );
     output.line(`report      ${[page, ...pictures.map((picture) => picture.path)].join(", ")}`);
     if (report.ok) {
-      const files = await writeDocuments({ directory, dataset, division, imagesDir, asOne, source: imported.source });
+      const files = await writeDocuments({ directory, documents, division, imagesDir });
       if (files.length > 0) output.line(`written     ${files.join(", ")}`);
       if (targets.includes("yolo")) {
         conversions.push(
@@ -325,41 +330,60 @@ function writeReport({
   }
 }
 
-/** Split files and, where asked or needed, the whole dataset as one file; each says where its images lie. */
-async function writeDocuments({
+/**
+ * Split files and, where asked or needed, the whole dataset as one file, by their paths.
+ * @throws {@link CommandError} `cli/would-overwrite-input`, and `cli/would-overwrite` for a file of somebody else in a folder without validation.json
+ */
+function documentsOf({
   directory,
   dataset,
   division,
-  imagesDir,
   asOne,
   source,
 }: {
   directory: string;
   dataset: CocoDataset;
   division: Division | null;
-  imagesDir: string | undefined;
   asOne: boolean;
   source: string;
-}): Promise<string[]> {
-  const where = imagesDir === undefined ? {} : { [IMAGES_DIR_KEY]: relative(resolve(directory), imagesDir) || "." };
+}): (readonly [path: string, document: CocoDataset])[] {
   const documents: [string, CocoDataset][] = Object.entries(division?.parts ?? {});
   if (asOne) documents.push(["annotations", dataset]);
-  const targets = documents.map(([name]) => join(directory, `${name}.json`));
-  const input = targets.find((path) => resolve(path) === resolve(source));
+  const targets = documents.map(([name, document]) => [join(directory, `${name}.json`), document] as const);
+  const input = targets.find(([path]) => resolve(path) === resolve(source));
   if (input !== undefined) {
     throw new CommandError({
       code: "cli/would-overwrite-input",
-      message: `${input} is the file that was read, and inputs are never written to. Give another --output folder.`,
+      message: `${input[0]} is the file that was read, and inputs are never written to. Give another --output folder.`,
     });
   }
-  const written: string[] = [];
-  for (const [index, [, part]] of documents.entries()) {
-    const path = targets[index]!;
-    await writeDataset({ ...part, ...where }, path);
-    written.push(path);
+  const isOurs = existsSync(join(directory, "validation.json"));
+  const foreign = isOurs ? undefined : targets.find(([path]) => existsSync(path));
+  if (foreign !== undefined) {
+    throw new CommandError({
+      code: "cli/would-overwrite",
+      message: `${foreign[0]} exists and is not of seg validate, which would replace it. Move it or give another --output folder.`,
+    });
   }
+  return targets;
+}
+
+/** Writes documents, each of which says where its images lie. */
+async function writeDocuments({
+  directory,
+  documents,
+  division,
+  imagesDir,
+}: {
+  directory: string;
+  documents: ReturnType<typeof documentsOf>;
+  division: Division | null;
+  imagesDir: string | undefined;
+}): Promise<string[]> {
+  const where = imagesDir === undefined ? {} : { [IMAGES_DIR_KEY]: relative(resolve(directory), imagesDir) || "." };
+  for (const [path, part] of documents) await writeDataset({ ...part, ...where }, path);
   if (division?.lock != null) writeJson(join(directory, "split.lock.json"), division.lock);
-  return written;
+  return documents.map(([path]) => path);
 }
 
 async function writeYolo({
