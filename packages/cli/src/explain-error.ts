@@ -36,6 +36,7 @@ const WORDS: readonly (readonly [RegExp, string])[] = [
     /student, annotate masks, or (let a mask teacher supply them \(.*?\)|pass a teacher cache)/,
     "student or annotate masks",
   ],
+  [/ Trace the model in inference mode\./, ""],
   [/Pass resume: true to go on/g, "Go on with --resume"],
   [/, or apply fixDataset/g, ""],
   [/with allowLoss: true/g, "with --allow-loss"],
