@@ -36,6 +36,7 @@ const bar = (done: number, total: number): string => {
   return `[${"#".repeat(filled)}${"-".repeat(BAR - filled)}]`;
 };
 
+/** Where commands write: JSON lines on stdout with `json`, else sentences; progress as a bar in a terminal, as lines elsewhere. */
 export function createOutput({
   json,
   quiet = false,
