@@ -11,8 +11,9 @@ const api = join(root, "docs/api");
 const cell = (text: string): string =>
   text.replaceAll("|", "\\|").replaceAll("<", "&lt;").replaceAll("{{", "&lbrace;{").replaceAll(/\s+/g, " ").trim();
 
-function takes({ type, choices, range }: OptionSpec): string {
+function takes({ type, choices, range, path }: OptionSpec): string {
   if (choices !== undefined) return choices.join(", ");
+  if (path !== undefined) return path;
   if (type === "list") return "one or more words";
   if (type === "boolean") return "";
   if (type === "string") return "text";
