@@ -76,7 +76,8 @@ const guide: DefaultTheme.SidebarItem[] = [
   },
 ];
 
-const reference: DefaultTheme.SidebarItem[] = [
+/** The reference's sidebar; the pages of the section that is open stand below the first group. */
+const reference = (open: DefaultTheme.SidebarItem[] = []): DefaultTheme.SidebarItem[] => [
   {
     text: "Reference",
     items: [
@@ -84,22 +85,27 @@ const reference: DefaultTheme.SidebarItem[] = [
       { text: "Error codes", link: "/api/errors" },
       ...named("reference", ["glossary", "api", "file-formats", "environment", "decisions"]),
       ...named("", ["model-hub-coverage"]),
+      { text: "Packages", link: "/packages/cli" },
     ],
   },
-  { text: "Packages", collapsed: true, items: pagesOf("packages") },
-  {
-    text: "API",
-    collapsed: true,
-    items: entryPages().map(({ name, url }) => ({ text: name, link: url.replace(/\.html$/, "") })),
-  },
+  ...open,
   { text: "Examples", items: pagesOf("examples") },
   {
     text: "Measured",
     items: [{ text: "How it is measured", link: "/explanation/performance" }, ...pagesOf("results")],
   },
-  { text: "Decisions", collapsed: true, items: decisions },
   { text: "Project", items: pagesOf("project") },
 ];
+
+const sidebars: DefaultTheme.SidebarMulti = {
+  "/": guide,
+  ...Object.fromEntries(["reference", "api", "examples", "results", "project"].map((f) => [`/${f}/`, reference()])),
+  "/api/@seg/": reference([
+    { text: "API", items: entryPages().map(({ name, url }) => ({ text: name, link: url.replace(/\.html$/, "") })) },
+  ]),
+  "/packages/": reference([{ text: "Packages", items: pagesOf("packages") }]),
+  "/decisions/": reference([{ text: "Decisions", items: decisions }]),
+};
 
 /** `--base /name/` of the build, for a site below the root of its host. */
 export default defineConfig({
@@ -114,21 +120,15 @@ export default defineConfig({
       { text: "Reference", link: "/api/commands", activeMatch: "^/(reference|api|packages|examples)/" },
       { text: "Measured", link: "/explanation/performance", activeMatch: "^/results/" },
     ],
-    sidebar: {
-      "/": guide,
-      ...Object.fromEntries(
-        ["reference", "api", "packages", "examples", "results", "decisions", "project"].map((f) => [
-          `/${f}/`,
-          reference,
-        ]),
-      ),
-    },
+    sidebar: sidebars,
     outline: { level: [2, 3] },
     search: { provider: "local" },
     docFooter: { prev: "Before", next: "Next" },
     footer: { message: "Apache-2.0" },
   },
   markdown: {
+    // Comments of the usual themes are too pale to read.
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     config(md) {
       // Links that leave docs/ lead to the collected page; where there is none, the text stays without a link.
       md.core.ruler.push("seg-links", (state) => {
@@ -162,9 +162,12 @@ export default defineConfig({
         if (!source.endsWith(".svg")) return image(tokens, index, options, env, self);
         const svg = readFileSync(join(docs, dirname((env as { relativePath: string }).relativePath), source), "utf8");
         const label = token.content.replaceAll("&", "&amp;").replaceAll('"', "&quot;");
-        return svg
+        const drawing = svg
+          .trim()
           .replace(/<title>.*?<\/title><style>[\s\S]*?<\/style>/, "")
           .replace("<svg ", `<svg role="img" aria-label="${label}" class="figure" v-pre `);
+        // On a phone a figure scrolls sideways; the keyboard reaches it.
+        return `<span class="figure-scroll" tabindex="0" role="group" aria-label="Figure">${drawing}</span>`;
       };
     },
   },
