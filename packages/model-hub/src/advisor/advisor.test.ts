@@ -50,6 +50,15 @@ describe("Advisor", () => {
     expect(plan.choices).toMatchObject({ student: "yolov8s", box_threshold: 0.25 });
   });
 
+  test("without a task the names of the classes may name the domain; what a person says wins", async () => {
+    const flips = async (given: Partial<AdviceRequest>) =>
+      (await new Advisor().recommend({ fingerprint, mode: "auto", ...given })).choices["flip_vertical"];
+    const cells = { ...fingerprint, class_names: ["RBC", "WBC", "Platelets"] };
+    expect(await flips({ fingerprint: cells })).toBe(0.5);
+    expect(await flips({ fingerprint: cells, domain: "photographic" })).toBe(0);
+    expect(await flips({ fingerprint: { ...fingerprint, class_names: ["cell phone", "dog"] } })).toBe(0);
+  });
+
   test("assisted proposes, waits for a day, and takes changes with what follows from them", async () => {
     const clock = manualClock(Date.UTC(2026, 0, 1));
     const advisor = new Advisor({ clock });

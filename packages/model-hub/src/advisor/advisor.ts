@@ -1,6 +1,6 @@
 import { HubError } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
-import { analyseTask, type TaskAnalysis, type TaskModel } from "./analyse.js";
+import { analyseTask, domainOfClasses, type TaskAnalysis, type TaskModel } from "./analyse.js";
 import { byUser, decide, limitOf } from "./decide.js";
 import { type ExplainLevel, explainPlan } from "./explain.js";
 import { type Constraints, type Fact, factsOf, type PlanRequest, type Priority } from "./facts.js";
@@ -29,7 +29,7 @@ const MAX_PLANS = 1000;
 /** What {@link Advisor.recommend} is asked. */
 export interface AdviceRequest {
   readonly fingerprint: DatasetFingerprint;
-  /** Description of the task in words; also names the domain. */
+  /** Description of the task in words; also names the domain. Without one the names of the classes may. */
   readonly task?: string;
   /** @defaultValue "assisted" */
   readonly mode?: AdvisorMode;
@@ -105,7 +105,7 @@ export class Advisor {
     const planRequest: PlanRequest = {
       fingerprint,
       overrides,
-      domain: request.domain ?? analysis?.intent.domain ?? "photographic",
+      domain: request.domain ?? analysis?.intent.domain ?? domainOfClasses(fingerprint.class_names) ?? "photographic",
       ...(request.priority === undefined ? {} : { priority: request.priority }),
       ...(request.constraints === undefined ? {} : { constraints: request.constraints }),
       ...(request.precision === undefined ? {} : { precision: request.precision }),

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
-import { analyseTask, ollamaModel, readEmphasis } from "./analyse.js";
+import { analyseTask, domainOfClasses, ollamaModel, readEmphasis } from "./analyse.js";
 import { DOMAIN_DISTANCE } from "./facts.js";
 
 describe("readEmphasis", () => {
@@ -144,5 +144,14 @@ describe("a language model", () => {
   test("not there: the rules answer", async () => {
     const llm = ollamaModel({ baseUrl: "http://127.0.0.1:9", model: "small" });
     expect((await analyseTask("weeds", { llm })).source).toBe("rules");
+  });
+});
+
+describe("domainOfClasses", () => {
+  test("takes names that only one kind of pictures has, and no others", () => {
+    expect(domainOfClasses(["RBC", "WBC", "Platelets"])).toBe("medical");
+    expect(domainOfClasses(["cell phone", "potted plant"])).toBeNull();
+    expect(domainOfClasses(["ear", "defect", "label"])).toBeNull();
+    expect(domainOfClasses([])).toBeNull();
   });
 });

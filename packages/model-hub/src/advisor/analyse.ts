@@ -162,6 +162,27 @@ const DOMAIN_WORDS: readonly (readonly [domain: string, words: readonly string[]
   ["synthetic", ["synthetic", "rendered", "drawing", "cartoon"]],
 ];
 
+/**
+ * Names of classes that no photograph of everyday things has: they decide the domain where nobody describes the task. "Cell" is none of them
+ * (phones, solar panels), nor is "leaf".
+ */
+const TELLING_CLASSES: readonly (readonly [domain: string, words: readonly string[]])[] = [
+  [
+    "medical",
+    [
+      ...["rbc", "wbc", "platelet", "platelets", "erythrocyte", "erythrocytes", "leukocyte", "leukocytes"],
+      ...["lymphocyte", "lymphocytes", "neutrophil", "neutrophils", "monocyte", "monocytes", "eosinophil"],
+      ...["nucleus", "nuclei", "mitosis", "lesion", "tumour", "tumor", "polyp", "bacteria", "bacterium"],
+    ],
+  ],
+];
+
+/** The domain that the names of the classes give away; null where they do not. */
+export function domainOfClasses(names: readonly string[]): string | null {
+  const words = new Set(names.flatMap(wordsOf));
+  return TELLING_CLASSES.find(([, list]) => list.some((word) => words.has(word)))?.[0] ?? null;
+}
+
 /** Things that stand beside what is looked for and are taken for it, by domain: added to a detector's prompt, dropped from its answer. */
 const DISTRACTORS: Readonly<Record<string, readonly string[]>> = {
   photographic: ["background", "shadow", "reflection"],
