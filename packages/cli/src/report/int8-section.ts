@@ -1,8 +1,8 @@
 import {
   barChart,
   formatDelta,
-  formatNumber,
   formatPercent,
+  formatScore,
   formatSpeed,
   html,
   NOT_MEASURED,
@@ -58,7 +58,7 @@ function gateText(attempts: Int8Facts["attempts"]): string {
   const last = attempts?.at(-1);
   if (attempts == null || last === undefined) return NOT_MEASURED;
   const tries = attempts.length === 1 ? "first attempt" : `${attempts.length} attempts`;
-  return `${last.passed ? "passed" : "FAILED"}, ${tries}: mAP50-95 changes by ${formatDelta(-last.value)}, a loss of ${formatNumber(last.limit)} is allowed`;
+  return `${last.passed ? "passed" : "FAILED"}, ${tries}: mAP50-95 changes by ${formatDelta(-last.value)}, a loss of ${formatScore(last.limit)} is allowed`;
 }
 
 const outputsText = ({ outputs }: Int8Facts): string =>

@@ -1,91 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { parseResultsCsv } from "./parse-results-csv.js";
+import { fp32, exampleReport as full, int8, maskScore, teacher } from "../../test/report-example.js";
 import { MAX_REPORT_BYTES, renderReport } from "./render-report.js";
-import type { MaskScore, ModelRow, ReportData } from "./report-data.js";
+import type { ModelRow, ReportData } from "./report-data.js";
+import { STYLES } from "./styles.js";
 import { verdict } from "./verdict.js";
-
-const maskScore = (meanIou: number): MaskScore => ({
-  meanIou,
-  perClass: [{ name: "cell", iou: meanIou, filledBox: 0.741, ellipse: 0.836, count: 812 }],
-  baselines: { filledBox: 0.741, ellipse: 0.836 },
-});
-
-const fp32: ModelRow = {
-  name: "student fp32",
-  kind: "student-fp32",
-  prompts: "none",
-  box: { map50: 0.889, map: 0.66 },
-  mask: { map50: 0.87, map: 0.6 },
-  maskIou: 0.79,
-  sizeBytes: 13_250_000,
-  latencyMs: { p50: 18.31, p95: 20.4 },
-  fps: 54.6,
-  peakMemoryBytes: 212e6,
-  perClass: [{ name: "cell", boxAp50: 0.93, boxAp: 0.68, maskAp50: 0.92, maskAp: 0.61 }],
-};
-
-const int8: ModelRow = {
-  ...fp32,
-  name: "student INT8",
-  kind: "student-int8",
-  box: { map50: 0.872, map: 0.641 },
-  mask: { map50: 0.844, map: 0.583 },
-  maskIou: 0.781,
-  sizeBytes: 3_580_000,
-  latencyMs: { p50: 8.72, p95: 9.9 },
-  fps: 114.7,
-  peakMemoryBytes: 148e6,
-};
-
-const teacher: ModelRow = {
-  name: "MobileSAM + LoRA",
-  kind: "teacher",
-  prompts: "box prompts (ground truth)",
-  box: null,
-  mask: { map50: 0.941, map: 0.702 },
-  maskIou: 0.857,
-  sizeBytes: 40_700_000,
-  latencyMs: { p50: 412.3, p95: 455 },
-  fps: 2.42,
-  peakMemoryBytes: null,
-};
-
-const full = (): ReportData => ({
-  title: "Cells",
-  subtitle: "yolov8n-seg",
-  seed: 42,
-  decisions: [{ what: "student", choice: "yolov8n-seg", reason: "boxes and masks are annotated" }],
-  dataset: {
-    images: 364,
-    annotations: 4888,
-    classes: [{ index: 0, name: "cell", counts: { train: 3410, val: 730, test: 748 } }],
-    splits: { train: 255, val: 55, test: 54 },
-    findings: [{ severity: "warn", code: "coco/box-outside", message: "9 boxes reach outside.", count: 9 }],
-    generated: { boxes: 0, areas: 361 },
-  },
-  curves: parseResultsCsv("epoch,time,train/box_loss,metrics/mAP50(B)\n1,10,5.9,\n2,20,3.1,0.4\n3,30,1.2,0.8\n"),
-  teacher: {
-    name: "MobileSAM",
-    adapter: "teachers/sam_lora",
-    trainableShare: 0.0123,
-    before: maskScore(0.717),
-    after: maskScore(0.857),
-    curve: [
-      { step: 1, loss: 1.1 },
-      { step: 2, loss: 0.7 },
-    ],
-  },
-  models: [teacher, fp32, int8],
-  certificate: {
-    promptFree: true,
-    modelSha256: "9f86d081",
-    checks: [{ name: "inputs", passed: true, detail: "one input" }],
-  },
-  overlays: [{ title: "a.jpg", caption: "annotated", image: Uint8Array.of(0xff, 0xd8, 0xff), mime: "image/jpeg" }],
-  environment: { device: "cpu" },
-  notMeasured: ["power draw"],
-  licences: [{ what: "student weights", licence: "Apache-2.0" }],
-});
 
 const empty = (): ReportData => ({
   title: "Empty",
@@ -116,6 +34,20 @@ function withTexts<T>(value: T, replace: (text: string) => string): T {
   if (value instanceof Uint8Array || value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map((entry) => withTexts(entry, replace)) as T;
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, withTexts(entry, replace)])) as T;
+}
+
+/** WCAG's ratio of two colours, #rgb or #rrggbb. */
+function contrast(a: string, b: string): number {
+  const luminance = (color: string) => {
+    const hex = color.length === 4 ? [...color.slice(1)].map((c) => c + c).join("") : color.slice(1);
+    const [red, green, blue] = [0, 2, 4].map((i) => {
+      const value = Number.parseInt(hex.slice(i, i + 2), 16) / 255;
+      return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+  };
+  const [high, low] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+  return (high! + 0.05) / (low! + 0.05);
 }
 
 describe("verdict", () => {
@@ -164,10 +96,69 @@ describe("verdict", () => {
   });
 });
 
+/** "2 Models": level and text of the headings, in order. */
+const outline = (page: string) =>
+  [...page.matchAll(/<h([1-6])[^>]*>(.*?)<\/h\1>/gs)].map(([, level, text]) => `${level} ${words(text!).trim()}`);
+
 describe("renderReport", () => {
+  test("has its sections in order under one heading, no level skipped, every table and picture named", () => {
+    const page = renderReport(full());
+    const sections = outline(page).filter((line) => line.startsWith("2 "));
+    expect(sections).toEqual([
+      ...["2 Models", "2 Decisions", "2 Per class", "2 Per size", "2 Precision, recall, confusion"],
+      ...[
+        "2 What the student lost",
+        "2 Pictures",
+        "2 INT8",
+        "2 Training of the student",
+        "2 Mask teacher",
+        "2 Box teacher",
+      ],
+      ...["2 Dataset", "2 Prompt-free certificate", "2 Environment", "2 Licences", "2 Not measured"],
+    ]);
+    const levels = outline(page).map((line) => Number(line[0]));
+    expect(levels[0]).toBe(1);
+    expect(levels.filter((level) => level === 1)).toHaveLength(1);
+    for (const [i, level] of levels.slice(1).entries()) expect(level).toBeLessThanOrEqual(levels[i]! + 1);
+    for (const [, attributes] of page.matchAll(/<table([^>]*)>/g)) expect(attributes).toMatch(/aria-label="[^"]+"/);
+    for (const [, attributes] of page.matchAll(/<img([^>]*)>/g)) expect(attributes).toMatch(/alt="[^"]+"/);
+    for (const [, content] of page.matchAll(/<svg.*?>(.*?)<\/svg>/gs))
+      expect(content).toMatch(/<title>.+<\/title><desc>/);
+  });
+
+  test("names what the student lost and what INT8 changed", () => {
+    const text = words(renderReport(full()));
+    expect(text).toContain(
+      "Of 748 objects MobileSAM + LoRA finds 700, student INT8 690. Lost: 20 (2.9 % of what the former finds); gained: 10.",
+    );
+    expect(text).toContain("passed, first attempt: mAP50-95 changes by −0.012, a loss of 0.030 is allowed");
+    expect(text).toContain("2.1× faster (95 % interval of the ratio 1.90 to 2.30)");
+    expect(text).toContain("layers left float /model.22/dfl");
+    expect(words(renderReport({ ...full(), comparisons: [], int8: null }))).toContain(
+      "INT8: signal to noise, layers left float",
+    );
+  });
+
+  test("text has a contrast of 4.5 and lines of 3 on both papers", () => {
+    const [light, dark] = [...STYLES.matchAll(/:root\{([^}]*)\}/g)].map(
+      ([, block]) =>
+        new Map([...block!.matchAll(/--([\w-]+):(#[0-9a-f]+)/g)].map(([, name, value]) => [name!, value!])),
+    );
+    for (const colors of [light!, dark!]) {
+      for (const paper of ["card", "paper"]) {
+        for (const name of ["ink", "muted", "accent"])
+          expect(contrast(colors.get(name)!, colors.get(paper)!)).toBeGreaterThan(4.5);
+      }
+      for (const name of ["good", "bad", "warn"]) {
+        expect(contrast(colors.get(name)!, colors.get(`${name}-tint`)!)).toBeGreaterThan(4.5);
+      }
+      for (let s = 0; s < 6; s++) expect(contrast(colors.get(`series-${s}`)!, colors.get("card")!)).toBeGreaterThan(3);
+    }
+  });
+
   test("escapes every text of the data, wherever it is shown", () => {
     const hostile = `<script>alert(1)</script><img src=x onerror="alert(2)">'"&`;
-    const kept = new Set(["teacher", "student-fp32", "student-int8", "warn", "none"]);
+    const kept = new Set(["teacher", "student-fp32", "student-int8", "warn", "none", "box", "mask", "small"]);
     const data = withTexts(full(), (text) => (kept.has(text) ? text : hostile));
     data.curves = {
       columns: ["epoch", `train/${hostile}_loss`],
@@ -290,7 +281,7 @@ describe("renderReport", () => {
     });
     const page = renderReport({
       ...full(),
-      overlays: [picture("a", 1.2), picture("b", 0.9), picture("c", 0.9), picture("d", 0.1)],
+      overlays: [picture("a", 1.1), picture("b", 0.9), picture("c", 0.9), picture("d", 0.1)],
     });
     expect(Buffer.byteLength(page)).toBeLessThanOrEqual(MAX_REPORT_BYTES);
     expect(page.match(/<img /g)).toHaveLength(3);
