@@ -1,6 +1,6 @@
 /**
  * From nothing to a measured, prompt-free INT8 model: generates a seeded inspection scene, then runs the same commands that a
- * team would run on its own COCO file. `npm run demo`, or `npm run demo -- --smoke` for a run of 15 seconds.
+ * team would run on its own COCO file. `npm run demo`, or `npm run demo -- --smoke` for a run of a minute.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
