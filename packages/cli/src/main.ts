@@ -3,6 +3,7 @@ import process from "node:process";
 import { type OptionSpecs, type OptionValues, wordsOf } from "./args.js";
 import { type CommandModule, type CommandTable, isGroup, type LeafCommand } from "./command.js";
 import { hub } from "./commands/hub.js";
+import { SHELLS } from "./completion/shells.js";
 import { UsageError } from "./errors.js";
 import { commonOptions, describeCommand, describeCommands } from "./help.js";
 import { didYouMean } from "./option-names.js";
@@ -168,7 +169,7 @@ export const commands = {
       "Load it with: source <(seg completion bash), source <(seg completion zsh) after compinit, or seg completion fish | source.",
     ],
     positional: "SHELL",
-    positionalChoices: ["bash", "zsh", "fish"],
+    positionalChoices: SHELLS,
     load: async (): Promise<CommandModule> => {
       const { completion, completionOptions } = await import("./commands/completion.js");
       return { options: completionOptions, run: (_, output, context) => completion(commands, output, context) };

@@ -3,19 +3,17 @@ import type { CommandContext, CommandTable } from "../command.js";
 import { bashCompletion } from "../completion/bash.js";
 import { type CompletedPath, completionModel } from "../completion/completion-model.js";
 import { fishCompletion } from "../completion/fish.js";
+import { SHELLS } from "../completion/shells.js";
 import { zshCompletion } from "../completion/zsh.js";
 import { UsageError } from "../errors.js";
 import { didYouMean } from "../option-names.js";
 import type { Output } from "../output.js";
 
-const SCRIPTS: Readonly<Record<string, (model: readonly CompletedPath[]) => string>> = {
+const SCRIPTS: Readonly<Record<(typeof SHELLS)[number], (model: readonly CompletedPath[]) => string>> = {
   bash: bashCompletion,
   zsh: zshCompletion,
   fish: fishCompletion,
 };
-
-/** Shells that a completion script can be written for. */
-export const SHELLS: readonly string[] = Object.keys(SCRIPTS);
 
 export const completionOptions: OptionSpecs = {};
 
@@ -28,13 +26,13 @@ export async function completion(
   if (shell === undefined || more.length > 0) {
     throw new UsageError(`seg completion takes the name of one shell: ${SHELLS.join(", ")}.`);
   }
-  const script = Object.hasOwn(SCRIPTS, shell) ? SCRIPTS[shell] : undefined;
-  if (script === undefined) {
+  const known = SHELLS.find((name) => name === shell);
+  if (known === undefined) {
     throw new UsageError(
       `seg completion knows ${SHELLS.join(", ")}, not "${shell}".${didYouMean(shell, SHELLS, (hint) => `"${hint}"`)}`,
     );
   }
-  const text = script(await completionModel(table));
+  const text = SCRIPTS[known](await completionModel(table));
   output.line(text.trimEnd());
   output.result({ command: "completion", shell, script: text });
 }

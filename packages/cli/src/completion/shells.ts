@@ -1,0 +1,2 @@
+/** Shells that a completion script can be written for. */
+export const SHELLS = ["bash", "zsh", "fish"] as const;
