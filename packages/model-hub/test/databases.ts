@@ -43,7 +43,7 @@ function pglitePool(database: PGlite): PostgresPool {
   };
 }
 
-/** Making a database cluster on a machine that runs many test files at once. */
+/** Making or stopping a database cluster on a machine that runs many test files at once. */
 const SERVER_START_MS = 180_000;
 
 export const hasPostgres =
@@ -92,7 +92,7 @@ export function describeDatabases(
     beforeAll(async () => {
       server = await startPostgres();
     }, SERVER_START_MS);
-    afterAll(async () => server?.stop());
+    afterAll(async () => server?.stop(), SERVER_START_MS);
     const address = () => server!.createDatabase(unique());
     suite({ open: async () => openDatabase(await address()), address });
   });

@@ -106,6 +106,21 @@ describe("advisor, feedback and pool over HTTP", () => {
     ]);
   });
 
+  test("a person gets their data, and is forgotten", async () => {
+    const { body } = await call("POST", "/advisor/recommend", { dataset_name: "cells", mode: "auto" });
+    const fingerprint = (await call("POST", "/advisor/fingerprint", { dataset_name: "cells" })).body as never;
+    await advisor.carryOut(body as never, { run_id: "run-2", fingerprint, run: async () => ({ metric: 0.7 }) });
+    await call("POST", "/feedback", { run_id: "run-2", comment: "soft edges" });
+    await call("POST", "/feedback", { run_id: "run-2", rating: 5 }, hub.admin);
+    expect((await call("GET", "/feedback/mine")).body).toMatchObject({
+      runs: [{ run_id: "run-2", created_by: "ulla" }],
+      feedback: [{ run_id: "run-2", comment: "soft edges", created_by: "ulla" }],
+    });
+    expect(await call("DELETE", "/feedback/mine")).toMatchObject({ status: 200, body: { runs: 1, feedback: 2 } });
+    expect((await call("GET", "/feedback/mine")).body).toEqual({ runs: [], feedback: [] });
+    expect((await call("GET", "/feedback/stats")).body).toMatchObject({ runs: 0, feedback: 0 });
+  });
+
   test("the pool: anybody sees it, administrators clean it", async () => {
     const load = async () => ({ model: 1, bytes: 40, dispose: () => undefined });
     (await pool.acquire("sam-b", { weightBytes: 30, load })).release();

@@ -7,6 +7,9 @@ import type { HubEvent } from "../src/registry/types.js";
 
 const kinds = ["retrain", "install", "gc"] as const;
 
+/** A lease that a test does not outlive, however busy the machine is. */
+const LONG_MS = 3_600_000;
+
 const progress = (percent: number, epoch: number | null = null): JobProgress => ({
   phase: "training",
   epoch,
@@ -23,7 +26,6 @@ export async function until(check: () => Promise<boolean> | boolean): Promise<vo
   while (!(await check())) await sleep(10);
 }
 
-/** What every job queue does, whatever it is kept in. `open` twice gives two queues on one place. */
 /** A queue under test. */
 export interface OpenQueue {
   readonly queue: JobQueue;
@@ -32,6 +34,7 @@ export interface OpenQueue {
   expire(id: string): Promise<void>;
 }
 
+/** What every job queue does, whatever it is kept in. `open` twice gives two queues on one place. */
 export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () => Promise<void>): void {
   let queue: JobQueue;
   let other: JobQueue;
@@ -46,8 +49,8 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
     await queue.close();
     await other.close();
   });
-  const claim = (owner = "w", leaseMs = 30_000, from = queue) => from.claim({ owner, kinds, leaseMs });
-  const mustClaim = async (owner = "w", leaseMs = 30_000, from = queue): Promise<JobLease> => {
+  const claim = (owner = "w", leaseMs = LONG_MS, from = queue) => from.claim({ owner, kinds, leaseMs });
+  const mustClaim = async (owner = "w", leaseMs = LONG_MS, from = queue): Promise<JobLease> => {
     const lease = await claim(owner, leaseMs, from);
     if (lease === null) throw new Error("nothing to claim");
     return lease;
@@ -101,7 +104,7 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
     test("concurrent claims share the jobs out", async () => {
       for (let i = 0; i < 12; i++) await queue.enqueue({ kind: "gc" });
       const leases = await Promise.all(
-        Array.from({ length: 20 }, (_, i) => claim(`w${i}`, 30_000, i % 2 === 0 ? queue : other)),
+        Array.from({ length: 20 }, (_, i) => claim(`w${i}`, LONG_MS, i % 2 === 0 ? queue : other)),
       );
       // A claim that was overtaken may come back empty; nothing may come twice.
       const rest: (JobLease | null)[] = [];
@@ -116,7 +119,7 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
       const second = await queue.enqueue({ kind: "retrain", target: "device:0" });
       const third = await queue.enqueue({ kind: "retrain", target: "device:0" });
       const elsewhere = await queue.enqueue({ kind: "retrain", target: "device:1" });
-      const leases = (await Promise.all([claim("a"), claim("b", 30_000, other), claim("c")])).filter(
+      const leases = (await Promise.all([claim("a"), claim("b", LONG_MS, other), claim("c")])).filter(
         (lease) => lease !== null,
       );
       for (let lease = await claim("d"); lease !== null; lease = await claim("d")) leases.push(lease);
@@ -138,7 +141,7 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
         await queue.enqueue({ kind: "retrain", target });
         const elsewhere = await queue.enqueue({ kind: "retrain", target: `${target}, too` });
         const taken = await Promise.all(
-          ["a", "b", "c", "d"].map((owner, i) => claim(owner, 30_000, i % 2 === 0 ? queue : other)),
+          ["a", "b", "c", "d"].map((owner, i) => claim(owner, LONG_MS, i % 2 === 0 ? queue : other)),
         );
         const ids = taken.filter((lease) => lease !== null).map((lease) => lease.job.id);
         expect([first.id, elsewhere.id]).toEqual(expect.arrayContaining(ids));
@@ -177,11 +180,11 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
       const first = await mustClaim("a");
       expect(first.job).toMatchObject({ state: "running", attempts: 1, lease_owner: "a" });
       await queue.update(first, { checkpoint: { epoch: 2 }, progress: progress(40, 2) });
-      expect(await claim("b", 30_000, other)).toBeNull();
+      expect(await claim("b", LONG_MS, other)).toBeNull();
       await expire(job.id);
       let second: JobLease | null = null;
       await until(async () => {
-        second = await claim("b", 30_000, other);
+        second = await claim("b", LONG_MS, other);
         return second !== null;
       });
       const lease = second! as JobLease;
@@ -219,7 +222,7 @@ export function jobQueueConformance(open: () => Promise<OpenQueue>, openNew: () 
       expect(await queue.heartbeat(lease, { leaseMs: 600_000 })).toEqual({ cancelRequested: false });
       const now = await queue.get(lease.job.id);
       expect(Date.parse(now.lease_until!) - Date.parse(lease.job.lease_until!)).toBeGreaterThan(300_000);
-      expect(await claim("b", 30_000, other)).toBeNull();
+      expect(await claim("b", LONG_MS, other)).toBeNull();
     });
 
     test("a job whose worker is lost too often fails", async () => {

@@ -104,7 +104,16 @@ export const hub: CommandGroup = {
       },
     },
     advise: leaf("advise", "what to train, by rules and by what earlier runs taught", "FILE"),
-    feedback: leaf("feedback", "rate a run, comment on it", "RUN"),
+    feedback: {
+      summary: "what people say of runs",
+      subcommands: {
+        give: leaf("feedback", "rate a run, comment on it", "RUN", {
+          examples: ["hub feedback give run-7 --rating 4 --comment 'soft edges' --tag night"],
+        }),
+        export: leaf("feedback export", "everything that is kept of a person"),
+        forget: leaf("feedback forget", "remove what is kept of a person"),
+      },
+    },
     stats: leaf("stats", "what runs and feedback say"),
   },
 };

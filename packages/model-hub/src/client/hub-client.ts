@@ -6,6 +6,7 @@ import type {
   FeedbackStatistics as FeedbackStatisticsSchema,
   Fingerprint as FingerprintSchema,
   Insights as InsightsSchema,
+  OwnFeedback as OwnFeedbackSchema,
   Plan as PlanSchema,
   PoolStatus as PoolStatusSchema,
   RecommendBody,
@@ -103,6 +104,8 @@ export type FeedbackInput = z.input<typeof FeedbackBody>;
 export type Feedback = z.output<typeof FeedbackSchema>;
 /** How often plans were followed, changed and found good. */
 export type FeedbackStatistics = z.output<typeof FeedbackStatisticsSchema>;
+/** What is kept of one person: runs and feedback. */
+export type OwnFeedback = z.output<typeof OwnFeedbackSchema>;
 /** What feedback has taught the advisor. */
 export type Insights = z.output<typeof InsightsSchema>;
 /** Objects found in a picture: boxes (xyxy pixels), classes, scores, masks. */
@@ -551,6 +554,16 @@ export class HubClient {
   /** `GET /feedback/stats` */
   feedbackStatistics({ signal }: CallOptions = {}): Promise<FeedbackStatistics> {
     return this.#get("/feedback/stats", {}, signal);
+  }
+
+  /** `GET /feedback/mine`: everything that is kept of the caller. */
+  exportFeedback({ signal }: CallOptions = {}): Promise<OwnFeedback> {
+    return this.#get("/feedback/mine", {}, signal);
+  }
+
+  /** `DELETE /feedback/mine`: forgets the caller. */
+  async deleteFeedback({ signal }: CallOptions = {}): Promise<{ runs: number; feedback: number }> {
+    return this.#json(await this.#send("DELETE", "/feedback/mine", { signal }));
   }
 
   /** `GET /insights` */

@@ -25,6 +25,7 @@ export {
   type Job,
   type JobPage,
   type Layers,
+  type OwnFeedback,
   type Plan,
   type PlanRequest,
   type PoolStatus,

@@ -1,7 +1,9 @@
 import { mkdirSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import type { Client, ResultSet, Transaction } from "@libsql/client";
+import { HubError } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import { jitter } from "../internal/jitter.js";
 import type { SqlDriver, SqlRow, SqlTransaction, SqlValue } from "./driver.js";
@@ -10,6 +12,11 @@ import { retryTransient } from "./retry.js";
 
 /** How long one statement waits for another process' lock before SQLITE_BUSY, after which the transaction is tried again. */
 const BUSY_TIMEOUT_MS = 5000;
+/**
+ * SQLite serves waiting processes in no order: each looks again up to 100 ms later. Without a pause between its own writes a busy process would
+ * keep the others out for minutes; a write takes some 5 ms, so this leaves the file free for a sixth of the time.
+ */
+const GAP_MS = 1;
 const MUTEXES = Symbol.for("@seg/hub-sqlite-mutexes");
 
 /**
@@ -74,9 +81,22 @@ export class SqliteDriver implements SqlDriver {
     return rowsOf(await retryTransient(() => this.#client.execute({ sql, args: [...parameters] }), this.#retry));
   }
 
-  write<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {
+  /** @throws HubError `INTERNAL` when other processes held the file for the whole of all tries */
+  async write<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {
     // The mutex is taken per attempt: whoever waits for another process does not keep the others of this process waiting.
-    return retryTransient(() => this.#mutex.run(() => this.#attempt(work)), this.#retry);
+    const attempt = () =>
+      this.#mutex.run(() => this.#attempt(work).finally(() => this.#mutex.waiting > 0 && sleep(GAP_MS)));
+    try {
+      return await retryTransient(attempt, this.#retry);
+    } catch (cause) {
+      if (!isBusy(cause)) throw cause;
+      throw new HubError({
+        code: "INTERNAL",
+        message: `Other processes write to ${this.location} without a pause; this one found no turn. Use PostgreSQL for so many writers: --database postgres://..., SEG_HUB_DATABASE.`,
+        cause,
+        details: { path: this.location },
+      });
+    }
   }
 
   async #attempt<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {

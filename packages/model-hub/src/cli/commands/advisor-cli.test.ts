@@ -62,6 +62,14 @@ describe("seg-hub advise, feedback, stats", () => {
       succeeded: 12,
       ratings: { rating: 5 },
     });
+    const own = await run("feedback", "export", "--user", "ana");
+    expect(JSON.parse(own.out)).toEqual({ runs: [], feedback: [] });
+    await run("feedback", "r2", "--comment", "blurred");
+    expect(await run("feedback", "forget", "--user", "nobody")).toMatchObject({
+      status: 0,
+      out: expect.stringContaining("0 runs and 0 pieces of feedback of nobody are removed"),
+    });
+    expect((await run("feedback", "export", "x", "--user", "ana")).status).toBe(2);
   });
 
   test.each([

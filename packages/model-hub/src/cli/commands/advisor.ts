@@ -65,8 +65,52 @@ export const adviseCommands: readonly CliCommand[] = [
   },
 ];
 
+const userOf = (call: CliCall): string => {
+  const user = call.text("user") ?? call.io.env["USER"];
+  if (user === undefined || call.positional.length > 0) throw new CliUsageError("Name the user: --user ana.");
+  return user;
+};
+const USER: typeof STATE_OPTIONS = {
+  ...STATE_OPTIONS,
+  user: { type: "string", help: "as the runs and the feedback name them [the user's name]" },
+};
+
+/** `seg-hub feedback export` and `forget`: a person's data. */
+const ownDataCommands: readonly CliCommand[] = [
+  {
+    name: "feedback export",
+    help: "everything that is kept of a person, as JSON",
+    options: USER,
+    run: (call) => {
+      const user = userOf(call);
+      return withState(call, async ({ sql }) => {
+        const own = await new LearningStore({ sql }).exportUser(user);
+        call.result(own, JSON.stringify(own, null, 2).split("\n"));
+        return 0;
+      });
+    },
+  },
+  {
+    name: "feedback forget",
+    help: "remove a person's runs with all feedback on them, and what they said of others",
+    options: USER,
+    run: (call) => {
+      const user = userOf(call);
+      return withState(call, async ({ sql }) => {
+        const log = join(hubRoot(call), "feedback.jsonl");
+        const removed = await new LearningStore({ sql, log }).deleteUser(user);
+        call.result(removed, [
+          `${removed.runs} runs and ${removed.feedback} pieces of feedback of ${user} are removed; ${log} still holds what was said, marked as deleted.`,
+        ]);
+        return 0;
+      });
+    },
+  },
+];
+
 /** `seg-hub feedback`: what people say of runs. */
 export const feedbackCommands: readonly CliCommand[] = [
+  ...ownDataCommands,
   {
     name: "feedback",
     operands: "<run id>",

@@ -16,7 +16,9 @@ import {
   FeedbackStatistics,
   Fingerprint,
   FingerprintBody,
+  ForgottenFeedback,
   Insights,
+  OwnFeedback,
   Plan,
   RecommendBody,
 } from "../schemas/advisor.js";
@@ -150,6 +152,33 @@ export function advisorRoutes({
         const { top_adapters, ...statistics } = await needLearning().statistics();
         const adapters = top_adapters.map(({ averageRating, ...rest }) => ({ ...rest, average_rating: averageRating }));
         return ok({ ...statistics, top_adapters: adapters });
+      },
+    }),
+    route({
+      method: "get",
+      path: "/feedback/mine",
+      id: "exportFeedback",
+      tag: "Advisor",
+      summary: "Everything that is kept of the caller: runs and feedback",
+      access: "user",
+      answers: { 200: { description: "Runs and feedback, oldest first", schema: OwnFeedback } },
+      errors: ["INVALID_STATE"],
+      async handle({ principal }) {
+        return ok(await needLearning().exportUser(principal.name));
+      },
+    }),
+    route({
+      method: "delete",
+      path: "/feedback/mine",
+      id: "deleteFeedback",
+      tag: "Advisor",
+      summary: "Forget the caller: their runs with all feedback on them, and what they said of others",
+      access: "user",
+      answers: { 200: { description: "How much was removed", schema: ForgottenFeedback } },
+      errors: ["INVALID_STATE"],
+      async handle({ principal, noteTarget }) {
+        noteTarget(principal.name);
+        return ok(await needLearning().deleteUser(principal.name));
       },
     }),
     route({

@@ -84,6 +84,15 @@ export const FeedbackBody = z.strictObject({
 
 export const Feedback = component("Feedback", z.looseObject({ id: Count, run_id: Id, at: Instant }));
 
+export const OwnFeedback = component(
+  "OwnFeedback",
+  z.strictObject({
+    runs: z.array(z.looseObject({ run_id: Id })).describe("Runs that the caller began, with the facts of their data"),
+    feedback: z.array(Feedback),
+  }),
+);
+export const ForgottenFeedback = z.strictObject({ runs: Count, feedback: Count });
+
 const Rating = z.number().nullable();
 export const FeedbackStatistics = component(
   "FeedbackStatistics",
