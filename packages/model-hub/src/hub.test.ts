@@ -279,13 +279,25 @@ describe("download", () => {
     await hub().download(`hf:${ID}`);
     // As on a read-only disk: root may write to folders of any mode, so the calls themselves refuse.
     const before = await listFiles(root);
-    const refused: HubConfig["open"] = async () => {
-      throw Object.assign(new Error("read-only file system"), { code: "EROFS" });
-    };
-    const readOnly = hub({ open: refused, ledger: null });
+    const refusing =
+      (code: string): NonNullable<HubConfig["open"]> =>
+      async (path) => {
+        throw Object.assign(new Error(`${code}: cannot open`), { code, path });
+      };
+    const readOnly = hub({ open: refusing("EROFS"), ledger: null });
     expect((await readOnly.download(`hf:${ID}`)).wasCached).toBe(true);
     fake.push({ id: ID, licence: "apache-2.0", files: { "config.json": '{"a":3}\n' } });
-    await expect(readOnly.download(`hf:${ID}`)).rejects.toMatchObject({ code: "EROFS" });
+    for (const [errno, code, words] of [
+      ["EROFS", "INTERNAL", "the disk is read-only"],
+      ["EACCES", "INTERNAL", "this user may not write there"],
+      ["ENOSPC", "NO_SPACE", "the disk is full"],
+    ] as const) {
+      await expect(hub({ open: refusing(errno), ledger: null }).download(`hf:${ID}`)).rejects.toMatchObject({
+        code,
+        message: expect.stringMatching(new RegExp(`^${root}.*cannot be written: ${words}.*HF_HUB_CACHE`)),
+        details: { reason: errno },
+      });
+    }
     expect(await listFiles(root)).toEqual(before);
   });
 

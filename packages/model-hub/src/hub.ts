@@ -11,6 +11,7 @@ import { type HubClock, systemClock } from "./internal/clock.js";
 import { fetchFile } from "./internal/fetch-file.js";
 import { type Fetch, HttpClient } from "./internal/http-client.js";
 import { jitter } from "./internal/jitter.js";
+import { storageError } from "./internal/storage-error.js";
 import { JsonlLicenceLedger } from "./licence/jsonl-licence-ledger.js";
 import type { LicenceLedgerPort } from "./registry/types.js";
 import { CivitaiSource } from "./sources/civitai-source.js";
@@ -123,7 +124,7 @@ export function createHub({
     ledger,
     search: (query, options = {}) => searchModels({ sources, query, ...options }),
     info: (ref, options = {}) => sourceOf(parse(ref)).info(parse(ref), options),
-    download: (ref, options = {}) => {
+    download: async (ref, options = {}) => {
       const parsed = parse(ref);
       if (parsed.source === "catalogue") {
         throw new HubError({
@@ -132,7 +133,15 @@ export function createHub({
         });
       }
       const offline = options.offline ?? environment.isOffline;
-      return installModel({ cache, downloader, ledger, clock }, sourceOf(parsed), parsed, { ...options, offline });
+      const root = parsed.source === "hf" ? environment.hfCache : environment.segHome;
+      try {
+        return await installModel({ cache, downloader, ledger, clock }, sourceOf(parsed), parsed, {
+          ...options,
+          offline,
+        });
+      } catch (error) {
+        throw storageError(error, root);
+      }
     },
   };
 }

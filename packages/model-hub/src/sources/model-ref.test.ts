@@ -56,6 +56,10 @@ describe("parseModelRef", () => {
     "urn:air:sd1:lora:civitai:name@1",
     "urn:air:sd1:lora:elsewhere:1",
     "url:ftp://host/x",
+    "ftp://host/x",
+    "file:///etc/passwd",
+    "s3://bucket/key",
+    "ftp:host",
     "url:nonsense",
     "local:",
     "two words",
@@ -64,7 +68,8 @@ describe("parseModelRef", () => {
   });
 
   test("an error does not show a URL's credentials", () => {
-    expect(() => parseModelRef("url:ftp://ana:secret@host/x?token=abc")).toThrow(/^(?!.*(secret|abc)).*$/s);
+    for (const ref of ["url:ftp://ana:secret@host/x?token=abc", "ftp://ana:secret@host/x?token=abc"])
+      expect(() => parseModelRef(ref)).toThrow(/^(?!.*(secret|abc)).*$/s);
   });
 
   const name = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_.]{0,20}[A-Za-z0-9]$/).filter((n) => !/\.\.|\.git$/.test(n));

@@ -38,7 +38,9 @@ export function parseModelRef(text: string): ModelRef {
   const given = text.trim();
   if (given === "" || given.length > 4096) throw invalid(text, "it is empty or too long");
   if (/^(urn:)?air:/i.test(given)) return parseAir(given);
-  if (/^https?:\/\//i.test(given)) return { source: "url", url: parseHttpUrl(given, "INVALID_REQUEST").href };
+  // Other schemes are refused by name; a drive has one letter.
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(given))
+    return { source: "url", url: parseHttpUrl(given, "INVALID_REQUEST").href };
   const prefix = /^(hf|civitai|url|local|catalogue):/.exec(given)?.[1];
   const rest = prefix === undefined ? given : given.slice(prefix.length + 1);
   switch (prefix) {

@@ -1,6 +1,6 @@
 import { mkdtempSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { temporaryDirectory } from "../../test/databases.js";
 import { until } from "../../test/job-queue-conformance.js";
 import { openRetrain } from "../../test/open-retrain.js";
@@ -8,6 +8,9 @@ import { JobWorker } from "../jobs/job-worker.js";
 import type { SqlDriver } from "../sql/driver.js";
 import { openDatabase } from "../sql/open-database.js";
 import { SweepService } from "./sweep-service.js";
+
+// Every trial is a process of its own, on a machine that runs many test files at once.
+vi.setConfig({ testTimeout: 300_000 });
 
 describe("SweepService", () => {
   const directory = temporaryDirectory();
@@ -111,6 +114,24 @@ describe("SweepService", () => {
       { state: "succeeded", params: { fail_at_epoch: null }, metric: expect.any(Number) },
       { state: "failed", metric: null, version: null, error: expect.stringContaining("made to fail") },
     ]);
+  });
+
+  test("a hopeless trial is cancelled early, and ranked by what it had reached", async () => {
+    const { job_id } = await sweeps.start(
+      { epochs: 12, params: { step_ms: 20 } },
+      { variation: { kind: "seed", count: 3 }, metric: "loss", prune: { min_epochs: 1, min_trials: 1 } },
+    );
+    train();
+    sweep();
+    const { state, result } = await ended(job_id);
+    const ranking = result!["ranking"] as { state: string; metric: number; trial: number }[];
+    expect(state).toBe("succeeded");
+    expect(ranking.map((trial) => trial.state).sort()).toEqual(["pruned", "pruned", "succeeded"]);
+    // The loss of a pruned trial is that of an early epoch; the first trial had nothing to be compared with.
+    expect(ranking[0]).toMatchObject({ trial: 0, state: "succeeded" });
+    expect(ranking[1]!.metric).toBeGreaterThan(ranking[0]!.metric);
+    const jobs = (await hub.jobs.list({ kind: "retrain" })).jobs;
+    expect(jobs.every(({ state: end }) => end === "cancelled" || end === "succeeded")).toBe(true);
   });
 
   test("cancelling a sweep cancels the trial that runs", async () => {

@@ -32,6 +32,12 @@ export const SweepVariationInput = z.union([
   z.strictObject({ kind: z.literal("mixed"), of: z.array(single).min(1).max(4) }),
 ]);
 
+/** When a trial is ended early: after so many epochs, below the median of so many others at that epoch. */
+export const SweepPruning = z.strictObject({
+  min_epochs: z.number().int().min(1).max(10_000).default(5),
+  min_trials: z.number().int().min(1).max(256).default(3),
+});
+
 const METRICS = ["accuracy", "precision", "recall", "f1_score", "map50", "map50_95", "mask_iou", "loss"] as const;
 /** Fields of a retraining; every other parameter of a trial is one of its trainer. */
 const FIELDS: ReadonlySet<string> = new Set([
@@ -48,6 +54,7 @@ const request = z.strictObject({
   metric: z.enum(METRICS).default("map50_95"),
   seed: z.number().int().min(0).default(0),
   max_trials: z.number().int().min(1).max(256).default(32),
+  prune: SweepPruning.nullable().default(null),
 });
 
 /** What {@link SweepService.start} is asked, beside the retraining that every trial starts from. */
@@ -95,6 +102,8 @@ export class SweepService {
     const base = job.payload["base"] as unknown as RetrainRequest;
     const asked = request.parse(job.payload["sweep"]);
     const trials = trialsOf(asked);
+    // Rankings put the largest first.
+    const sign = asked.metric === "loss" ? -1 : 1;
     const started = { ...(job.checkpoint?.["jobs"] as Record<string, string> | undefined) };
     const versions = { ...(job.checkpoint?.["versions"] as Record<string, string> | undefined) };
     const total = trials.length;
@@ -114,30 +123,43 @@ export class SweepService {
       trials,
       directory: join(this.#root, `sweep-${job.run_id}`),
       signal,
+      prune: asked.prune === null ? null : { minSteps: asked.prune.min_epochs, minTrials: asked.prune.min_trials },
       onEvent: (event) => {
         if (event.type === "trial") progress(event.done, { [asked.metric]: event.result.metric });
       },
-      run: async (trial) => {
+      run: async (trial, { report }) => {
         const known = started[trial.id];
         const job_id = known ?? (await this.#retrain.start(retrainOf(base, trial), { actor: job.created_by })).job_id;
         started[trial.id] = job_id;
         await context.checkpoint({ jobs: started, versions });
-        const result = await this.#result(job_id, signal);
+        let hopeless: unknown = null;
+        const following =
+          asked.prune === null
+            ? Promise.resolve()
+            : this.#follow(job_id, asked.metric, (metric) => report(sign * metric), signal).catch(async (error) => {
+                hopeless = error;
+                await this.#cancel(job_id);
+              });
+        const result = await this.#result(job_id, signal).catch(async (error: unknown) => {
+          await following;
+          throw hopeless ?? error;
+        });
         versions[trial.id] = result.version;
         await context.checkpoint({ jobs: started, versions });
+        await following;
+        if (hopeless !== null) throw hopeless;
         const value = result.metrics[asked.metric];
         if (value === null || value === undefined) {
           throw new HubError({ code: "INVALID_METRIC", message: `The trainer measured no ${asked.metric}.` });
         }
-        // Rankings put the largest first.
-        return asked.metric === "loss" ? -value : value;
+        return sign * value;
       },
     });
     const view = (result: (typeof ranking)[number]) => ({
       trial: result.index,
       params: result.params,
       state: result.state,
-      metric: asked.metric === "loss" && result.metric !== null ? -result.metric : result.metric,
+      metric: result.metric === null ? null : sign * result.metric,
       version: versions[result.id] ?? null,
       error: result.error,
     });
@@ -154,12 +176,27 @@ export class SweepService {
       signal.throwIfAborted();
       throw error;
     });
-    if (signal.aborted && signal.reason === "cancel") {
-      const { state } = await this.#jobs.get(jobId);
-      if (!TERMINAL_STATES.has(state)) await this.#jobs.cancel(jobId);
-    }
+    if (signal.aborted && signal.reason === "cancel") await this.#cancel(jobId);
     signal.throwIfAborted();
     return result!;
+  }
+
+  async #cancel(jobId: string): Promise<void> {
+    const { state } = await this.#jobs.get(jobId);
+    if (!TERMINAL_STATES.has(state)) await this.#jobs.cancel(jobId);
+  }
+
+  /** Tells what a trial measures after each epoch, until it ends. @throws what `report` throws */
+  async #follow(jobId: string, metric: string, report: (metric: number) => void, signal: AbortSignal): Promise<void> {
+    let last = 0;
+    for await (const { type, data } of this.#jobs.watch(jobId, { signal })) {
+      const { epoch, metrics } = data as unknown as Partial<JobProgress>;
+      const value = metrics?.[metric];
+      if (type !== "progress" || typeof value !== "number" || epoch === null || epoch === undefined || epoch <= last)
+        continue;
+      last = epoch;
+      report(value);
+    }
   }
 }
 

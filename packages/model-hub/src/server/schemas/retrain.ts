@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { SweepVariationInput } from "../../training/sweep-service.js";
+import { SweepPruning, SweepVariationInput } from "../../training/sweep-service.js";
 import { Count, component, JsonObject, Name, VersionRef } from "./common.js";
 import { Comparison, Metrics } from "./versions.js";
 
@@ -97,5 +97,9 @@ export const SweepBody = component(
     metric: z.enum(["accuracy", "precision", "recall", "f1_score", "map50", "map50_95", "mask_iou", "loss"]).optional(),
     seed: z.number().int().min(0).optional(),
     max_trials: z.number().int().min(1).max(256).optional(),
+    prune: SweepPruning.partial()
+      .nullable()
+      .optional()
+      .describe("Ends a trial early that is below the median of others at the same epoch. Default: none is"),
   }),
 );
