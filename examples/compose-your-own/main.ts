@@ -103,6 +103,8 @@ export async function composeYourOwn(config: Config, { output, log }: { output: 
     clip: { maxNorm: 10 },
     ema,
   });
+  // A module begins in inference mode: batch statistics are learnt only when it is told to train.
+  network.train();
   for (let epoch = 0; epoch < epochs; epoch++) {
     let mean = 0;
     for (let step = 0; step < stepsPerEpoch; step++) {
