@@ -205,6 +205,8 @@ function compute({
   switch (formula.op) {
     case "product":
       return formula.of.map(number).reduce((product, factor) => product * factor, 1);
+    case "power":
+      return number(formula.of) * (number(formula.by) / formula.at) ** formula.exponent;
     case "linear":
       return Math.round(formula.at_0 + (formula.at_1 - formula.at_0) * number(formula.of));
     case "range":
@@ -325,7 +327,9 @@ function formulaInputs({ formula }: AdvisorRule, facts: Facts): Facts {
         ? [formula.of, "student", "image_size", "images", "time_budget_s", "seconds_per_gflop"]
         : formula.op === "pixels_in_time"
           ? [formula.of, "images", "time_budget_s", "seconds_per_gflop"]
-          : [formula.of].flat();
+          : formula.op === "power"
+            ? [formula.of, formula.by]
+            : [formula.of].flat();
   return Object.fromEntries(
     names.flatMap((name) => (typeof name === "string" ? [[name, facts[name] ?? null] as const] : [])),
   );

@@ -211,7 +211,7 @@ describe("the rules", () => {
     [10_000, 16],
   ])("batch for %i images on the cpu", (images, batch) => {
     expect(choices({ images })["batch"]).toBe(batch);
-    expect(choices({ images })["learning_rate"]).toBeCloseTo(((0.01 / 7) * batch) / 16, 12);
+    expect(choices({ images })["learning_rate"]).toBeCloseTo((0.01 / 7) * Math.sqrt(batch / 16), 12);
   });
 
   test("thresholds of domains", () => {

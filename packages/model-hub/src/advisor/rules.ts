@@ -20,6 +20,14 @@ const bounds = { min: z.number().optional(), max: z.number().optional() };
 const formula = z.discriminatedUnion("op", [
   /** Product of numbers and named values. */
   z.strictObject({ op: z.literal("product"), of: z.array(z.union([z.number(), z.string()])).min(1) }),
+  /** of x (by / at)^exponent. */
+  z.strictObject({
+    op: z.literal("power"),
+    of: z.string(),
+    by: z.string(),
+    at: z.number().positive(),
+    exponent: z.number(),
+  }),
   /** at_0 + (at_1 - at_0) x value, rounded to whole numbers. */
   z.strictObject({ op: z.literal("linear"), of: z.string(), at_0: z.number(), at_1: z.number() }),
   /** The same, not rounded. */
