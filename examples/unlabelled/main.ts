@@ -2,7 +2,7 @@
  * No labels at all: a folder of pictures and the words for what is in them. Text-prompted teachers name and outline the objects once; a small
  * network learns from their answers and then needs neither words nor teachers.
  *
- *   npm run example -w @seg/example-unlabelled                              the drawn pictures of this example, and how good it got
+ *   npm start -w @seg/example-unlabelled                                   the drawn pictures of this example, and how good it got
  *   ... -- --pictures DIR --words "red apple, leaf" --teacher DIR --sam DIR     your pictures, published teachers
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
