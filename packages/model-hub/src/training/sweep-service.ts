@@ -192,10 +192,9 @@ export class SweepService {
     for await (const { type, data } of this.#jobs.watch(jobId, { signal })) {
       const { epoch, metrics } = data as unknown as Partial<JobProgress>;
       const value = metrics?.[metric];
-      if (type !== "progress" || typeof value !== "number" || epoch === null || epoch === undefined || epoch <= last)
-        continue;
-      last = epoch;
-      report(value);
+      if (type !== "progress" || typeof value !== "number" || epoch === null || epoch === undefined) continue;
+      // Messages are thinned out: an epoch without one has the value of the next.
+      for (; last < epoch; last++) report(value);
     }
   }
 }
