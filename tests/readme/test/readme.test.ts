@@ -32,7 +32,8 @@ async function printed(name: string): Promise<string> {
 }
 
 describe("the example of a README prints what stands below it", () => {
-  test.each(writeExamples())("$readme", async ({ name, output }) => {
+  // Seconds each; a busy machine may take minutes, and whoever waits learns more from what was printed than from a timeout.
+  test.each(writeExamples())("$readme", { timeout: 600_000 }, async ({ name, output }) => {
     expect(await printed(name)).toBe(output);
   });
 });
