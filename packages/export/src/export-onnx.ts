@@ -1,5 +1,5 @@
 import type { ClassMapping } from "@seg/coco-dataset";
-import { assertModel, encodeModel, inferShapes, type Model, optimizeModel } from "@seg/onnx";
+import { assertModel, encodeModel, inferShapes, type Model, type Node, optimizeModel } from "@seg/onnx";
 import { assertClassMapping } from "./class-files.js";
 import { ExportError } from "./errors.js";
 import { dynamicBatch, dynamicSize } from "./onnx/dynamic-axes.js";
@@ -40,16 +40,23 @@ export interface ExportedOnnx {
 }
 
 /** Operators of training or of tracing that a deployment graph must not hold. */
-const FORBIDDEN: ReadonlySet<string> = new Set(["BatchNormalization", "Dropout", "Identity", "Cast"]);
-const MASK_COEFFICIENTS = 32;
+const FORBIDDEN: ReadonlySet<string> = new Set(["BatchNormalization", "Dropout", "Identity"]);
+/** Prototypes of the YOLO family's masks. */
+const PROTOTYPES = 32;
 const STRIDE = 32;
+
+/** The first node that has no place in a deployment graph. Casts have one where the graph itself selects boxes: indices are integers. */
+function misplacedNode({ graph: { nodes } }: Model): Node | undefined {
+  const selects = nodes.some(({ opType }) => opType === "TopK");
+  return nodes.find(({ opType }) => FORBIDDEN.has(opType) || (opType === "Cast" && !selects));
+}
 
 /**
  * Turns a traced forward pass into a deployment model: folds batch normalisation and constants, removes what nothing reads, infers shapes, checks the graph
  * and its signature, and writes the metadata that loaders of the YOLO family read (Python literals).
  *
  * @throws ExportError `UNSUPPORTED_OP` when training operators remain or a dimension cannot become dynamic, `NOT_PROMPT_FREE`, `CLASS_MAP_MISMATCH` when output0 does not have
- * 4 + classes (+ 32) channels, `NOT_DECODABLE` for other shapes or an image size that is no multiple of 32; whatever `assertModel` of @seg/onnx finds
+ * 4 + classes (+ 32, or + K for K boxes with a mask each) channels, `NOT_DECODABLE` for other shapes or an image size that is no multiple of 32; whatever `assertModel` of @seg/onnx finds
  */
 export async function exportOnnx({
   trace,
@@ -68,7 +75,7 @@ export async function exportOnnx({
   const [height, width] = typeof imgsz === "number" ? [imgsz, imgsz] : imgsz;
   const traced = typeof trace === "function" ? await trace({ batch: 1 }) : trace;
   const optimized = inferShapes(optimizeModel(traced).model).model;
-  const left = optimized.graph.nodes.find(({ opType }) => FORBIDDEN.has(opType));
+  const left = misplacedNode(optimized);
   if (left !== undefined) {
     throw new ExportError({
       code: "UNSUPPORTED_OP",
@@ -155,7 +162,12 @@ function assertSignature({
   }
   const shapes = new Map(model.graph.outputs.map(({ name, shape }) => [name, shape]));
   expect("Input images", model.graph.inputs[0]?.shape, [1, 3, height, width]);
-  const coefficients = task === "segment" ? MASK_COEFFICIENTS : 0;
+  const anchors = [8, 16, 32].reduce((sum, stride) => sum + (height / stride) * (width / stride), 0);
+  // Either prototypes that every anchor mixes, or (prompt-free MobileSAM) K boxes chosen in the graph with a mask each.
+  const masks = shapes.get("output1")?.[1];
+  const rows = shapes.get("output0")?.[2];
+  const isMaskPerBox = task === "segment" && typeof masks === "number" && masks === rows;
+  const coefficients = task === "segment" ? (isMaskPerBox ? masks : PROTOTYPES) : 0;
   const channels = shapes.get("output0")?.[1];
   if (typeof channels === "number" && channels !== 4 + numClasses + coefficients) {
     throw new ExportError({
@@ -164,8 +176,10 @@ function assertSignature({
       details: { expected: numClasses, actual: channels - 4 - coefficients },
     });
   }
-  const anchors = [8, 16, 32].reduce((sum, stride) => sum + (height / stride) * (width / stride), 0);
-  expect("Output output0", shapes.get("output0"), [1, 4 + numClasses + coefficients, anchors]);
-  if (task === "segment")
-    expect("Output output1", shapes.get("output1"), [1, MASK_COEFFICIENTS, height / 4, width / 4]);
+  expect("Output output0", shapes.get("output0"), [
+    1,
+    4 + numClasses + coefficients,
+    isMaskPerBox ? coefficients : anchors,
+  ]);
+  if (task === "segment") expect("Output output1", shapes.get("output1"), [1, coefficients, height / 4, width / 4]);
 }

@@ -1,5 +1,5 @@
-import { traceStudent } from "@seg/export";
-import { createSession, decodeOutputs } from "@seg/export/runtime";
+import { exportOnnx, traceStudent } from "@seg/export";
+import { createDetector, createSession, decodeOutputs } from "@seg/export/runtime";
 import { encodeModel } from "@seg/onnx";
 import { letterbox } from "@seg/preprocess";
 import * as tf from "@tensorflow/tfjs";
@@ -182,6 +182,25 @@ describe("the prompt-free MobileSAM", () => {
       }
     });
     await session.dispose();
+  });
+
+  test("exports with a mask per box and runs behind the ordinary detector", async () => {
+    const { bytes } = await exportOnnx({
+      trace: () => traceStudent({ model: student.net, deploy: student.deploy, imgsz: SIZE }),
+      imgsz: SIZE,
+      task: "segment",
+      classes: {
+        classes: Array.from({ length: CLASSES }, (_, k) => ({ index: k, categoryId: k + 1, name: `class ${k}` })),
+      },
+      author: "test",
+      license: "Apache-2.0",
+    });
+    const detector = await createDetector({ model: bytes });
+    const data = Uint8Array.from({ length: 90 * 50 * 3 }, (_, i) => (i * 7919) % 255);
+    const result = await detector.predict({ width: 90, height: 50, data }, { confidence: 1e-6 });
+    expect(result.names.length).toBeGreaterThan(0);
+    expect(result.masks?.length).toBe(result.names.length);
+    await detector.dispose();
   });
 
   test("a training step reaches encoder and detector and leaves the decoder alone", () => {
