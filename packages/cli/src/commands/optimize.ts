@@ -7,7 +7,6 @@ import {
   type CalibrationMethod,
   calibrate,
   certifyPromptFree,
-  ExportError,
   exportOnnx,
   findTrtexec,
   quantizeStatic,
@@ -303,12 +302,6 @@ export async function optimize(
       classes,
       author: options["author"] as string,
       license: options["license"] as string,
-    });
-  } catch (error) {
-    if (!ExportError.is(error, "UNSUPPORTED_OP") && !ExportError.is(error, "CLASS_MAP_MISMATCH")) throw error;
-    throw new CommandError({
-      code: "cli/student-not-exportable",
-      message: `${record.student} cannot be exported: ${error.message} Nothing was written; train another --student, such as yolov8n-seg.`,
     });
   } finally {
     student.dispose();
