@@ -17,6 +17,7 @@ import {
   type Settings,
   studentSettings,
   type TeacherChoice,
+  type TeacherWishes,
   teacherSettings,
 } from "./plan-words.js";
 import { describeFiles, readRunRecord, writeRunRecord } from "./run-record.js";
@@ -72,6 +73,11 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
   const engine = { ...onThreads, ...(input.gpu === undefined ? {} : { gpu: input.gpu }) };
   const plan = () => readPlanFile(at(PLAN_FILE), Object.keys(defaultRules().outputs));
   const splitFiles = (...names: readonly string[]) => names.map(split).filter((name) => existsSync(at(name)));
+  const teaching: TeacherWishes = {
+    teachers: input.teachers,
+    timeBudgetSeconds: wishes.timeBudgetSeconds,
+    student: given.student,
+  };
   const valOf = () => (existsSync(at(split("val"))) ? { val: at(split("val")) } : {});
   /** Adapters and what is said about them; large base weights are not part of an experiment. */
   const teacherFiles = () => {
@@ -138,8 +144,8 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
           checkCarriedOut(file);
           writeFileAtomic(at(PLAN_FILE), planYaml(file));
           writeFileAtomic(at("plan.txt"), explainPlan(advised, "detailed"));
-          sayPlan(file, { teachers: input.teachers, output });
-          output.line(`time        ${timeInWords(file, { ...input, images: fingerprint.images })}`);
+          sayPlan(file, { teaching, output });
+          output.line(`time        ${timeInWords(file, { ...teaching, images: fingerprint.images })}`);
           if (input.learning === null || input.isDryRun === true) return;
           const record = readRunRecord(experiment);
           const learning = newRunId();
@@ -163,30 +169,29 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
     {
       name: "train-teacher",
       prepare: async () => {
-        const own = teacherSettings(plan(), { teachers: input.teachers, timeBudgetSeconds: wishes.timeBudgetSeconds });
+        const { settings, why } = teacherSettings(plan(), teaching);
+        const words = [
+          ...(plan().choices["detector_teacher"] ? ["Grounding DINO to the boxes"] : []),
+          ...(plan().choices["mask_teacher"] ? ["SAM to the masks"] : []),
+        ];
         const inputs = {
           ...(await digests(splitFiles("train", "val"))),
           ...input.dataDigest,
-          ...own?.settings,
+          ...settings,
           ...given.teacher,
           seed: input.seed,
-          teachers: own === null ? "none" : input.teachers,
+          teachers: settings === null ? "none" : input.teachers,
         };
         return {
-          decision:
-            own === null
-              ? input.teachers === "none"
-                ? "none, as you decided (--teacher none): the student learns from the labels alone"
-                : "none: nothing is annotated that a teacher could be adapted to"
-              : `adapt ${[plan().choices["detector_teacher"] && "Grounding DINO to the boxes", plan().choices["mask_teacher"] && "SAM to the masks"].filter(Boolean).join(" and ")}; ${own.why}`,
+          decision: settings === null ? `none: ${why}` : `adapt ${words.join(" and ")}; ${why}`,
           inputs,
           owns: ["teachers"],
           run: async ({ resume }) => {
-            if (own === null) return;
+            if (settings === null) return;
             await withRemedy(input.teachers, () =>
               invoke("train-teacher", {
                 ...common,
-                decided: own.settings,
+                decided: settings,
                 options: {
                   data: at(split("train")),
                   output: experiment,
@@ -329,15 +334,8 @@ async function withRemedy(teachers: TeacherChoice, train: () => Promise<void>): 
 }
 
 /** "about 26:00 of training: teachers 6:00, student 20:00, ..." */
-export function timeInWords(
-  file: PlanFile,
-  { teachers, wishes, images }: Pick<ExperimentInput, "teachers" | "wishes"> & { images: number },
-): string {
-  const { teacher, student } = plannedSeconds(file, {
-    teachers,
-    timeBudgetSeconds: wishes.timeBudgetSeconds,
-    images,
-  });
+export function timeInWords(file: PlanFile, given: TeacherWishes & { readonly images: number }): string {
+  const { teacher, student } = plannedSeconds(file, given);
   const reference =
     "on one idle core with AVX-512, as the rules were measured; more cores are faster, other work slower";
   const parts = `teachers ${teacher === null ? "not measured" : duration(teacher)}, student ${student === null ? "not measured" : duration(student)}`;
@@ -346,7 +344,7 @@ export function timeInWords(
 }
 
 /** Every choice of a plan that a run follows in one line, with its reason. */
-export function sayPlan(file: PlanFile, { teachers, output }: { teachers: TeacherChoice; output: Output }): void {
+export function sayPlan(file: PlanFile, { teaching, output }: { teaching: TeacherWishes; output: Output }): void {
   for (const [name, value] of Object.entries(file.choices)) {
     if (OF_OTHER_COMMANDS.includes(name)) continue;
     output.line(`${name.replaceAll("_", " ").padEnd(18)} ${shown(value).padEnd(20)} ${reasonOf(file, name)}`);
@@ -354,6 +352,6 @@ export function sayPlan(file: PlanFile, { teachers, output }: { teachers: Teache
   for (const { output: name, advised, chosen } of changesOf(file)) {
     output.line(`changed     ${name.replaceAll("_", " ")}: ${shown(advised)} -> ${shown(chosen)}`);
   }
-  for (const line of notCarriedOut(file, teachers)) output.line(`note        ${line}`);
+  for (const line of notCarriedOut(file, teaching)) output.line(`note        ${line}`);
   for (const line of file.warnings) output.line(`look out    ${line}`);
 }

@@ -28,11 +28,11 @@ const plan = (changes: Record<string, Choice> = {}): PlanFile => ({
   student_seconds: 600,
   warnings: [],
 });
-const free = { teachers: "embedded", timeBudgetSeconds: null } as const;
+const free = { teachers: "embedded", timeBudgetSeconds: null, student: {} } as const;
 
 describe("teacherSettings", () => {
   test("the embedded teachers get a rank that fits their size, and no more images than they learn from", () => {
-    expect(teacherSettings(plan(), free)?.settings).toMatchObject({
+    expect(teacherSettings(plan(), free).settings).toMatchObject({
       teacher: "grounding-dino-tiny-synthetic",
       sam: "sam-tiny-synthetic",
       epochs: 25,
@@ -44,13 +44,14 @@ describe("teacherSettings", () => {
 
   test("a time budget takes images away", () => {
     // A fifth of 600 s, at 0.08 s an image and epoch, 25 epochs.
-    const { settings } = teacherSettings(plan(), { ...free, timeBudgetSeconds: 600 })!;
-    expect(settings["max-images"]).toBe(60);
-    expect(teacherSettings(plan(), { ...free, timeBudgetSeconds: 1 })!.settings["max-images"]).toBe(16);
+    const { settings } = teacherSettings(plan(), { ...free, timeBudgetSeconds: 600 });
+    expect(settings).not.toBeNull();
+    expect(settings?.["max-images"]).toBe(60);
+    expect(teacherSettings(plan(), { ...free, timeBudgetSeconds: 1 }).settings?.["max-images"]).toBe(16);
   });
 
   test("published teachers are the plan's, under the names of the catalogue", () => {
-    expect(teacherSettings(plan(), { ...free, teachers: "published" })?.settings).toEqual({
+    expect(teacherSettings(plan(), { ...free, teachers: "published" }).settings).toEqual({
       teacher: "grounding-dino-tiny",
       sam: "sam-vit-huge",
       epochs: 25,
@@ -60,9 +61,34 @@ describe("teacherSettings", () => {
   });
 
   test("none where none is wanted, or nothing is annotated for one", () => {
-    expect(teacherSettings(plan(), { ...free, teachers: "none" })).toBeNull();
-    expect(teacherSettings(plan({ detector_teacher: null, mask_teacher: null }), free)).toBeNull();
-    expect(teacherSettings(plan({ mask_teacher: null }), free)?.settings).not.toHaveProperty("sam");
+    expect(teacherSettings(plan(), { ...free, teachers: "none" })).toEqual({
+      settings: null,
+      why: expect.stringContaining("as you decided"),
+    });
+    expect(teacherSettings(plan({ detector_teacher: null, mask_teacher: null }), free).settings).toBeNull();
+    expect(teacherSettings(plan({ mask_teacher: null }), free).settings).not.toHaveProperty("sam");
+  });
+});
+
+describe("a time budget without masks", () => {
+  const boxes = plan({ mask_teacher: null });
+  const short = { ...free, timeBudgetSeconds: 600 };
+
+  test("is not spent on a detector that the student would not listen to", () => {
+    expect(teacherSettings(boxes, short)).toEqual({
+      settings: null,
+      why: expect.stringContaining("the student would not listen to a detector, and the time is short"),
+    });
+    expect(plannedSeconds(boxes, { ...short, images: 50 }).teacher).toBe(0);
+    expect(notCarriedOut(boxes, short)[0]).toMatch(/^no teacher is adapted: every object is labelled/);
+  });
+
+  test("is, where there are places without labels or the person insists", () => {
+    for (const student of [{ unlabelled: "more" }, { "non-exhaustive": true }, { "kd-cls": 1 }]) {
+      expect(teacherSettings(boxes, { ...short, student }).settings).toMatchObject({
+        teacher: "grounding-dino-tiny-synthetic",
+      });
+    }
   });
 });
 
@@ -93,14 +119,16 @@ describe("checkCarriedOut", () => {
 
 describe("notCarriedOut", () => {
   test("says what stands for published teachers, and how to have the advised characteristics", () => {
-    expect(notCarriedOut(plan(), "published")).toEqual([expect.stringMatching(/^also in plan\.yaml/)]);
-    const [teachers, characteristics] = notCarriedOut(plan({ characteristics: ["changes_size"] }), "embedded");
+    expect(notCarriedOut(plan(), { ...free, teachers: "published" })).toEqual([
+      expect.stringMatching(/^also in plan\.yaml/),
+    ]);
+    const [teachers, characteristics] = notCarriedOut(plan({ characteristics: ["changes_size"] }), free);
     expect(teachers).toBe(
       "grounding-dino-tiny and sam-vit-h must be fetched (--teacher published); this run adapts the small ones of this toolkit, which need no network",
     );
     expect(characteristics).toContain("--student.characteristics changes_size");
-    expect(notCarriedOut(plan({ mask_teacher: null }), "none")[0]).toMatch(
-      /no teacher and trains from the labels alone$/,
+    expect(notCarriedOut(plan(), { ...free, teachers: "none" })[0]).toBe(
+      "no teacher is adapted: as you decided (--teacher none): the student learns from the labels alone",
     );
   });
 });

@@ -27,14 +27,39 @@ const SAM_IDS: Readonly<Record<string, string>> = {
   "sam-vit-h": "sam-vit-huge",
 };
 
-/** Settings of `train-teacher` that carry out a plan, and why; null where there is no teacher to adapt. */
+/** Options of `train-student` with which a student listens to a detector: places without labels, or by name. */
+const HEARS_DETECTOR = ["unlabelled", "non-exhaustive", "kd-cls", "kd-box", "kd-feat"];
+
+/** What decides over teachers, beside the plan. */
+export interface TeacherWishes {
+  readonly teachers: TeacherChoice;
+  readonly timeBudgetSeconds: number | null;
+  /** What the person decided for `train-student`. */
+  readonly student: Settings;
+}
+
+/**
+ * Settings of `train-teacher` that carry out a plan, or null where no teacher is adapted; and why. Where everything is labelled a student does not
+ * listen to a detector (see the decision record on what a teacher may say), so a time budget is not spent on one.
+ */
 export function teacherSettings(
   { choices }: PlanFile,
-  { teachers, timeBudgetSeconds }: { teachers: TeacherChoice; timeBudgetSeconds: number | null },
-): { readonly settings: Settings; readonly why: string } | null {
+  { teachers, timeBudgetSeconds, student }: TeacherWishes,
+): { readonly settings: Settings | null; readonly why: string } {
   const detector = choices["detector_teacher"] ?? null;
   const masks = choices["mask_teacher"] ?? null;
-  if (teachers === "none" || (detector === null && masks === null)) return null;
+  if (teachers === "none") {
+    return { settings: null, why: "as you decided (--teacher none): the student learns from the labels alone" };
+  }
+  if (detector === null && masks === null) {
+    return { settings: null, why: "nothing is annotated that a teacher could be adapted to" };
+  }
+  if (masks === null && timeBudgetSeconds !== null && !HEARS_DETECTOR.some((name) => name in student)) {
+    return {
+      settings: null,
+      why: "every object is labelled, so the student would not listen to a detector, and the time is short (without --time-budget one is adapted and measured; with --student.unlabelled or --student.kd-cls it teaches)",
+    };
+  }
   const epochs = Number(choices["lora_epochs"]);
   if (teachers === "published") {
     return {
@@ -124,15 +149,11 @@ export function checkCarriedOut(plan: PlanFile): void {
 /** Seconds that training takes on one idle core of the machine that the rules were measured on; null where nobody measured it. */
 export function plannedSeconds(
   file: PlanFile,
-  {
-    teachers,
-    timeBudgetSeconds,
-    images,
-  }: { teachers: TeacherChoice; timeBudgetSeconds: number | null; images: number },
+  { images, ...wishes }: TeacherWishes & { readonly images: number },
 ): { readonly teacher: number | null; readonly student: number | null } {
-  const own = teacherSettings(file, { teachers, timeBudgetSeconds });
-  if (own === null) return { teacher: 0, student: file.student_seconds };
-  const { "max-images": limit, epochs } = own.settings;
+  const { settings } = teacherSettings(file, wishes);
+  if (settings === null) return { teacher: 0, student: file.student_seconds };
+  const { "max-images": limit, epochs } = settings;
   return {
     teacher: typeof limit === "number" ? Math.min(images, limit) * Number(epochs) * EMBEDDED_SECONDS : null,
     student: file.student_seconds,
@@ -150,21 +171,21 @@ export const OF_OTHER_COMMANDS: readonly string[] = [
 ];
 
 /** What a run does otherwise than its plan reads, and how to have it. */
-export function notCarriedOut({ choices }: PlanFile, teachers: TeacherChoice): string[] {
-  const planned = [choices["detector_teacher"], choices["mask_teacher"]].filter(
+export function notCarriedOut(plan: PlanFile, wishes: TeacherWishes): string[] {
+  const { choices } = plan;
+  const published = [choices["detector_teacher"], choices["mask_teacher"]].filter(
     (name) => name !== null && name !== undefined,
   );
+  const { settings, why } = teacherSettings(plan, wishes);
   const words = [choices["characteristics"]].flat().filter((word) => word !== null && word !== undefined);
   return [
-    ...(planned.length === 0 || teachers === "published"
-      ? []
-      : [
-          `${planned.join(" and ")} must be fetched (--teacher published); ${
-            teachers === "none"
-              ? "this run has no teacher and trains from the labels alone"
-              : "this run adapts the small ones of this toolkit, which need no network"
-          }`,
-        ]),
+    ...(settings === null
+      ? [`no teacher is adapted: ${why}`]
+      : wishes.teachers === "published"
+        ? []
+        : [
+            `${published.join(" and ")} must be fetched (--teacher published); this run adapts the small ones of this toolkit, which need no network`,
+          ]),
     ...(words.length === 0
       ? []
       : [

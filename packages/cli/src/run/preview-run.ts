@@ -65,7 +65,16 @@ export async function previewRun(
           choice: shown(choice),
           why: reasonOf(file, what),
         })),
-        { what: "time", choice: "estimated", why: timeInWords(file, { ...input, images: imagesIn(temporary) }) },
+        {
+          what: "time",
+          choice: "estimated",
+          why: timeInWords(file, {
+            teachers: input.teachers,
+            timeBudgetSeconds: input.wishes.timeBudgetSeconds,
+            student: input.given.student,
+            images: imagesIn(temporary),
+          }),
+        },
       ],
       steps: decisions.map(([name, { decision }], index) => `${index + 1} ${name}, ${stateOf(name)}: ${decision}`),
       writes: wanted.flatMap(({ name }) =>
