@@ -200,9 +200,11 @@ describe("runs", () => {
     );
   });
 
-  test("evaluate without artefacts", async () => {
-    expect(await refuses(["evaluate", "--student", run, "--data", good.annotations])).toBe(
-      `error: ${run}/optimized holds no model. Run seg optimize --model ${run} first.`,
+  test("evaluate with neither a model nor weights", async () => {
+    const bare = fresh();
+    await cp(join(run, "student.json"), join(bare, "student.json"));
+    expect(await refuses(["evaluate", "--student", bare, "--data", good.annotations])).toBe(
+      `error: ${bare} holds neither an exported model nor trained weights. Run seg train-student --output ${bare} --resume, then seg optimize --model ${bare}.`,
     );
   });
 

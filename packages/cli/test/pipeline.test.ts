@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
+import type { ReportJson } from "../src/report/report-json.js";
 import { runSeg, type SegRun } from "./run-seg.js";
 import { writeTinyDataset } from "./tiny-dataset.js";
 
@@ -165,6 +166,33 @@ describe("seg validate, train-student, optimize, predict", () => {
       expect(box[0]! >= 0 && box[1]! >= 0 && box[2]! <= 96 && box[3]! <= 64).toBe(true);
     }
     for (const { overlay } of predictions) expect(statSync(overlay).size).toBeGreaterThan(0);
+  });
+
+  test("evaluate reports the exported models, and the trained weights where nothing was exported", async () => {
+    const bare = join(root, "bare");
+    await cp(student, bare, { recursive: true, filter: (path) => !path.endsWith("optimized") });
+    const reports: Record<string, ReportJson> = {};
+    for (const [name, folder] of Object.entries({ exported: student, bare })) {
+      const output = join(root, `report-${name}`);
+      const run = await runSeg(
+        ...["evaluate", "--student", folder, "--data", join(splits, "val.json"), "--images", images],
+        ...["--output", output, "--overlays", "1", "--rounds", "20", "--threads", "1", "--json"],
+      );
+      expect(run.code, run.stderr).toBe(0);
+      expect(last(run)).toMatchObject({ type: "result", command: "evaluate", report: join(output, "report.json") });
+      expect(readFileSync(join(output, "report.html"), "utf8")).toMatch(/^<!doctype html>/);
+      reports[name] = json(output, "report.json");
+    }
+    const names = (report: ReportJson) => report.models.map(({ name }) => name);
+    expect(names(reports["exported"]!)).toEqual(["student fp32", "student INT8"]);
+    expect(names(reports["bare"]!)).toEqual(["student checkpoint"]);
+    // One network: the exported one finds what the trained one finds.
+    const [float, trainedWeights] = [reports["exported"]!.models[0]!, reports["bare"]!.models[0]!];
+    expect(trainedWeights.box!.map50).toBeCloseTo(float.box!.map50, 2);
+    expect(trainedWeights.latencyMs!.p50).toBeGreaterThan(0);
+    expect(reports["bare"]!.derived.holes).toContain("prompt-free certificate");
+    expect(reports["exported"]!.overlays.map(({ caption }) => caption)[0]).toBe("annotated: 2 objects");
+    expect(existsSync(join(bare, "optimized"))).toBe(false);
   });
 
   test("resuming a finished run changes neither its weights nor its log", async () => {

@@ -96,6 +96,8 @@ export async function wrongUsages(
   await chmod(at("read-only"), 0o555);
   await writeStudent(at("trained"), "../data");
   await cp(at("trained"), at("damaged"), { recursive: true });
+  await cp(at("trained"), at("without-weights"), { recursive: true });
+  await rm(join(at("without-weights"), "weights"), { recursive: true });
   await text("damaged/student.json", "{");
   const exported = at("exported", "model_fp32.onnx");
   const { code, stderr } = await runSeg(
@@ -258,10 +260,10 @@ export async function wrongUsages(
         ]),
         masks: [[/is damaged \(.*?\)\./, "is damaged (...)."]],
       },
-      failure("nothing exported yet", "cli/artefacts-not-found", [
+      failure("nothing to measure", "cli/artefacts-not-found", [
         "evaluate",
         "--student",
-        at("trained"),
+        at("without-weights"),
         "--data",
         good,
       ]),

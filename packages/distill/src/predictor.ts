@@ -1,4 +1,4 @@
-import { createSession, type RawTensor } from "@seg/export/runtime";
+import { createSession, type RawTensor, type Session } from "@seg/export/runtime";
 import * as tf from "@tensorflow/tfjs";
 import type { Student } from "./student.js";
 
@@ -9,15 +9,14 @@ export interface Predictor {
   dispose(): Promise<void>;
 }
 
-/** Predicts with an exported ONNX model (path or bytes) on onnxruntime. The model must accept the batch size that is used. */
-export async function sessionPredictor({
-  model,
-  threads = 1,
-}: {
-  model: string | Uint8Array;
-  threads?: number;
-}): Promise<Predictor> {
-  const session = await createSession({ model, threads });
+/**
+ * Predicts with an exported ONNX model (path or bytes) on onnxruntime, or with an open session of the same contract, which it then owns. The
+ * model must accept the batch size that is used.
+ */
+export async function sessionPredictor(
+  source: { model: string | Uint8Array; threads?: number } | { session: Session },
+): Promise<Predictor> {
+  const session = "session" in source ? source.session : await createSession({ threads: 1, ...source });
   return {
     async run(images, batch, imgsz) {
       const outputs = await session.run({ [session.inputNames[0]!]: { data: images, dims: [batch, 3, imgsz, imgsz] } });

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { confusionMatrix } from "@seg/coco-dataset";
 import { evaluateStudent, loadEvaluationSet, type StudentEvaluation, sessionPredictor } from "@seg/distill";
-import { benchmark, type Certificate, tfliteContestant, writeBenchmark } from "@seg/export";
+import { benchmark, type Certificate, writeBenchmark } from "@seg/export";
 import { readMetadata } from "@seg/export/runtime";
 import { decodeModel } from "@seg/onnx";
 import type { SamEvaluation } from "@seg/teachers";
@@ -28,6 +28,7 @@ import {
   rejectInaccurate,
   studentRow,
 } from "../evaluate/model-rows.js";
+import { studentArtefacts } from "../evaluate/student-artefacts.js";
 import { trivialBaselines } from "../evaluate/trivial-baselines.js";
 import { configOption, dryRunOption, grouped, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
@@ -104,6 +105,7 @@ function drawable({ detections, maskDetections }: StudentEvaluation): DrawnModel
 
 /** Licence that an exported model states in its metadata. */
 function exportedLicence(path: string): string {
+  if (!path.endsWith(".onnx")) return "not stated in the file";
   return readMetadata(decodeModel(readFileSync(path))).raw["license"] ?? "not stated in the model";
 }
 
@@ -115,24 +117,11 @@ export async function evaluate(
 ): Promise<void> {
   const directory = options["student"] as string;
   const record = readStudentRecord(directory);
-  const artefacts = [
-    {
-      name: "student fp32",
-      kind: "student-fp32" as const,
-      precision: "fp32" as const,
-      path: join(directory, "optimized", "model_fp32.onnx"),
-    },
-    {
-      name: "student INT8",
-      kind: "student-int8" as const,
-      precision: "int8" as const,
-      path: join(directory, "optimized", "model_int8.onnx"),
-    },
-  ].filter((a) => existsSync(a.path));
+  const { artefacts, unavailable } = studentArtefacts(directory, record);
   if (artefacts.length === 0) {
     throw new CommandError({
       code: "cli/artefacts-not-found",
-      message: `${directory}/optimized holds no model. Run seg optimize --model ${directory} first.`,
+      message: `${directory} holds neither an exported model nor trained weights. Run seg train-student --output ${directory} --resume, then seg optimize --model ${directory}.`,
     });
   }
   const data = options["data"] as string;
@@ -172,10 +161,13 @@ export async function evaluate(
     signal,
   });
   const evaluations: StudentEvaluation[] = [];
-  for (const { path, name } of artefacts) {
+  for (const { path, name, open } of artefacts) {
     signal.throwIfAborted();
     const start = performance.now();
-    const session = await sessionPredictor({ model: path, threads: engine.threads });
+    const { threads } = engine;
+    const session = await sessionPredictor(
+      open === undefined ? { model: path, threads } : { session: await open(threads) },
+    );
     let done = 0;
     const predictor: typeof session = {
       ...session,
@@ -192,14 +184,9 @@ export async function evaluate(
     }
     output.event({ type: "evaluated", model: name, seconds: (performance.now() - start) / 1000 });
   }
-  // Timed beside the others where its runtime is installed, and named as not measured elsewhere.
-  const tflite = join(directory, "optimized", "model_int8.tflite");
-  const contestants = existsSync(tflite)
-    ? [tfliteContestant({ name: "student TFLite INT8", path: tflite, precision: "int8" })]
-    : [];
   const measured = artefacts.map((artefact, i) => ({ ...artefact, accuracy: accuracyOf(evaluations[i]!) }));
-  output.line(`timing      ${measured.length + contestants.length} models, ${options["rounds"]} rounds, one thread`);
-  const bench = await benchmark([...measured, ...contestants], {
+  output.line(`timing      ${measured.length + unavailable.length} models, ${options["rounds"]} rounds, one thread`);
+  const bench = await benchmark([...measured, ...unavailable], {
     imgsz: record.imgsz,
     rounds: options["rounds"] as number,
     threads: 1,
@@ -224,7 +211,12 @@ export async function evaluate(
     ...students,
   ];
 
-  const shipped = { name: artefacts.at(-1)!.name, evaluation: evaluations.at(-1)! };
+  // The last ONNX model is deployed; TFLite stands beside it.
+  const last = Math.max(
+    artefacts.findLastIndex(({ path }) => path.endsWith(".onnx")),
+    0,
+  );
+  const shipped = { ...artefacts[last]!, evaluation: evaluations[last]! };
   const { operatingPoint, maskOperatingPoint, segm } = shipped.evaluation;
   const judged = segm !== null && maskOperatingPoint !== null ? segm : shipped.evaluation.bbox;
   const confidence = (judged === segm ? maskOperatingPoint! : operatingPoint).confidence;
@@ -248,7 +240,7 @@ export async function evaluate(
   });
   const comparisons = comparisonsOf({
     dataset: set.dataset,
-    students: artefacts.map(({ name }, i) => ({ name, evaluation: evaluations[i]! })),
+    students: artefacts.slice(0, last + 1).map(({ name }, i) => ({ name, evaluation: evaluations[i]! })),
     detector:
       detectorLine === null
         ? null
@@ -395,14 +387,16 @@ export async function evaluate(
     notMeasured: [
       ...bench.notMeasured,
       "TensorRT engines (built and timed on the target by trtexec)",
-      ...(contestants.length === 0 ? ["TFLite: seg optimize wrote no model_int8.tflite"] : []),
+      ...(existsSync(join(directory, "optimized", "model_int8.tflite"))
+        ? []
+        : ["TFLite: seg optimize wrote no model_int8.tflite"]),
       ...bench.unavailable.map(({ artefact, reason }) => `${artefact}: ${reason}`),
     ],
     licences: [
       {
         what: "student weights",
-        licence: exportedLicence(artefacts.at(-1)!.path),
-        source: `metadata of ${basename(artefacts.at(-1)!.path)}`,
+        licence: exportedLicence(shipped.path),
+        source: shipped.path.endsWith(".onnx") ? `metadata of ${basename(shipped.path)}` : basename(shipped.path),
       },
       ...(detector === null ? [] : [modelLicence({ what: `teacher ${detector.base}`, folder: detector.folder })]),
       ...(teacher === null ? [] : [modelLicence({ what: `teacher ${teacher.base}`, folder: teacher.folder })]),
@@ -424,7 +418,8 @@ export async function evaluate(
       medianMs: latencyMs?.p50 ?? null,
       accuracy: mask ?? box,
     }));
-  writeBenchmark(join(directory, "optimized"), { ...bench, references });
+  // A checkpoint is no artefact of seg optimize: its times stay in the report.
+  if (existsSync(join(directory, "optimized"))) writeBenchmark(join(directory, "optimized"), { ...bench, references });
 
   for (const row of rows) {
     output.line(
