@@ -68,10 +68,13 @@ try {
   const context = await browser.newContext({ viewport: PHONE, reducedMotion: "reduce" });
   const page = await context.newPage();
   const complaints = complaintsOf(page);
-  for (const name of pages) {
+  /** Opens a page and waits until its scripts have run: the theme's switch gets its name last. */
+  const open = async (name: string): Promise<void> => {
     await page.goto(base + name);
-    // Mounted: scripts of the page have run.
-    await page.waitForFunction("document.querySelector('#app')?.__vue_app__ !== undefined");
+    await page.waitForFunction("document.querySelector('.VPSwitchAppearance')?.title");
+  };
+  for (const name of pages) {
+    await open(name);
     const overflow = (await page.evaluate("document.documentElement.scrollWidth - innerWidth")) as number;
     if (overflow > 1) report([`${name}: ${overflow} px wider than a phone`]);
     report(complaints.splice(0).map((line) => `${name}: ${line}`));
@@ -83,7 +86,7 @@ try {
     ] as const) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize(viewport);
-      await page.goto(base + name, { waitUntil: "networkidle" });
+      await open(name);
       report((await accessibilityViolations(page)).map((line) => `${name} (${kind}): ${line}`));
       if (pictures === undefined) continue;
       const file = `${name.replaceAll(/[/@]/g, "-").replace(".html", "")}-${kind}.png`;
@@ -92,7 +95,7 @@ try {
   }
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize(WIDE);
-  await page.goto(base, { waitUntil: "networkidle" });
+  await open("");
   await page.click("#local-search button");
   await page.fill("#localsearch-input", "certificate");
   const found = await page.waitForSelector(".result .titles", { timeout: 15_000 }).catch(() => null);
