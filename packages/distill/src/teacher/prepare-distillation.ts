@@ -16,14 +16,7 @@ import { applyCalibration, type Calibration, calibrate } from "./calibrate.js";
 import { BOX_FLOOR, MAX_BOXES, NMS_IOU, selectDetections } from "./detections.js";
 import { cachedImages, featureQuestion } from "./feature-question.js";
 import { mergeUnlabelled } from "./merge-unlabelled.js";
-import {
-  detectionsOf,
-  PSEUDO_SCORE,
-  RAW_PSEUDO_SCORE,
-  type Reconciled,
-  reconcile,
-  type TeacherDetection,
-} from "./reconcile.js";
+import { detectionsOf, PSEUDO_SCORE, type Reconciled, reconcile, type TeacherDetection } from "./reconcile.js";
 import { sampleGrid } from "./sample-grid.js";
 import { type SweptThreshold, sweepThresholds } from "./sweep-thresholds.js";
 import { type CachedImage, type CacheProgress, TeacherCache } from "./teacher-cache.js";
@@ -113,7 +106,7 @@ export interface PrepareDistillationOptions {
   readonly prompts?: readonly string[];
   /** Whether the annotations name every object; false lets the teacher add labels to annotated images too. @defaultValue true */
   readonly exhaustive?: boolean;
-  /** Lowest calibrated score of an added label, one number or one per class; `sweep` takes those of the best F1 on the annotations. @defaultValue 0.6; 0.35 for classes whose scores no annotation calibrates */
+  /** Lowest calibrated score of an added label, one number or one per class; `sweep` takes those of the best F1 on the annotations. @defaultValue 0.6 */
   readonly pseudoScore?: number | readonly number[] | "sweep";
   /** @defaultValue 0.1 */
   readonly ignoreScore?: number;
@@ -226,10 +219,9 @@ export async function prepareDistillation({
   const calibration = detector ? calibrate({ classes, images: labelled() }) : null;
   const thresholds =
     calibration !== null && pseudoScore === "sweep"
-      ? sweepThresholds({ images: labelled(), calibration, fallback: RAW_PSEUDO_SCORE })
+      ? sweepThresholds({ images: labelled(), calibration, fallback: PSEUDO_SCORE })
       : null;
-  const usual = calibration?.classes.map(({ fittedOn }) => (fittedOn === "none" ? RAW_PSEUDO_SCORE : PSEUDO_SCORE));
-  const least = (pseudoScore === "sweep" ? thresholds?.map(({ score }) => score) : pseudoScore) ?? usual;
+  const least = pseudoScore === "sweep" ? thresholds?.map(({ score }) => score) : pseudoScore;
 
   const behind = new Map<number, TeacherDetection>();
   const added: NotedAnnotation[] = [];
