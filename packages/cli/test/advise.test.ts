@@ -31,7 +31,7 @@ describe("seg advise", () => {
 
   test.each([
     [["--priority", "qualty"], 2, "Did you mean quality?"],
-    [["--domain", "medicine"], 2, "It is one of photographic, synthetic"],
+    [["--domain", "medicine"], 2, "--domain is one of photographic, synthetic"],
     [["--set", "studnt=yolov8m"], 2, "Did you mean student?"],
     [["--set", "student"], 2, 'got "student"'],
     [["--memory-gb", "0.5"], 1, "Raise the limit"],

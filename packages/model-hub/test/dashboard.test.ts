@@ -183,7 +183,9 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
 
     await page.getByRole("button", { name: "Accuracy", exact: false }).first().click();
     expect(await rowNames()).toEqual([fourth, second, third, first]);
-    expect(await page.getByRole("columnheader", { name: "Accuracy" }).getAttribute("aria-sort")).toBe("descending");
+    await expect
+      .poll(() => page.getByRole("columnheader", { name: "Accuracy" }).getAttribute("aria-sort"))
+      .toBe("descending");
     await page.getByRole("button", { name: "Accuracy", exact: false }).first().click();
     expect(await rowNames()).toEqual([first, third, second, fourth]);
 
@@ -206,7 +208,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     expect(await names()).toHaveLength(3);
     await page.getByLabel(`Show ${first} in the chart`).check();
     expect(await names()).toHaveLength(4);
-    expect(await page.locator("rect.bar").count()).toBe(4 * 7);
+    await expect.poll(() => page.locator("rect.bar").count()).toBe(4 * 7);
     const cells = await page.locator(".chart table tbody tr").first().locator("td").allTextContents();
     expect(cells).toContain("86.1 %");
     for (const name of [first, second, third]) await page.getByLabel(`Show ${name} in the chart`).uncheck();
@@ -217,8 +219,8 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     const [first, second, third, fourth] = await start();
     await signIn(hub.admin);
     // The active one: neither Activate nor Delete.
-    expect(await page.getByRole("button", { name: `Activate ${fourth}` }).isDisabled()).toBe(true);
-    expect(await page.getByRole("button", { name: `Delete ${fourth}` }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByRole("button", { name: `Activate ${fourth}` }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByRole("button", { name: `Delete ${fourth}` }).isDisabled()).toBe(true);
 
     await page.getByRole("button", { name: `Activate ${third}` }).click();
     await picture("dashboard-confirm");
@@ -229,7 +231,8 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await dialog().getByRole("button", { name: "Activate" }).click();
     await page.getByText(`${third} is in production`).waitFor();
     expect((await hub.registry.active())?.version).toBe(third);
-    expect(await page.locator(".active-card").getByRole("heading").textContent()).toBe(third);
+    // The card is drawn again with the next answer.
+    await page.locator(".active-card").getByRole("heading", { name: third }).waitFor();
 
     await page.getByRole("button", { name: "Roll back" }).click();
     await dialog().getByRole("button", { name: "Roll back" }).click();
@@ -262,7 +265,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
       page.getByLabel("Upload a data set").setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
     await choose("bad.csv", "file_name,class,x,y\na.jpg,bag,1,2\n");
     await page.getByText("Missing columns: width, height.").waitFor();
-    expect(await page.getByRole("button", { name: "Upload", exact: true }).isDisabled()).toBe(true);
+    await expect.poll(() => page.getByRole("button", { name: "Upload", exact: true }).isDisabled()).toBe(true);
     await choose("worse.csv", "file_name,class,x,y,width,height\na.jpg,bag,one,2,3,4\n");
     await page.getByText('Line 2: x is "one", not a number').waitFor();
     await choose("few.csv", csv(4));
@@ -281,7 +284,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await page.getByText("Looks right: 30 records.").waitFor();
     await page.getByRole("button", { name: "Upload", exact: true }).click();
     await page.getByText("line3: 30 records stored.").waitFor();
-    expect(await page.getByLabel("Data set", { exact: true }).inputValue()).toBe("line3");
+    await expect.poll(() => page.getByLabel("Data set", { exact: true }).inputValue()).toBe("line3");
     expect((await hub.datasets.list()).datasets.map(({ name }) => name).sort()).toEqual([
       "bags-2026",
       "line3",
@@ -326,7 +329,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   test("offers every trainer, each with its own bounds and defaults", async () => {
     await start();
     await signIn(hub.admin);
-    expect(await page.getByRole("combobox", { name: "Trainer" }).inputValue()).toBe("yolov8n-seg");
+    await expect.poll(() => page.getByRole("combobox", { name: "Trainer" }).inputValue()).toBe("yolov8n-seg");
     await page.getByLabel("Hidden size, exact value").fill("300");
     const preview = page.getByRole("region", { name: "Preview of the configuration" });
     await page.getByRole("button", { name: "Preview" }).click();
@@ -426,7 +429,9 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     await page.getByRole("slider", { name: "Batch size" }).focus();
     const before = await page.getByRole("slider", { name: "Batch size" }).getAttribute("aria-valuetext");
     await page.keyboard.press("ArrowRight");
-    expect(await page.getByRole("slider", { name: "Batch size" }).getAttribute("aria-valuetext")).not.toBe(before);
+    await expect
+      .poll(() => page.getByRole("slider", { name: "Batch size" }).getAttribute("aria-valuetext"))
+      .not.toBe(before);
     await picture("dashboard-dark", { fullPage: true });
     await checkAccessibility();
   });
