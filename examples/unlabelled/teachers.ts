@@ -1,9 +1,8 @@
-import type { Teachers } from "@seg/distill";
+import { samMasks, type Teachers } from "@seg/distill";
 import {
   defaultZoom,
   GroundedSam,
   GroundingDinoTeacher,
-  predictInstanceMasks,
   pretrainedGroundingDinoDirectory,
   pretrainedSamDirectory,
   Sam,
@@ -42,18 +41,7 @@ export function loadTextTeachers({
         hash: weightsHash(dino.model),
         detect: (image, classes) => dino.logits(image, { classes }),
       },
-      masks: {
-        id: "SAM",
-        hash: weightsHash(sam),
-        async predict(image, boxes) {
-          const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes, zoom });
-          const { scaleX, scaleY, padL, padT, netW } = geometry;
-          // Pixels of the picture -> pixels of the network -> cells of its masks.
-          const cells = side / netW;
-          const toModel = [scaleX * cells, 0, padL * cells, 0, scaleY * cells, padT * cells] as const;
-          return { logits: [...logits], side, iou: [...iou], toModel };
-        },
-      },
+      masks: samMasks({ sam, zoom, id: "SAM", hash: weightsHash(sam) }),
     },
     // The small SAM learnt its single mask only.
     groundedSam: new GroundedSam({ detector: dino, sam, multimask: samFolder !== pretrainedSamDirectory(), zoom }),

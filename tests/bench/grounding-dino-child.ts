@@ -3,23 +3,14 @@ import { GROUNDING_DINO_SIZES, GroundingDino, textBatch, textTensors } from "@se
 import { compile, configure, freeze } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { answerLines } from "./answer-lines.js";
+import { cheapValues } from "./cheap-values.js";
 
 const [HEIGHT, WIDTH] = [800, 1066];
 tf.env().set("PROD", true);
 await tf.setBackend("onnxruntime");
 configure({ threads: 1 });
 const model = new GroundingDino(GROUNDING_DINO_SIZES.tiny, { seed: 0, blank: true });
-// Cheap values of a usual size; their distribution does not change the work.
-for (const parameter of model.namedParameters().values()) {
-  const scale = parameter.shape.length > 1 ? (3 / parameter.shape.slice(1).reduce((a, b) => a * b, 1)) ** 0.5 : 0.1;
-  let state = parameter.size;
-  const values = new Float32Array(parameter.size);
-  for (let i = 0; i < values.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    values[i] = (state / 2 ** 31) * scale;
-  }
-  parameter.assign(values);
-}
+const parameters = [...cheapValues(model)];
 const pixels = Float32Array.from({ length: 3 * HEIGHT * WIDTH }, (_, i) => ((i * 7919) % 255) / 64 - 2);
 const text = textTensors(textBatch([[101, 1037, 4937, 1012, 1037, 6556, 2491, 1012, 1037, 3899, 1012, 102]]));
 const detect = compile(
@@ -30,7 +21,7 @@ const detect = compile(
     }),
   { name: "the detection" },
 );
-freeze([...model.namedParameters().values()].map(({ variable }) => variable));
+freeze(parameters.map(({ variable }) => variable));
 await answerLines(() => {
   const x = tf.tensor4d(pixels, [1, HEIGHT, WIDTH, 3]);
   const output = detect(x, text);

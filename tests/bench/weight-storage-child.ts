@@ -3,6 +3,7 @@ import process from "node:process";
 import { GROUNDING_DINO_SIZES, GroundingDino, textBatch, textTensors } from "@seg/teachers";
 import { compile, configure, freeze, storeAsFloat16 } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
+import { cheapValues } from "./cheap-values.js";
 import { median } from "./result.js";
 
 const [HEIGHT, WIDTH] = [256, 320];
@@ -19,15 +20,7 @@ const rss = (): number => {
 };
 const loadedMB = rss();
 const model = new GroundingDino(GROUNDING_DINO_SIZES.tiny, { seed: 0, blank: true });
-for (const parameter of model.namedParameters().values()) {
-  const scale = parameter.shape.length > 1 ? (3 / parameter.shape.slice(1).reduce((a, b) => a * b, 1)) ** 0.5 : 0.1;
-  let state = parameter.size;
-  const values = new Float32Array(parameter.size);
-  for (let i = 0; i < values.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) | 0;
-    values[i] = (state / 2 ** 31) * scale;
-  }
-  parameter.assign(values);
+for (const parameter of cheapValues(model)) {
   // One by one: never all of it twice.
   if (way === "float16") storeAsFloat16(parameter.variable);
 }

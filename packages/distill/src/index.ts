@@ -109,6 +109,7 @@ export {
   type LabelledDetections,
 } from "./teacher/calibrate.js";
 export { bestClass, selectDetections } from "./teacher/detections.js";
+export { mapToCells, type Placement } from "./teacher/map-to-cells.js";
 export { mergeUnlabelled } from "./teacher/merge-unlabelled.js";
 export {
   type CachedMask,
@@ -120,6 +121,7 @@ export {
   type TeacherNote,
 } from "./teacher/prepare-distillation.js";
 export { type Reconciled, reconcile, type TeacherDetection } from "./teacher/reconcile.js";
+export { samMasks } from "./teacher/sam-masks.js";
 export { ShardStore } from "./teacher/shard-store.js";
 export { type SweptThreshold, sweepThresholds } from "./teacher/sweep-thresholds.js";
 export { type CachedImage, type CacheProgress, type Question, TeacherCache } from "./teacher/teacher-cache.js";

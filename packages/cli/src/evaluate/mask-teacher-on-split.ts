@@ -1,4 +1,4 @@
-import { basename, dirname, join, resolve } from "node:path";
+import { basename, join } from "node:path";
 import {
   type CocoResult,
   createClassMapping,
@@ -11,7 +11,7 @@ import { decodeImage, samMaskToImage } from "@seg/preprocess";
 import { evaluateSam, predictInstanceMasks, type SamEvaluation, type SamItem } from "@seg/teachers";
 import type { LoadedSplit } from "../data.js";
 import type { Output } from "../output.js";
-import { EMBEDDED_SAM, loadAdaptedSam, samDirectory, samRecordFile } from "../teacher/mask-teacher.js";
+import { loadAdaptedSam } from "../teacher/mask-teacher.js";
 
 /** The adapted SAM measured on a split. */
 export interface MaskTeacherOnSplit {
@@ -41,7 +41,7 @@ export async function maskTeacherOnSplit({
 }): Promise<MaskTeacherOnSplit | null> {
   const loaded = await loadAdaptedSam(experiment);
   if (loaded === null) return null;
-  const { sam, zoom, sizeBytes, record } = loaded;
+  const { sam, zoom, sizeBytes, record, base } = loaded;
   try {
     const mapping = createClassMapping(split.dataset);
     const items: SamItem[] = [];
@@ -83,9 +83,7 @@ export async function maskTeacherOnSplit({
     return {
       name: `${basename(record.base)} + LoRA`,
       base: basename(record.base),
-      folder: samDirectory(
-        record.base === EMBEDDED_SAM ? record.base : resolve(dirname(samRecordFile(experiment)), record.base),
-      ),
+      folder: base,
       sizeBytes,
       scores,
       segm,

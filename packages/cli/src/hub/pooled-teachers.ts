@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import type { LoadedModel, ModelLoader, ModelPool } from "@seg/model-hub";
 import type { Module } from "@seg/nn";
 import {
@@ -13,14 +13,8 @@ import {
   type TextDetector,
 } from "@seg/teachers";
 import { startEngine } from "../engine.js";
-import {
-  EMBEDDED_GROUNDING_DINO,
-  type GroundingDinoRecord,
-  groundingDinoDirectory,
-  groundingDinoRecordFile,
-  loadAdaptedDetector,
-} from "../teacher/detector-teacher.js";
-import { EMBEDDED_SAM, loadAdaptedSam, type SamRecord, samDirectory, samRecordFile } from "../teacher/mask-teacher.js";
+import { groundingDinoRecordFile, loadAdaptedDetector, readGroundingDinoRecord } from "../teacher/detector-teacher.js";
+import { loadAdaptedSam, readSamRecord, samRecordFile } from "../teacher/mask-teacher.js";
 
 /**
  * What a run of SAM needs beyond its weights, in units of one attention map over the whole image (heads x tokens^2 x 4 bytes): fits the published
@@ -30,7 +24,6 @@ const SAM_MAPS = 3.6;
 /** Of Grounding DINO, in units of its weights: some 2 GB for the tiny one at 800 x 1333. A rule of thumb; no figure was published. */
 const DINO_ACTIVATIONS = 3;
 
-const readRecord = <Kind>(file: string): Kind => JSON.parse(readFileSync(file, "utf8")) as Kind;
 const sizeOf = (path: string): number => (existsSync(path) ? statSync(path).size : 0);
 
 /** Bytes of the parameters as they lie in memory: float32, whatever the file holds. */
@@ -67,15 +60,10 @@ export function pooledTeachers({
   folder: string;
   threads?: number | undefined;
 }): PooledTeachers | null {
-  const [dinoFile, samFile] = [groundingDinoRecordFile(folder), samRecordFile(folder)];
-  if (!existsSync(dinoFile) || !existsSync(samFile)) return null;
-  const dino = readRecord<GroundingDinoRecord>(dinoFile);
-  const record = readRecord<SamRecord>(samFile);
-  const samBase = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(samFile), record.base));
-  const dinoBase = groundingDinoDirectory(
-    dino.base === EMBEDDED_GROUNDING_DINO ? dino.base : resolve(dirname(dinoFile), dino.base),
-  );
-  const config = parseSamConfig(JSON.parse(readFileSync(join(samBase, "config.json"), "utf8")));
+  if (![groundingDinoRecordFile(folder), samRecordFile(folder)].every((file) => existsSync(file))) return null;
+  const sam = readSamRecord(folder)!;
+  const dino = readGroundingDinoRecord(folder)!;
+  const config = parseSamConfig(JSON.parse(readFileSync(join(sam.base, "config.json"), "utf8")));
   const loader = <Model extends { dispose(): void }>(
     base: string,
     activationBytes: (weightBytes: number) => number,
@@ -93,7 +81,7 @@ export function pooledTeachers({
     };
   };
   const detectors = loader(
-    dinoBase,
+    dino.base,
     (weightBytes) => DINO_ACTIVATIONS * weightBytes,
     async () => {
       const { model, base } = loadAdaptedDetector(folder)!;
@@ -102,7 +90,7 @@ export function pooledTeachers({
     },
   );
   const sams = loader(
-    samBase,
+    sam.base,
     () => SAM_MAPS * attentionMapBytes(config),
     async () => {
       const { sam } = (await loadAdaptedSam(folder))!;
@@ -131,8 +119,8 @@ export function pooledTeachers({
       },
     },
     // The embedded SAM learnt its single mask only.
-    multimask: samBase !== pretrainedSamDirectory(),
-    zoom: record.zoom ?? null,
+    multimask: sam.base !== pretrainedSamDirectory(),
+    zoom: sam.record.zoom ?? null,
   });
-  return { teacher, names: dino.phrases };
+  return { teacher, names: dino.record.phrases };
 }

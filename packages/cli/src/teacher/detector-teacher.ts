@@ -33,23 +33,32 @@ export function groundingDinoDirectory(name: string): string {
   });
 }
 
-/** The adapted Grounding DINO of an experiment with its adapter merged, or null where none was trained. */
-export function loadAdaptedDetector(
-  experiment: string,
-): { model: GroundingDino; base: string; sizeBytes: number; record: GroundingDinoRecord } | null {
+/** What `train-teacher` recorded of an experiment's Grounding DINO, and the folder of its base weights; null where none was trained. */
+export function readGroundingDinoRecord(experiment: string): { record: GroundingDinoRecord; base: string } | null {
   const file = groundingDinoRecordFile(experiment);
   if (!existsSync(file)) return null;
   const record = JSON.parse(readFileSync(file, "utf8")) as GroundingDinoRecord;
   const base = groundingDinoDirectory(
     record.base === EMBEDDED_GROUNDING_DINO ? record.base : resolve(dirname(file), record.base),
   );
+  return { record, base };
+}
+
+/** The adapted Grounding DINO of an experiment with its adapter merged, or null where none was trained. */
+export function loadAdaptedDetector(
+  experiment: string,
+): { model: GroundingDino; base: string; sizeBytes: number; record: GroundingDinoRecord } | null {
+  const read = readGroundingDinoRecord(experiment);
+  if (read === null) return null;
+  const { record, base } = read;
+  const folder = dirname(groundingDinoRecordFile(experiment));
   const groundingDino =
     record.adapter === null
       ? loadGroundingDino(base)
-      : loadTeachers(dirname(file), { groundingDinoBase: base, only: ["grounding_dino"] }).groundingDino;
+      : loadTeachers(folder, { groundingDinoBase: base, only: ["grounding_dino"] }).groundingDino;
   if (groundingDino === undefined) return null;
   const weights = [join(base, "model.safetensors")];
-  if (record.adapter !== null) weights.push(join(dirname(file), record.adapter, "adapter_model.safetensors"));
+  if (record.adapter !== null) weights.push(join(folder, record.adapter, "adapter_model.safetensors"));
   const sizeBytes = weights.reduce((sum, path) => sum + (existsSync(path) ? statSync(path).size : 0), 0);
   return { model: groundingDino, base, sizeBytes, record };
 }

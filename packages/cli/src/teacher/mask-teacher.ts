@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
-import type { MaskTeacher } from "@seg/distill";
-import { loadTeachers, predictInstanceMasks, pretrainedSamDirectory, Sam, type SamZoom } from "@seg/teachers";
+import { type MaskTeacher, samMasks } from "@seg/distill";
+import { loadTeachers, pretrainedSamDirectory, Sam, type SamZoom } from "@seg/teachers";
 import { CommandError } from "../errors.js";
 
 /** Name under which the small SAM of this repository is asked for. */
@@ -31,6 +31,15 @@ export function samDirectory(name: string): string {
   });
 }
 
+/** What `train-teacher` recorded of an experiment's SAM, and the folder of its base weights; null where none was trained. */
+export function readSamRecord(experiment: string): { record: SamRecord; base: string } | null {
+  const file = samRecordFile(experiment);
+  if (!existsSync(file)) return null;
+  const record = JSON.parse(readFileSync(file, "utf8")) as SamRecord;
+  const base = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(file), record.base));
+  return { record, base };
+}
+
 const fileHash = (path: string): string => createHash("sha256").update(readFileSync(path)).digest("hex");
 
 /** The adapted SAM of an experiment with its adapter merged, or null where none was trained. */
@@ -40,24 +49,23 @@ export async function loadAdaptedSam(experiment: string): Promise<{
   hash: string;
   sizeBytes: number;
   record: SamRecord;
+  base: string;
 } | null> {
-  const file = samRecordFile(experiment);
-  if (!existsSync(file)) return null;
-  const record = JSON.parse(readFileSync(file, "utf8")) as SamRecord;
-  const base = samDirectory(record.base === EMBEDDED_SAM ? record.base : resolve(dirname(file), record.base));
+  const read = readSamRecord(experiment);
+  if (read === null) return null;
+  const { record, base } = read;
+  const folder = dirname(samRecordFile(experiment));
   const sam =
-    record.adapter === null
-      ? Sam.fromPretrained(base)
-      : loadTeachers(dirname(file), { samBase: base, only: ["sam"] }).sam;
+    record.adapter === null ? Sam.fromPretrained(base) : loadTeachers(folder, { samBase: base, only: ["sam"] }).sam;
   if (sam === undefined) return null;
   const files = [join(base, "model.safetensors")];
-  if (record.adapter !== null) files.push(join(dirname(file), record.adapter, "adapter_model.safetensors"));
+  if (record.adapter !== null) files.push(join(folder, record.adapter, "adapter_model.safetensors"));
   const zoom = record.zoom ?? null;
   const hash = createHash("sha256");
   for (const each of files) hash.update(fileHash(each));
   if (zoom !== null) hash.update(JSON.stringify(zoom));
   const sizeBytes = files.reduce((sum, each) => sum + statSync(each).size, 0);
-  return { sam, zoom, hash: hash.digest("hex"), sizeBytes, record };
+  return { sam, zoom, hash: hash.digest("hex"), sizeBytes, record, base };
 }
 
 /** The adapted SAM behind the interface that distillation knows. */
@@ -65,29 +73,6 @@ export async function loadMaskTeacher(experiment: string): Promise<{ teacher: Ma
   const loaded = await loadAdaptedSam(experiment);
   if (loaded === null) return null;
   const { sam, zoom, hash, record } = loaded;
-  return {
-    dispose: () => sam.dispose(),
-    teacher: {
-      id: record.adapter === null ? basename(record.base) : `${basename(record.base)} + LoRA`,
-      hash,
-      async predict(image, boxes) {
-        const { logits, side, iou, geometry } = await predictInstanceMasks({ sam, image, boxes, zoom });
-        // image px -> model px -> logit grid; SAM places the content in the top left corner
-        const cells = side / geometry.netW;
-        return {
-          logits: [...logits],
-          side,
-          iou: [...iou],
-          toModel: [
-            geometry.scaleX * cells,
-            0,
-            geometry.padL * cells,
-            0,
-            geometry.scaleY * cells,
-            geometry.padT * cells,
-          ],
-        };
-      },
-    },
-  };
+  const id = record.adapter === null ? basename(record.base) : `${basename(record.base)} + LoRA`;
+  return { dispose: () => sam.dispose(), teacher: samMasks({ sam, zoom, id, hash }) };
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import type { DetectionTeacher, FeatureMap, FeatureTeacher } from "@seg/distill";
+import { type DetectionTeacher, type FeatureMap, type FeatureTeacher, mapToCells } from "@seg/distill";
 import { prepareGroundingDino } from "@seg/preprocess";
 import { GroundingDinoTeacher, loadGroundingDinoProcessor } from "@seg/teachers";
 import { groundingDinoRecordFile, loadAdaptedDetector } from "./detector-teacher.js";
@@ -57,11 +57,7 @@ export function loadTextTeacher(experiment: string): TextTeacher | null {
         const maps = await teacher.features(image);
         return maps.map(({ data, shape: [height, width, channels] }) => {
           const [across, down] = [geometry.netW / width, geometry.netH / height];
-          // image px -> network px -> cells
-          const toMap = [
-            ...[geometry.scaleX / across, 0, geometry.padL / across],
-            ...[0, geometry.scaleY / down, geometry.padT / down],
-          ] as unknown as FeatureMap["toMap"];
+          const toMap = mapToCells(geometry, across, down);
           return { stride: Math.round(across), height, width, channels, data, toMap };
         });
       },
