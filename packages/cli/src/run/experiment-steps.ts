@@ -169,10 +169,11 @@ export function experimentSteps(input: ExperimentInput): RunStep[] {
     {
       name: "train-teacher",
       prepare: async () => {
-        const { settings, why } = teacherSettings(plan(), teaching);
+        const file = plan();
+        const { settings, why } = teacherSettings(file, teaching);
         const words = [
-          ...(plan().choices["detector_teacher"] ? ["Grounding DINO to the boxes"] : []),
-          ...(plan().choices["mask_teacher"] ? ["SAM to the masks"] : []),
+          ...(file.choices["detector_teacher"] ? ["Grounding DINO to the boxes"] : []),
+          ...(file.choices["mask_teacher"] ? ["SAM to the masks"] : []),
         ];
         const inputs = {
           ...(await digests(splitFiles("train", "val"))),

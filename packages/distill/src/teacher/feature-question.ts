@@ -14,7 +14,5 @@ export const featureQuestion = (teacher: FeatureTeacher, images: readonly Cached
   teacher,
   images,
   settings: () => [],
-  ask: async (pixels, { width, height }) => ({
-    ...{ kind: "features", width, height, maps: await teacher.features(pixels) },
-  }),
+  ask: async (pixels, { width, height }) => ({ kind: "features", width, height, maps: await teacher.features(pixels) }),
 });
