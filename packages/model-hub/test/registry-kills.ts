@@ -30,7 +30,7 @@ export async function killRegistering({
   const violations: string[] = [];
   const announced = new Set<string>();
   for (let seed = 0; seed < kills; seed++) {
-    const { child, output } = startRegistryChild({ mode: "register-files", address, root, seed });
+    const { child, output } = await startRegistryChild({ mode: "register-files", address, root, seed });
     await once(child.stdout!, "data");
     // Steps of 0.7 ms walk through a registration, which takes a few milliseconds.
     await sleep((seed * 0.7) % 15);

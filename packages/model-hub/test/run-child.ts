@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { build } from "esbuild";
-import { CHILD_EXEC_ARGV, programPath } from "./open-retrain.js";
+import { programPath } from "./open-retrain.js";
 import type { ChildTask } from "./registry-child.js";
 
 export interface RunningChild {
@@ -44,13 +44,17 @@ export async function answerOf<Answer>({ output }: RunningChild): Promise<Answer
   return answer === "" ? null : (JSON.parse(answer) as Answer);
 }
 
+let registryProgram: Promise<string[]> | undefined;
+
 /** Starts `registry-child.ts`. */
-export const startRegistryChild = (task: ChildTask): RunningChild =>
-  startChild([...CHILD_EXEC_ARGV, programPath("./registry-child.ts")], task);
+export async function startRegistryChild(task: ChildTask): Promise<RunningChild> {
+  registryProgram ??= bundleProgram("./registry-child.ts");
+  return startChild(await registryProgram, task);
+}
 
 /** Runs it to the end. */
 export const runRegistryChild = async <Answer>(task: ChildTask): Promise<Answer> =>
-  JSON.parse(await startRegistryChild(task).output) as Answer;
+  JSON.parse(await (await startRegistryChild(task)).output) as Answer;
 
 /**
  * Makes one JavaScript file of a program of this folder: it starts in a tenth of the time that its sources need, which counts where a hundred
