@@ -1,16 +1,18 @@
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rmSync } from "node:fs";
+import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import process from "node:process";
 import sharp from "sharp";
-import { afterAll } from "vitest";
 
 const made: string[] = [];
 
-afterAll(async () => {
-  await Promise.all(made.splice(0).map((folder) => rm(folder, { recursive: true })));
+// Not a hook of a test file: files of a package share a process, which loads this module once.
+process.once("exit", () => {
+  for (const folder of made) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A temporary folder with the given files, removed after the tests of the file. */
+/** A temporary folder with the given files, removed when the process ends. */
 export async function makeFolder(files: Readonly<Record<string, string | Uint8Array>> = {}): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "seg-convert-"));
   made.push(folder);
