@@ -73,6 +73,7 @@ export {
   textTensors,
 } from "./grounding-dino/text-batch.js";
 export { type PhraseColumns, phraseColumns, textBlocks } from "./grounding-dino/text-blocks.js";
+export { type TextEmbedder, textEmbedder } from "./grounding-dino/text-embedder.js";
 export { TINY_GROUNDING_DINO_SIDE, tinyGroundingDinoConfig } from "./grounding-dino/tiny-config.js";
 export type { DetectorAugmentation } from "./grounding-dino/train/augment-item.js";
 export { forwardHeads, headsOf } from "./grounding-dino/train/detection-heads.js";

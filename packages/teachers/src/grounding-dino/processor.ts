@@ -15,6 +15,8 @@ export interface GroundingDinoProcessor {
   phrases(names: readonly string[]): string[];
   /** Token ids of the caption "a. b. c.", with [CLS] and [SEP]. */
   encode(phrases: readonly string[]): number[];
+  /** Word pieces of a text, without [CLS] and [SEP]. */
+  pieces(text: string): string[];
 }
 
 /**
@@ -46,6 +48,7 @@ export function loadGroundingDinoProcessor(directory: string): GroundingDinoProc
     size: { shortestEdge: edge("shortest_edge"), longestEdge: edge("longest_edge") },
     phrases: phrasesOf,
     encode: (phrases) => tokenizer.encode(`${phrases.join(". ")}.`).ids,
+    pieces: (text) => tokenizer.tokenize(text),
   };
 }
 
