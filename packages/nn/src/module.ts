@@ -1,3 +1,4 @@
+import { assignValues } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import type { TensorDtype } from "./weights/dtype.js";
 
@@ -41,9 +42,7 @@ abstract class Stored {
 
   /** Replaces the values. `data` is kept by reference where the backend allows it: hand over a fresh array. */
   assign(data: Float32Array): void {
-    const next = tf.tensor(data, this.variable.shape, "float32");
-    this.variable.assign(next);
-    next.dispose();
+    assignValues(this.variable, data);
   }
 
   /** Frees the values; a second call does nothing. */

@@ -24,17 +24,30 @@ type Binding =
   | { readonly kind: "variable"; readonly variable: tf.Variable }
   | { readonly kind: "capture"; readonly value: Value; readonly dataId: object }
   | { readonly kind: "constant"; readonly value: Value }
-  | {
-      readonly kind: "generated";
-      readonly inputs: readonly Binding[];
-      readonly run: (inputs: readonly HostData[]) => HostData;
-    };
+  | Generated;
+
+interface Generated {
+  readonly kind: "generated";
+  readonly inputs: readonly Binding[];
+  readonly run: (inputs: readonly HostData[]) => HostData;
+}
 
 /** What a call gives: a value of the run, or data that the graph does not touch. */
 type Output = { readonly kind: "computed"; readonly index: number } | Binding;
 
+/** A graph input that is bound by itself. */
+interface Feed {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly binding: Binding;
+}
+
 interface Loaded extends Compiled {
   readonly graph: PackedGraph;
+  readonly feeds: readonly Feed[];
+  /** Pieces of `vector`; offsets are elements. */
+  readonly parts: readonly { readonly binding: Binding; readonly offset: number }[];
   /** Names of everything that is fetched. */
   readonly outputs: readonly string[];
   /** Filled with the small inputs before each run: the runtime reads it during the run only. */
@@ -100,16 +113,13 @@ export class CompiledProgram<Result> {
     // First: what is pending may need sessions of its own and push this one out of the cache.
     backend.flush();
     assertSync();
-    const shared = new Map<Binding, HostData>();
     const hosts = lists.map((args): HostOf => {
-      const own = new Map<Binding, HostData>();
+      // Numbers are drawn once for every list; all else is where it is.
+      const drawn = new Map<Binding, HostData>();
       const hostOfBinding: HostOf = (binding) => {
-        const data = binding.kind === "argument" || binding.kind === "generated" ? own : shared;
-        let host = data.get(binding);
-        if (host === undefined) {
-          host = this.#data(backend, binding, args, hostOfBinding);
-          data.set(binding, host);
-        }
+        if (binding.kind !== "generated") return this.#data(backend, binding, args);
+        const host = drawn.get(binding) ?? binding.run(binding.inputs.map(hostOfBinding));
+        drawn.set(binding, host);
         return host;
       };
       return hostOfBinding;
@@ -158,9 +168,8 @@ export class CompiledProgram<Result> {
     const loaded = this.#load(hosts[0]!);
     const { graph, outputs, given, vector, lanes } = loaded;
     const { input } = graph;
-    const valueByName = new Map(graph.feeds.map(({ name, value }) => [name, value]));
     const fillVector = (hostOfBinding: HostOf) => {
-      for (const { key, offset } of input?.parts ?? []) vector.set(hostOfBinding(this.#bind(key)), offset);
+      for (const { binding, offset } of loaded.parts) vector.set(hostOfBinding(binding), offset);
       return vector;
     };
     const begun: LaneSession[] = [];
@@ -169,14 +178,13 @@ export class CompiledProgram<Result> {
     try {
       lanes.forEach((lane, i) => {
         const hostOfBinding = hosts[i + 1]!;
-        lane.begin((name) => {
-          return name === input?.name ? fillVector(hostOfBinding) : hostOfBinding(this.#bind(valueByName.get(name)!));
-        });
+        const data = loaded.feeds.map(({ binding }) => hostOfBinding(binding));
+        lane.begin(input ? [...data, fillVector(hostOfBinding)] : data);
         begun.push(lane);
       });
       const feeds: Record<string, ReturnType<typeof ortTensor>> = {};
-      for (const { name, value } of graph.feeds) {
-        feeds[name] = ortTensor(storageType(value), hosts[0]!(this.#bind(value)), value.shape);
+      for (const { name, dtype, shape, binding } of loaded.feeds) {
+        feeds[name] = ortTensor(dtype, hosts[0]!(binding), shape);
       }
       if (input) feeds[input.name] = ortTensor("float32", fillVector(hosts[0]!), [input.length]);
       const tensors = runSession(loaded, feeds, this.#nodes);
@@ -247,6 +255,10 @@ export class CompiledProgram<Result> {
         lanes: this.#loadLanes(graph),
         bytes,
         graph,
+        feeds: graph.feeds.map(({ name, value }) => {
+          return { name, dtype: storageType(value), shape: value.shape, binding: this.#bind(value) };
+        }),
+        parts: (graph.input?.parts ?? []).map(({ key, offset }) => ({ binding: this.#bind(key), offset })),
         outputs: [...graph.fetches.map(({ name }) => name), ...(graph.output ? [graph.output.name] : [])],
         vector: new Float32Array(graph.input?.length ?? 0),
         given: this.#givenOutputs(graph),
@@ -324,7 +336,7 @@ export class CompiledProgram<Result> {
     return dataId ? { kind: "capture", value, dataId } : { kind: "constant", value };
   }
 
-  #data(backend: OnnxRuntimeBackend, binding: Binding, args: readonly tf.Tensor[], hostOfBinding: HostOf): HostData {
+  #data(backend: OnnxRuntimeBackend, binding: Exclude<Binding, Generated>, args: readonly tf.Tensor[]): HostData {
     switch (binding.kind) {
       case "argument":
         return wideHostOf(backend, args[binding.index]!);
@@ -336,8 +348,6 @@ export class CompiledProgram<Result> {
         return binding.value.host as HostData;
       case "constant":
         return binding.value.host as HostData;
-      case "generated":
-        return binding.run(binding.inputs.map(hostOfBinding));
     }
   }
 
@@ -354,5 +364,11 @@ export class CompiledProgram<Result> {
 function mean(lists: readonly HostData[]): HostData {
   const [first] = lists as readonly [HostData];
   if (lists.length === 1 || !(first instanceof Float32Array)) return first;
-  return Float32Array.from(first, (_, i) => lists.reduce((sum, list) => sum + list[i]!, 0) / lists.length);
+  const result = new Float32Array(first.length);
+  for (let i = 0; i < result.length; i++) {
+    let sum = 0;
+    for (const list of lists) sum += list[i]!;
+    result[i] = sum / lists.length;
+  }
+  return result;
 }

@@ -45,6 +45,21 @@ describe("EngineError", () => {
     expect(error.message).toMatch(/^Operands could not be broadcast together/);
   });
 
+  test.each([
+    ["Real", (x: tf.Tensor) => tf.real(tf.fft(tf.complex(x, x)))],
+    ["ComplexAbs", (x: tf.Tensor) => tf.abs(tf.complex(x, x))],
+  ] as const)("a gradient through complex numbers, at %s, which tfjs cannot carry", (op, fn) => {
+    const x = tf.tensor1d([1, 2]);
+    const error = caught(() => tf.grad((x) => tf.sum(fn(x)))(x));
+    expect(error).toMatchObject({ code: "ENGINE_UNSUPPORTED", op });
+    expect(error.hint).toContain("ops.fft");
+    expect(
+      tf
+        .grad((x) => tf.sum(tf.square(x)))(x)
+        .dataSync(),
+    ).toEqual(Float32Array.of(2, 4));
+  });
+
   test("names the line on request", () => {
     configure({ source: true });
     const error = caught(() => tf.add(tf.ones([2, 3]), tf.ones([4])));

@@ -38,6 +38,12 @@ export function registerBroadcastGradients(): void {
     () => tf.mul(dy, tf.cast(tf.lessEqual(a, b), "float32")),
     () => tf.mul(dy, tf.cast(tf.greater(a, b), "float32")),
   ]);
+  // tfjs's reads the shape of the operand from an attribute that the kernel does not have.
+  replaceGradient({
+    kernelName: "BroadcastTo",
+    inputsToSave: ["x"],
+    gradFunc: (dy, saved) => ({ x: () => unbroadcast(dy as tf.Tensor, saved[0]!.shape) }),
+  });
   // y = op(a) op(b), op transposing where asked: the gradient of each is a product with the other, summed over repeated batches.
   replaceGradient({
     kernelName: "BatchMatMul",

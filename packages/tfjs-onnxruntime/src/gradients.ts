@@ -1,5 +1,6 @@
 import * as tf from "@tensorflow/tfjs";
 import { registerBroadcastGradients } from "./gradients-broadcast.js";
+import { registerComplexRefusals } from "./gradients-complex.js";
 import { registerIndexGradients } from "./gradients-index.js";
 import { registerStructureGradients } from "./gradients-structure.js";
 
@@ -36,4 +37,5 @@ export function registerMissingGradients(): void {
   registerBroadcastGradients();
   registerIndexGradients();
   registerStructureGradients();
+  registerComplexRefusals();
 }

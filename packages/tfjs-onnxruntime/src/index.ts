@@ -24,6 +24,7 @@ export function flush(): void {
   if (isEngine(backend)) backend.flush();
 }
 
+export { assignValues } from "./assign-values.js";
 export type { EngineMemory } from "./backend.js";
 export { type CompiledFunction, type CompileOptions, type CompileStats, compile } from "./compile.js";
 export { clearCache, configure, type EngineConfig, type EngineSettings } from "./config.js";

@@ -19,6 +19,9 @@ tfjs's dtypes, shapes, broadcasting and error messages; \`npm run conformance\` 
   MaxPool leaves it to ONNX Runtime always.
 - Over no elements Max is -Infinity, Min Infinity, All true (tfjs cpu: NaN, NaN, false). A max pooling window with several maxima
   hands its gradient to the first.
+- Gradients: every one that tfjs registers for a kernel of this table runs, and those of GatherNd, ScatterNd, TensorScatterUpdate, TopK, StridedSlice,
+  DepthToSpace, FlipLeftRight, Cumprod, Einsum and the comparisons, which tfjs lacks. Those through complex numbers throw \`ENGINE_UNSUPPORTED\`:
+  gradients of tfjs's tape are float32. \`ops.fft\` takes and gives real and imaginary parts and has one.
 - Elementwise int32 products wrap modulo 2^32 exactly; tfjs cpu loses the low bits of products beyond 2^53.
 
 ${kernelTable()}

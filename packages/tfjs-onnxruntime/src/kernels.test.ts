@@ -105,7 +105,7 @@ const cases: Case[] = [
   { name: "mean keep", fn: (x) => tf.mean(x!, 1, true), shapes: [[2, 3, 4]] },
   { name: "max axis", fn: (x) => tf.max(x!, 1), shapes: [[3, 7]], map: distinct },
   { name: "min axis", fn: (x) => tf.min(x!, -1), shapes: [[3, 7]], map: distinct },
-  { name: "prod", fn: (x) => tf.prod(x!, 1), shapes: [[3, 4]], map: positive, forwardOnly: true },
+  { name: "prod", fn: (x) => tf.prod(x!, 1), shapes: [[3, 4]], map: positive },
   {
     name: "matMul",
     fn: (a, b) => tf.matMul(a!, b!),
@@ -750,13 +750,12 @@ const structure: Case[] = [
   { name: "flipLeftRight", fn: (x) => tf.image.flipLeftRight(nhwc(x!)), shapes: [[1, 2, 3, 2]], numericOnly: true },
   { name: "lrn", fn: (x) => tf.localResponseNormalization(nhwc(x!), 2, 1.5, 0.7, 0.6), shapes: [[1, 3, 2, 7]] },
   {
-    name: "dilation2d",
+    name: "dilation2d (a max)",
     fn: (x, w) => tf.dilation2d(nhwc(x!), w as tf.Tensor3D, 2, "same", 2),
     shapes: [
       [1, 6, 5, 2],
       [3, 2, 2],
     ],
-    forwardOnly: true,
   },
   {
     name: "resizeBilinear gradient",
@@ -910,6 +909,17 @@ const scatters: Case[] = [
       .map((term) => [...term].map((letter) => 2 + (letter.charCodeAt(0) % 4))),
     numericOnly: true,
   })),
+  ...[false, true].map((inverse) => ({
+    name: `ops.fft, inverse ${inverse}`,
+    fn: ((real: tf.Tensor, imag: tf.Tensor) => {
+      const y = ops.fft({ real, imag, inverse });
+      return tf.stack([y.real, y.imag]);
+    }) as Fn,
+    shapes: [
+      [2, 5],
+      [2, 5],
+    ],
+  })),
   ...[5, 8].map((n) => ({
     name: `fft ${n}`,
     fn: ((re: tf.Tensor, im: tf.Tensor) => {
@@ -984,7 +994,48 @@ const unnamed: { name: string; actual: Fn; expected: Fn; shapes: number[][] }[] 
   },
 ];
 
-const all = [...cases, ...more, ...convolutions, ...structure, ...scatters];
+const flags = (x: tf.Tensor) => tf.greater(x, 0);
+const comparisons = { equal: tf.equal, notEqual: tf.notEqual, greater: tf.greater, greaterEqual: tf.greaterEqual };
+const predicates: Record<string, Fn> = {
+  ...(comparisons as Record<string, Fn>),
+  less: (a, b) => tf.less(a!, b!),
+  lessEqual: (a, b) => tf.lessEqual(a!, b!),
+  logicalAnd: (a, b) => tf.logicalAnd(flags(a!), flags(b!)),
+  logicalOr: (a, b) => tf.logicalOr(flags(a!), flags(b!)),
+  logicalXor: (a, b) => tf.logicalXor(flags(a!), flags(b!)),
+  logicalNot: (a) => tf.logicalNot(flags(a!)),
+  isNaN: (a) => tf.isNaN(a!),
+  isInf: (a) => tf.isInf(a!),
+  isFinite: (a) => tf.isFinite(a!),
+  argMax: (a) => tf.expandDims(tf.argMax(a!, 1), 1),
+  argMin: (a) => tf.expandDims(tf.argMin(a!, 1), 1),
+  floorDiv: (a, b) => tf.floorDiv(a!, b!),
+};
+
+/** Gradients that nothing above reaches: zero ones, and those of kernels that tfjs's operations call through others. */
+const rare: Case[] = [
+  ...Object.entries(predicates).map(([name, predicate]) => ({
+    name: `step function ${name}`,
+    fn: ((a: tf.Tensor, b: tf.Tensor) => tf.mul(tf.add(a, b), floats(predicate(a, b)))) as Fn,
+    shapes: [
+      [3, 4],
+      [3, 4],
+    ],
+  })),
+  {
+    name: "mod (a step function of the quotient)",
+    fn: (a, b) => tf.mod(a!, b!),
+    shapes: [[3, 4], [4]],
+    map: positive,
+  },
+  {
+    name: "step function oneHot",
+    fn: (x) => tf.mul(x!, tf.oneHot(tf.cast(tf.abs(x!), "int32"), 3)),
+    shapes: [[3]],
+  },
+];
+
+const all = [...cases, ...more, ...convolutions, ...structure, ...scatters, ...rare];
 
 interface Outcome {
   y: Float32Array;
@@ -1013,8 +1064,13 @@ function expectClose(actual: Float32Array, expected: Float32Array, tolerance: nu
   }
 }
 
-/** Kernels of this backend that ran. */
+/** Gradients of kernels that this backend has. */
+const gradients = () =>
+  tf.getKernelsForBackend("onnxruntime").flatMap(({ kernelName }) => tf.getGradient(kernelName) ?? []);
+
+/** Kernels of this backend that ran, and kernels whose gradient did. */
 const used = new Set<string>();
+const differentiated = new Set<string>();
 
 describe("kernels and gradients agree with tfjs cpu", () => {
   beforeAll(async () => {
@@ -1024,6 +1080,13 @@ describe("kernels and gradients agree with tfjs cpu", () => {
       config.kernelFunc = (call) => {
         used.add(kernelName);
         return kernelFunc(call);
+      };
+    }
+    for (const gradient of gradients()) {
+      const { kernelName, gradFunc } = gradient;
+      gradient.gradFunc = (...operands) => {
+        if (tf.getBackend() === "onnxruntime") differentiated.add(kernelName);
+        return gradFunc(...operands);
       };
     }
   });
@@ -1039,14 +1102,15 @@ describe("kernels and gradients agree with tfjs cpu", () => {
 
 describe("kernels that only tfjs-core names", () => {
   test.each(unnamed.map((c) => [c.name, c] as const))("%s", async (_name, { name, actual, expected, shapes }) => {
-    const on = async (backend: string, fn: Fn) => {
-      await tf.setBackend(backend);
-      return tf.tidy(() => {
-        const inputs = shapes.map((shape, i) => tf.tensor(values(shape, `${name}/${i}`), shape));
-        return Float32Array.from(fn(...inputs).dataSync()) as never;
-      }) as Float32Array;
-    };
-    expectClose(await on("onnxruntime", actual), await on("cpu", expected), 2e-5, name);
+    const hasGradient = tf.getGradient(name) !== undefined;
+    const [y, reference] = [
+      await evaluate("onnxruntime", { name, fn: actual, shapes, forwardOnly: !hasGradient }),
+      await evaluate("cpu", { name, fn: expected, shapes, forwardOnly: !hasGradient }),
+    ];
+    expectClose(y.y, reference.y, 2e-5, name);
+    reference.grads.forEach((g, i) => {
+      expectClose(y.grads[i]!, g, 1e-4, `grad ${i}`);
+    });
   });
 });
 
@@ -1091,5 +1155,18 @@ describe("coverage", () => {
   test("every kernel of engineInfo() ran above, forward or as a gradient", () => {
     const idle = engineInfo().kernels.filter((name) => !used.has(name));
     expect(idle).toEqual([]);
+  });
+
+  test("so did every gradient that is registered", () => {
+    const idle = gradients().filter(({ kernelName }) => !differentiated.has(kernelName));
+    // Those of complex numbers are refused: errors.test.ts.
+    expect(idle.map(({ kernelName }) => kernelName).sort()).toEqual([
+      "Complex",
+      "ComplexAbs",
+      "FFT",
+      "IFFT",
+      "Imag",
+      "Real",
+    ]);
   });
 });

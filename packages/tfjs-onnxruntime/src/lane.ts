@@ -167,9 +167,9 @@ function layOut(
 export class LaneSession {
   readonly #lane: Lane;
   readonly #id = nextId++;
-  readonly #memory: SharedArrayBuffer;
-  readonly #inputs: readonly Slot[];
-  readonly #outputs: readonly Slot[];
+  /** Views of the memory that both threads see. */
+  readonly #given: readonly HostData[];
+  readonly #taken: ReadonlyMap<string, HostData>;
 
   /**
    * Begins to load `model` on lane `index` (0-based); {@link LaneSession.loaded} waits for it.
@@ -185,17 +185,17 @@ export class LaneSession {
     this.#lane = lanes[index];
     const given = layOut(inputs, 0);
     const taken = layOut(outputs, given.end);
-    this.#inputs = given.slots;
-    this.#outputs = taken.slots;
-    this.#memory = new SharedArrayBuffer(taken.end);
+    const memory = new SharedArrayBuffer(taken.end);
+    this.#given = given.slots.map((slot) => view(memory, slot));
+    this.#taken = new Map(taken.slots.map((slot) => [slot.name, view(memory, slot)]));
     this.#lane.begin({
       kind: "load",
       id: this.#id,
       model: encodeModel(model),
       options: laneOptions(),
-      memory: this.#memory,
-      inputs: this.#inputs,
-      outputs: this.#outputs,
+      memory,
+      inputs: given.slots,
+      outputs: taken.slots,
     });
   }
 
@@ -204,9 +204,11 @@ export class LaneSession {
     this.#lane.end();
   }
 
-  /** Begins a run; the data is copied. */
-  begin(dataOf: (name: string) => HostData): void {
-    for (const slot of this.#inputs) view(this.#memory, slot).set(dataOf(slot.name));
+  /** Begins a run; the data, in the order of the inputs, is copied. */
+  begin(data: readonly HostData[]): void {
+    this.#given.forEach((input, i) => {
+      input.set(data[i]!);
+    });
     this.#lane.begin({ kind: "run", id: this.#id });
   }
 
@@ -218,8 +220,8 @@ export class LaneSession {
    */
   end({ isShared }: { isShared: boolean }): ReadonlyMap<string, HostData> {
     this.#lane.end();
-    const dataOf = (slot: Slot) => (isShared ? view(this.#memory, slot) : view(this.#memory, slot).slice());
-    return new Map(this.#outputs.map((slot) => [slot.name, dataOf(slot)]));
+    if (isShared) return this.#taken;
+    return new Map(Array.from(this.#taken, ([name, output]) => [name, output.slice()]));
   }
 
   dispose(): void {

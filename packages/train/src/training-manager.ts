@@ -109,6 +109,8 @@ export class TrainingManager {
   readonly scaler: LossScaler | null;
   readonly #options: TrainingManagerOptions;
   readonly #parameters = new Map<string, Parameter>();
+  /** Current values of the same, for the optimiser. */
+  readonly #values = new Map<string, { readonly data: Float32Array }>();
   /** Two arrays per parameter: a live tensor keeps a reference to the one that was assigned last. */
   readonly #buffers = new Map<string, { arrays: [Float32Array, Float32Array]; next: 0 | 1 }>();
   /** Sums of the open window, of which a shard counts as a batch; parameters that got no gradient in it are absent. */
@@ -150,7 +152,14 @@ export class TrainingManager {
     const gradients = [...lengths.filter((length) => length >= SMALL), small];
     const average = this.ema?.lengths ?? [];
     this.#kernels = kernels([...lengths, ...lengths, ...lengths, ...lengths, ...average, ...gradients]);
-    this.#slots = options.optimizer.init(this.#values(), this.#kernels.allocate);
+    for (const [name, parameter] of this.#parameters) {
+      this.#values.set(name, {
+        get data() {
+          return parameter.data();
+        },
+      });
+    }
+    this.#slots = options.optimizer.init(this.#values, this.#kernels.allocate);
     this.ema?.moveTo(this.#kernels);
   }
 
@@ -277,12 +286,6 @@ export class TrainingManager {
     return lr * (group.lrScale ?? 1) * (schedule?.(step) ?? 1) * (warmup?.(step, group.name) ?? 1);
   }
 
-  #values(): Map<string, { data: Float32Array }> {
-    const result = new Map<string, { data: Float32Array }>();
-    for (const [name, parameter] of this.#parameters) result.set(name, { data: parameter.data() });
-    return result;
-  }
-
   /** Loss and parts of the batch, gradients by shard. */
   async #differentiate(lossFn: LossFunction, inputs: BatchTensors | null, scale: number) {
     const factor = tf.scalar(scale);
@@ -345,7 +348,8 @@ export class TrainingManager {
       for (const [name, tensor] of Object.entries(inputs)) {
         const { rank, shape, dtype, size } = tensor;
         const values = tensor.dataSync();
-        const part = rank === 0 ? values : values.slice((i * size) / count, ((i + 1) * size) / count);
+        // A view where the backend keeps what it is given: a batch is megabytes of every step.
+        const part = rank === 0 ? values : values.subarray((i * size) / count, ((i + 1) * size) / count);
         piece[name] = tf.tensor(part, rank === 0 ? [] : [shape[0]! / count, ...shape.slice(1)], dtype);
       }
       return piece;
@@ -460,7 +464,7 @@ export class TrainingManager {
       if (bad && clip?.errorIfNonfinite !== false) throw new NonFiniteGradientError(bad);
     }
     const next = this.optimizer.update({
-      params: this.#values(),
+      params: this.#values,
       grads,
       state: this.#slots,
       groups: this.groups,

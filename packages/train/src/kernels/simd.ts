@@ -59,10 +59,13 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
   const resident = new WeakSet<Float32Array>();
   let free = base + scratchBytes;
 
+  /** Arrays that all lie in this memory are worked on at once, without the operands below: a model has hundreds of small ones. */
+  const isResident = (array: Float32Array) => resident.has(array);
+
   /** An array as kernels find it, piece by piece: where it lies, or by way of a piece of scratch memory. */
   const operand = (array: Float32Array, slot: number, isRead = false): Operand => {
     // Beyond the end of a view, elements are read with the last four but never written.
-    if (resident.has(array) || (isRead && array.buffer === buffer)) {
+    if (isResident(array) || (isRead && array.buffer === buffer)) {
       const address = (start: number) => array.byteOffset + start * 4;
       return { address, read: address, write: ignore };
     }
@@ -90,11 +93,16 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
       return array;
     },
     adamw({ value, grad, m, v, next, scale, beta1, beta2, keep, stepSize, inverseRoot, eps }) {
+      if (grad.buffer === buffer && isResident(value) && isResident(m) && isResident(v) && isResident(next)) {
+        const [a, b, c, d, e] = [value.byteOffset, grad.byteOffset, m.byteOffset, v.byteOffset, next.byteOffset];
+        exports.adamw(a, b, c, d, e, padded(value.length), scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
+        return;
+      }
       const [p, g, mean, square] = [operand(value, 0), operand(grad, 1, true), operand(m, 2), operand(v, 3)];
       const out = operand(next, 4);
-      inChunks(value.length, (start, end, padded) => {
+      inChunks(value.length, (start, end, count) => {
         const [a, b, c, d] = [p.read(start, end), g.read(start, end), mean.read(start, end), square.read(start, end)];
-        exports.adamw(a, b, c, d, out.address(start), padded, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
+        exports.adamw(a, b, c, d, out.address(start), count, scale, beta1, beta2, keep, stepSize, inverseRoot, eps);
         mean.write(start, end);
         square.write(start, end);
         out.write(start, end);
@@ -103,17 +111,21 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
     sgd({ value, grad, buffer: momentum, next, scale, decay, carry, mu, lr, nesterov }) {
       const [p, g, out] = [operand(value, 0), operand(grad, 1, true), operand(next, 4)];
       const velocity = momentum && operand(momentum, 2);
-      inChunks(value.length, (start, end, padded) => {
+      inChunks(value.length, (start, end, count) => {
         const [a, b, c] = [p.read(start, end), g.read(start, end), velocity?.read(start, end) ?? 0];
-        exports.sgd(a, b, c, out.address(start), padded, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
+        exports.sgd(a, b, c, out.address(start), count, scale, decay, carry, mu, lr, nesterov ? 1 : 0);
         velocity?.write(start, end);
         out.write(start, end);
       });
     },
     moveTowards(average, current, rate) {
+      if (current.buffer === buffer && isResident(average)) {
+        exports.moveTowards(average.byteOffset, current.byteOffset, padded(average.length), rate);
+        return;
+      }
       const [e, x] = [operand(average, 0), operand(current, 1)];
-      inChunks(average.length, (start, end, padded) => {
-        exports.moveTowards(e.read(start, end), x.read(start, end), padded, rate);
+      inChunks(average.length, (start, end, count) => {
+        exports.moveTowards(e.read(start, end), x.read(start, end), count, rate);
         e.write(start, end);
       });
     },
@@ -122,11 +134,11 @@ export function simdKernels(lengths: readonly number[] = []): ResidentKernels | 
       for (const values of arrays) {
         const view = scratch[0]!;
         const isInside = values.buffer === buffer;
-        inChunks(values.length, (start, end, padded) => {
+        inChunks(values.length, (start, end, count) => {
           // What lies behind a view is not known to be zero: its last piece is a copy unless it is whole vectors.
-          const inPlace = isInside && end - start === padded;
+          const inPlace = isInside && end - start === count;
           if (!inPlace) load(view, values, start, end);
-          exports.magnitudes(inPlace ? values.byteOffset + start * 4 : at(0), padded, sums);
+          exports.magnitudes(inPlace ? values.byteOffset + start * 4 : at(0), count, sums);
         });
       }
       const lanes = new Float64Array(buffer, sums, 8);
@@ -157,10 +169,13 @@ const ignore = (_start: number, _end: number): void => {};
 /** Bytes of an array of float32, in whole vectors of four. */
 const roundedBytes = (length: number): number => Math.ceil(length / 4) * 16;
 
-/** Calls `work` for pieces of at most CHUNK elements; `padded` is their count rounded up to 4. */
-function inChunks(length: number, work: (start: number, end: number, padded: number) => void): void {
+/** Elements in whole vectors of four. */
+const padded = (length: number): number => (length + 3) & ~3;
+
+/** Calls `work` for pieces of at most CHUNK elements; its third argument is their count in whole vectors. */
+function inChunks(length: number, work: (start: number, end: number, count: number) => void): void {
   for (let start = 0; start < length; start += CHUNK) {
     const end = Math.min(start + CHUNK, length);
-    work(start, end, (end - start + 3) & ~3);
+    work(start, end, padded(end - start));
   }
 }
