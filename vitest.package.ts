@@ -16,6 +16,8 @@ export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts"],
     pool: "forks",
+    // A file of its own process loads tfjs and every package below again, which takes longer than most tests. vitest.setup.ts tidies up between files.
+    isolate: false,
     setupFiles: [fileURLToPath(new URL("./vitest.setup.ts", import.meta.url))],
     // For what hangs: a machine with other work may need ten times as long as an idle one.
     testTimeout: 300_000,

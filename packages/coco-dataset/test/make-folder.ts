@@ -1,18 +1,16 @@
-import { rmSync } from "node:fs";
-import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import process from "node:process";
 import sharp from "sharp";
 
 const made: string[] = [];
 
-// Not a hook of a test file: files of a package share a process, which loads this module once.
-process.once("exit", () => {
-  for (const folder of made) rmSync(folder, { recursive: true, force: true });
-});
+/** For `afterAll`: each file of tests says it itself, because files share a process, which loads this module once. */
+export async function removeFolders(): Promise<void> {
+  await Promise.all(made.splice(0).map((folder) => rm(folder, { recursive: true })));
+}
 
-/** A temporary folder with the given files, removed when the process ends. */
+/** A temporary folder with the given files, until {@link removeFolders}. */
 export async function makeFolder(files: Readonly<Record<string, string | Uint8Array>> = {}): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "seg-convert-"));
   made.push(folder);

@@ -1,9 +1,11 @@
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
-import { grayImage, makeFolder } from "../../test/make-folder.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { grayImage, makeFolder, removeFolders } from "../../test/make-folder.js";
 import { COMMANDS } from "./commands.js";
 import { EXIT, main } from "./main.js";
+
+afterAll(removeFolders);
 
 /** Ten pictures of two classes; `spoil` makes one box reach over the border. */
 const document = ({ spoil = false } = {}) => ({

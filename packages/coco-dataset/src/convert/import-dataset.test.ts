@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import sharp from "sharp";
-import { describe, expect, test } from "vitest";
-import { grayImage, makeFolder } from "../../test/make-folder.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { grayImage, makeFolder, removeFolders } from "../../test/make-folder.js";
 import { SegError } from "../errors.js";
 import { mask } from "../mask/index.js";
 import { segmentationToRle } from "../segmentation.js";
@@ -12,6 +12,8 @@ import { detectFormat, topLevelKeys } from "./detect-format.js";
 import { decodeRowMajor } from "./import-cvat.js";
 import { importDataset } from "./import-dataset.js";
 import { parseXml } from "./xml-tree.js";
+
+afterAll(removeFolders);
 
 const COCO = { images: [], categories: [], annotations: [] };
 

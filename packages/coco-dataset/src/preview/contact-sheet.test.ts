@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
 import sharp from "sharp";
-import { beforeAll, describe, expect, test } from "vitest";
-import { grayImage, makeFolder } from "../../test/make-folder.js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { grayImage, makeFolder, removeFolders } from "../../test/make-folder.js";
 import type { CocoAnnotation, CocoDataset } from "../document.js";
 import type { Finding } from "../findings.js";
 import { loadDataset } from "../load/load-dataset.js";
@@ -17,6 +17,8 @@ import { findingTiles } from "./finding-tiles.js";
 import { htmlReport } from "./html-report.js";
 import { readImage } from "./read-image.js";
 import { renderPreview } from "./render-preview.js";
+
+afterAll(removeFolders);
 
 const [WIDTH, HEIGHT] = [600, 450];
 const GRAY = [136, 136, 136];

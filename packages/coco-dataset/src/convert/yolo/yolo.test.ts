@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
-import { grayImage, makeFolder } from "../../../test/make-folder.js";
+import { afterAll, describe, expect, test } from "vitest";
+import { grayImage, makeFolder, removeFolders } from "../../../test/make-folder.js";
 import type { CocoAnnotation, CocoDataset } from "../../document.js";
 import { mask } from "../../mask/index.js";
 import { annotationPolygons, segmentationToRle } from "../../segmentation.js";
@@ -14,6 +14,8 @@ import { joinRings } from "../join-rings.js";
 import { writeConversion } from "../write-conversion.js";
 import { parseDataYaml } from "./data-yaml.js";
 import { boxRow, parseLabelRows, polygonRow } from "./label-rows.js";
+
+afterAll(removeFolders);
 
 const [WIDTH, HEIGHT] = [37, 23];
 
