@@ -2,6 +2,7 @@ import type { Counterfactual } from "./counterfactuals.js";
 import type { TraceEntry } from "./decide.js";
 import type { Fact } from "./facts.js";
 import type { Plan } from "./plan.js";
+import { CONDITIONS, MEANINGS, NUMBERS } from "./plan-glossary.js";
 
 /** How much an explanation says; each level holds what the one before it says. */
 export type ExplainLevel = "minimal" | "standard" | "detailed" | "technical";
@@ -13,19 +14,6 @@ const DEFAULTS: Readonly<Record<string, string>> = {
   batch: "16",
   augmentation: "medium",
   export: "int8",
-};
-
-/** Names of facts that are not words. */
-const FACT_WORDS: Readonly<Record<string, string>> = {
-  has_bbox: "boxes annotated",
-  has_segmentation: "masks annotated",
-  looks_known: "images at hand",
-  permissive_only: "permissive licences only",
-  free_bytes: "free memory",
-  median_objects: "objects on an image of the middle",
-  overlap_share: "share of overlapping objects",
-  brightness_spread: "spread of the brightness",
-  size_spread: "width of large over small objects",
 };
 
 /** Outputs by topic, in the order in which a person would ask. */
@@ -118,15 +106,15 @@ function detailed(plan: Plan): string[] {
   const { facts, complexity, trace, options, counterfactuals } = plan;
   const share = (name: string) => `${Math.round(Number(facts[name]) * 100)} %`;
   const data = [
-    `  ${facts["images"]} images, ${facts["objects"]} objects of ${facts["classes"]} class${facts["classes"] === 1 ? "" : "es"}, ${Number(facts["median_objects"])} on an image of the middle`,
+    `  ${facts["images"]} images, ${facts["objects"]} objects of ${facts["classes"]} class${facts["classes"] === 1 ? "" : "es"}, half of the images have ${Number(facts["median_objects"])} or more`,
     `  ${share("small_share")} of the objects are below 1 % of their image; nine of ten have a short side above ${(Number(facts["short_side_p10"]) * 100).toPrecision(2)} % of its long side`,
     `  ${share("overlap_share")} overlap another one; the most frequent class has ${Number(facts["imbalance"]).toPrecision(2)} times the objects of the rarest`,
     ...(facts["looks_known"] === true
       ? [
-          `  brightness ${gray(facts["brightness"])}, contrast ${gray(facts["contrast"])}, sharpness ${Number(facts["sharpness"]).toPrecision(2)} (medians; gray 0 to 255)`,
+          `  brightness ${gray(facts["brightness"])}, contrast ${gray(facts["contrast"])}, sharpness ${short(Number(facts["sharpness"]))} (of the usual image; gray 0 to 255)`,
         ]
       : []),
-    `  taken together ${complexity.level} (${complexity.value.toFixed(2)}): ${Object.entries(complexity.terms)
+    `  how hard it is, 0 to 1: ${complexity.level} (${complexity.value.toFixed(2)}); ${Object.entries(complexity.terms)
       .map(([name, value]) => `${name} ${value.toFixed(2)}`)
       .join(", ")}`,
   ];
@@ -137,14 +125,18 @@ function detailed(plan: Plan): string[] {
   );
   const table = options.map(
     ({ student, quality, gflops, training_bytes, objective, is_pareto }) =>
-      `  ${student.padEnd(12)} COCO mAP ${quality ?? "-"}, ${gflops?.toPrecision(3) ?? "-"} GFLOPs, training ${bytes(training_bytes)}${objective === null ? "" : `, objective ${objective.toFixed(2)}`}${is_pareto ? "" : " (another one is better in everything)"}`,
+      `  ${student.padEnd(12)} accuracy ${quality ?? "unknown"}, computing ${gflops?.toPrecision(3) ?? "unknown"}, memory ${bytes(training_bytes)}${objective === null ? "" : `, fit ${objective.toFixed(2)}`}${is_pareto ? "" : " (another one is better in everything)"}`,
   );
-  const flips = counterfactuals.map((flip) => `  ${counterfactualLine(flip)}`);
+  const flips = counterfactualLines(counterfactuals).map((line) => `  ${line}`);
+  const meanings = trace.flatMap(({ output }) =>
+    MEANINGS[output] === undefined ? [] : [`  ${words(output).padEnd(17)} ${MEANINGS[output]}`],
+  );
   return [
     `The data\n${data.join("\n")}`,
-    `Students of this kind\n${table.join("\n")}`,
+    `Students of this kind (accuracy: mAP50-95 on everyday photos, of 100; computing: GFLOPs an image; fit to the priority, of 1)\n${table.join("\n")}`,
     `Alternatives\n${others.join("\n")}`,
     `What would change a choice\n${flips.length === 0 ? "  nothing that was tried" : flips.join("\n")}`,
+    `What the words mean\n${meanings.join("\n")}`,
   ];
 }
 
@@ -159,13 +151,32 @@ function technical(plan: Plan): string[] {
   return [`Rules\n${chain.join("\n")}`, JSON.stringify(plan, null, 2)];
 }
 
-/** One flip as a sentence: "student: yolov8s-seg if images >= 500 (now 364)". */
-export function counterfactualLine({ output, to, fact, now, movedTo }: Counterfactual): string {
-  const name = FACT_WORDS[fact] ?? words(fact);
-  const say = (value: Fact) => (fact.endsWith("_bytes") ? bytes(value as number) : shown(value));
+/**
+ * What would change choices, a line for each condition.
+ * @example ["if the number of images were 500 or more (now 364): student yolov8s-seg, augmentation medium"]
+ */
+function counterfactualLines(flips: readonly Counterfactual[]): string[] {
+  const lines = new Map<string, string[]>();
+  for (const flip of flips) {
+    const condition = conditionOf(flip);
+    const changed = `${words(flip.output)} ${shown(flip.to)}`;
+    const known = lines.get(condition);
+    if (known === undefined) lines.set(condition, [changed]);
+    else known.push(changed);
+  }
+  return [...lines].map(([condition, changes]) => `if ${condition}: ${changes.join(", ")}`);
+}
+
+function conditionOf({ fact, now, movedTo }: Counterfactual): string {
+  const condition = CONDITIONS[fact];
+  if (Array.isArray(condition)) return condition[movedTo === true ? 1 : 0]!;
+  if (typeof condition === "string") return `${condition.replace("%", shown(movedTo))} (now ${shown(now)})`;
+  const say = (value: Fact) =>
+    fact.endsWith("_bytes") ? bytes(value as number) : fact.endsWith("_s") ? duration(value as number) : shown(value);
+  if (fact === "time_budget_s" && now === null) return "there were hardly any time (now there is no limit)";
   const isNumber = typeof movedTo === "number" && typeof now === "number";
-  const at = isNumber ? `${name} ${movedTo > now ? ">=" : "<="} ${say(movedTo)}` : `${name}: ${say(movedTo)}`;
-  return `${words(output)}: ${shown(to)} if ${at} (now ${say(now)})`;
+  const side = !isNumber || movedTo === 0 ? "" : movedTo > now ? " or more" : " or less";
+  return `the ${NUMBERS[fact] ?? words(fact)} were ${say(movedTo)}${side} (now ${say(now)})`;
 }
 
 const words = (name: string): string => name.replaceAll("_", " ");
@@ -180,7 +191,13 @@ function shown(value: TraceEntry["value"] | undefined): string {
 
 function bytes(value: number | null): string {
   if (value === null) return "not measured";
-  return value >= 1e9 ? `${(value / 1e9).toPrecision(2)} GB` : `${(value / 1e6).toPrecision(2)} MB`;
+  return value >= 1e9 ? `${short(value / 1e9)} GB` : `${short(value / 1e6)} MB`;
+}
+
+/** Two digits that count, never with an exponent; one decimal below 10. */
+function short(value: number): string {
+  const rounded = Number(value.toPrecision(2));
+  return rounded < 10 ? rounded.toFixed(1) : String(rounded);
 }
 
 function duration(seconds: number): string {

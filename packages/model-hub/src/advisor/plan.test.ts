@@ -384,8 +384,8 @@ describe("a plan", () => {
       "yolov8n-seg at 320 px taught by grounding-dino-tiny and sam-vit-b, 88 epochs, batch 4, exported as int8.\n",
     );
     expect(levels[1]).toContain("sam-vit-l would need 3.1 GB of 3.0 GB");
-    expect(levels[2]).toContain("mask teacher: sam-vit-l if free memory >= 3.1 GB (now 3.0 GB)");
-    expect(levels[2]).toContain("batch: 8 if images >= 160 (now 100)");
+    expect(levels[2]).toContain("if the free memory were 3.1 GB or more (now 3.0 GB): mask teacher sam-vit-l");
+    expect(levels[2]).toMatch(/if the number of images were 160 or more \(now 100\): .*batch 8/);
     expect(levels[3]).toContain("[masks-largest, rule]");
   });
 });
