@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { stat } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, relative, resolve, sep } from "node:path";
 import type { CocoDataset } from "@seg/coco-dataset";
 import { writeFileAtomic as writeBytes } from "@seg/nn";
 import { CommandError } from "./errors.js";
@@ -16,6 +16,18 @@ export function writeFileAtomic(path: string, content: string | Uint8Array): voi
 
 export const writeJson = (path: string, value: unknown): void =>
   writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+
+/** The deepest folder that holds all of these folders; absolute. */
+export function commonParent(folders: readonly string[]): string {
+  const [first, ...others] = folders.map((folder) => resolve(folder)) as [string, ...string[]];
+  const holds = (outer: string, inner: string) => {
+    const path = relative(outer, inner);
+    return path !== ".." && !path.startsWith(`..${sep}`) && resolve(outer, path) === inner;
+  };
+  let parent = first;
+  while (!others.every((folder) => holds(parent, folder)) && dirname(parent) !== parent) parent = dirname(parent);
+  return parent;
+}
 
 /**
  * Folder of a dataset's images: the option, what the file itself says, `images/` beside the file, or the file's folder, the first

@@ -141,6 +141,17 @@ export const commands = {
       return { options: predictOptions, run: predict };
     },
   },
+  corrections: {
+    summary: "turn what a person corrected of predictions into training data",
+    examples: [
+      "corrections --predicted predictions/annotations.json --corrected corrected.json",
+      "corrections --predicted predictions/annotations.json --corrected corrected.json --data train.json --output next",
+    ],
+    load: async () => {
+      const { corrections, correctionsOptions } = await import("./commands/corrections.js");
+      return { options: correctionsOptions, run: corrections };
+    },
+  },
   hub,
   serve: {
     summary: "serve the model hub: HTTP API and dashboard",

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { createPlayground, failure } from "./playground.js";
@@ -29,6 +29,25 @@ describe("seg advise", () => {
     expect(result.plan.choices).toMatchObject({ student: "yolov8m-seg", image_size: 512, ema: false });
   });
 
+  test("adapters are compared by words, or by the text encoder that is named; the answer says which", async () => {
+    const directory = fresh();
+    mkdirSync(directory);
+    const file = join(directory, "adapters.json");
+    const loved = { downloads: 999_999 };
+    const dents = { id: "dents", name: "d", description: "crack and hole", ...loved };
+    const circles = { id: "circles", name: "c", description: "green circle", ...loved };
+    writeFileSync(file, JSON.stringify({ hits: [circles, dents] }));
+    const ask = ["--adapters", file, "--task", "dent"];
+    const byWords = await advise(...ask);
+    expect(byWords.stdout).toContain("was measured by words and character grams");
+    const { stdout } = await advise(...ask, "--text-encoder", "grounding-dino-tiny-synthetic", "--json");
+    const { adapters } = JSON.parse(stdout.trim().split("\n").at(-1)!);
+    expect(adapters.measure).toBe("the text encoder of grounding-dino-tiny-synthetic");
+    expect(adapters.recommended.map(({ id }: { id: string }) => id)).toEqual(["dents", "circles"]);
+    writeFileSync(file, JSON.stringify([{ name: "nameless" }]));
+    expect(failure(await advise(...ask), { exit: 2 })).toMatch(/0\.id: an adapter needs an id/);
+  });
+
   test.each([
     [["--priority", "qualty"], 2, "Did you mean quality?"],
     [["--domain", "medicine"], 2, "--domain is one of photographic, synthetic"],
@@ -36,6 +55,7 @@ describe("seg advise", () => {
     [["--set", "student"], 2, 'got "student"'],
     [["--memory-gb", "0.5"], 1, "Raise the limit"],
     [["--rules", "missing.yaml"], 1, "was not found"],
+    [["--adapters", "missing.json"], 1, "was not found"],
   ])("refuses %o in a sentence", async (words, exit, part) => {
     expect(failure(await advise(...words), { exit })).toContain(part);
   });

@@ -274,7 +274,7 @@ describe("predict", () => {
     const line = failure(await runSeg(...predict("--output", output, image(0), file, image(1))));
     expect(line).toContain("cut-2.jpg");
     expect(line).toContain(`The other 2 are in ${join(output, "predictions.json")}.`);
-    expect(readdirSync(output).sort()).toEqual(["predictions.json", "scene-0.png", "scene-1.png"]);
+    expect(readdirSync(output).sort()).toEqual(["annotations.json", "predictions.json", "scene-0.png", "scene-1.png"]);
     const results = JSON.parse(await readFile(join(output, "predictions.json"), "utf8"));
     expect(results.map((r: { file: string }) => r.file)).toEqual([image(0), image(1)]);
   });
@@ -286,6 +286,6 @@ describe("predict", () => {
     const output = fresh();
     const { code } = await runSeg(...predict("--output", output, image(0), join(other, "scene-0.jpg")));
     expect(code).toBe(0);
-    expect(readdirSync(output).sort()).toEqual(["predictions.json", "scene-0-2.png", "scene-0.png"]);
+    expect(readdirSync(output).sort()).toEqual(["annotations.json", "predictions.json", "scene-0-2.png", "scene-0.png"]);
   });
 });

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -166,6 +166,35 @@ describe("seg validate, train-student, optimize, predict", () => {
       expect(box[0]! >= 0 && box[1]! >= 0 && box[2]! <= 96 && box[3]! <= 64).toBe(true);
     }
     for (const { overlay } of predictions) expect(statSync(overlay).size).toBeGreaterThan(0);
+  });
+
+  test("what a person corrects of predictions is a data set that validates, alone and merged with what trained the model", async () => {
+    const output = join(root, "corrections");
+    const predicted = join(root, "predictions", "annotations.json");
+    const train = join(splits, "train.json");
+    const found = json(predicted) as { images: { id: number }[]; annotations: { image_id: number; bbox: number[] }[] };
+    expect(found.images).toHaveLength(8);
+    // The person leaves one object an image and draws another.
+    const annotations = found.images.flatMap(({ id }, i) => [
+      ...found.annotations.filter(({ image_id }) => image_id === id).slice(0, 1),
+      { id: 10_000 + i, image_id: id, category_id: 2, bbox: [1, 1, 12, 10], area: 120, iscrowd: 0 },
+    ]);
+    const corrected = join(root, "corrected.json");
+    writeFileSync(corrected, JSON.stringify({ ...found, annotations }));
+    const words = ["corrections", "--predicted", predicted, "--corrected", corrected];
+    const made = await runSeg(...words, "--data", train, "--output", output, "--json");
+    expect(made.code, made.stderr).toBe(0);
+    const removed = found.annotations.length - (annotations.length - 8);
+    expect(last(made)).toMatchObject({ images: 8, moved: 0, reclassified: 0, replaced: 6 });
+    const { kept, added, removed: gone } = last(made) as Record<string, number>;
+    expect([kept! + added!, gone! - removed]).toEqual([annotations.length, added! - 8]);
+    for (const name of ["corrections.json", "merged.json"]) {
+      const checked = await runSeg("validate", "--data", join(output, name), "--preview", "0", "--json");
+      expect(checked.code, checked.stderr).toBe(0);
+      expect(last(checked)).toMatchObject({ ok: true });
+      expect(json(output, name).images).toHaveLength(8);
+    }
+    expect(json(output, "merged.json").categories).toEqual(json(train).categories);
   });
 
   test("evaluate reports the exported models, and the trained weights where nothing was exported", async () => {

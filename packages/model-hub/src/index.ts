@@ -1,5 +1,6 @@
 /** @module Models: find, fetch, store, version and serve. */
 
+export { parseAdapterCandidates } from "./advisor/adapter-candidates.js";
 export {
   type AdviceRequest,
   type AdvisedPlan,
@@ -38,6 +39,7 @@ export {
   type AdapterCandidate,
   type AdapterHistory,
   type AdapterRequest,
+  explainAdapters,
   type RecommendedAdapter,
   recommendAdapters,
   type ScoreWeights,
@@ -78,6 +80,13 @@ export {
 export type * from "./catalogue/types.js";
 export { type CallValues, type CliCall, type CliCommand, type CliIo, type CliOption, callOf } from "./cli/command.js";
 export { failureOf, findHubCommand } from "./cli/main.js";
+export {
+  type Correction,
+  type CorrectionKind,
+  type CorrectionReport,
+  compareAnnotations,
+} from "./corrections/compare-annotations.js";
+export { type CorrectionsDataset, correctionsDataset } from "./corrections/corrections-dataset.js";
 export { DatasetStore } from "./datasets/dataset-store.js";
 export { segmentationSchema } from "./datasets/segmentation-schema.js";
 export type * from "./datasets/types.js";
@@ -130,7 +139,7 @@ export { type JwtOptions, JwtVerifier } from "./tokens/jwt-verifier.js";
 export { TokenStore } from "./tokens/token-store.js";
 export type * from "./tokens/types.js";
 export { RetrainService, type RetrainServiceOptions } from "./training/retrain-service.js";
-export { type SweepRequest, SweepService } from "./training/sweep-service.js";
+export { type DrawSweep, type EndedSweep, type SweepRequest, SweepService } from "./training/sweep-service.js";
 export type * from "./training/types.js";
 export { HubEvents } from "./webhooks/hub-events.js";
 export type * from "./webhooks/types.js";

@@ -6,6 +6,7 @@ import {
   DOMAIN_DISTANCE,
   defaultRules,
   type ExplainLevel,
+  explainAdapters,
   explainPlan,
   type Fact,
   fingerprintDataset,
@@ -54,6 +55,22 @@ export const adviseOptions: OptionSpecs = {
   permissive: { type: "boolean", fallback: false, help: "no weights under AGPL or other restrictive licences" },
   set: { type: "list", help: "decide something yourself: --set student=yolov8m image_size=512" },
   rules: { type: "string", path: "file", help: "YAML file with other rules" },
+  adapters: {
+    type: "string",
+    path: "file",
+    help: "JSON list of adapters to choose from, such as seg hub search --kind lora --json prints",
+  },
+  task: {
+    type: "string",
+    help: "what shall be found, in words; adapters are compared with it",
+    usual: "the class names",
+  },
+  "text-encoder": {
+    type: "string",
+    path: "folder",
+    help: "Grounding DINO whose text encoder compares task and descriptions: a folder, or grounding-dino-tiny-synthetic",
+    usual: "words and character grams are compared",
+  },
   output: {
     type: "string",
     path: "folder",
@@ -116,7 +133,19 @@ export async function advise(options: OptionValues, output: Output, { signal, co
     },
     { rules },
   );
-  const text = explainPlan(plan, level);
+  const adapterFile = options["adapters"] as string | undefined;
+  const adapters =
+    adapterFile === undefined
+      ? null
+      : await (await import("../teacher/advise-adapters.js")).adviseAdapters({
+          file: adapterFile,
+          task: (options["task"] as string | undefined) ?? "",
+          classNames: fingerprint.class_names,
+          baseModel: (plan.choices["detector_teacher"] ?? plan.choices["mask_teacher"] ?? null) as string | null,
+          complexity: plan.complexity.value,
+          textEncoder: options["text-encoder"] as string | undefined,
+        });
+  const text = explainPlan(plan, level) + (adapters === null ? "" : `\n${explainAdapters(adapters)}`);
   output.line(text.trimEnd());
   const directory = options["output"] as string | undefined;
   if (options["dry-run"] === true) {
@@ -125,9 +154,9 @@ export async function advise(options: OptionValues, output: Output, { signal, co
     return reportDryRun({ command: "advise", config, output, plan: dry });
   }
   if (directory !== undefined) {
-    writeJson(join(directory, "plan.json"), { plan, fingerprint });
+    writeJson(join(directory, "plan.json"), { plan, fingerprint, ...(adapters === null ? {} : { adapters }) });
     writeFileAtomic(join(directory, "plan.txt"), text);
     output.line(`\nWritten to ${join(directory, "plan.json")} and plan.txt.`);
   }
-  output.result({ command: "advise", plan });
+  output.result({ command: "advise", plan, ...(adapters === null ? {} : { adapters }) });
 }

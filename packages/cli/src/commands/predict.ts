@@ -13,6 +13,7 @@ import { didYouMean } from "../option-names.js";
 import { configOption, dryRunOption, HOW } from "../option-specs.js";
 import type { Output } from "../output.js";
 import { foundInstances } from "../overlay/found-instances.js";
+import { type PredictedPicture, predictionsAsCoco } from "../predictions-as-coco.js";
 
 const share = { min: 0, max: 1 } as const;
 
@@ -27,7 +28,7 @@ export const predictOptions: OptionSpecs = {
     type: "string",
     path: "folder",
     fallback: "predictions",
-    help: "folder for overlays and predictions.json",
+    help: "folder for overlays, predictions.json and annotations.json (COCO)",
     aliases: ["output-dir"],
   },
   confidence: { type: "number", range: share, fallback: 0.25, help: "lowest score that is kept" },
@@ -118,11 +119,16 @@ export async function predict(
         writes: [
           ...positional.map((file, k) => ({ path: join(directory, names[k]!), what: `overlay of ${file}` })),
           { path: join(directory, "predictions.json"), what: "boxes, classes and scores" },
+          {
+            path: join(directory, "annotations.json"),
+            what: "the same as COCO, with masks, to be corrected by a person",
+          },
         ],
       },
     });
   }
   const results: object[] = [];
+  const pictures: PredictedPicture[] = [];
   const failures: string[] = [];
   try {
     for (const [k, file] of positional.entries()) {
@@ -148,6 +154,7 @@ export async function predict(
       for (const { name, score, box } of instances)
         output.line(`  ${name.padEnd(12)} ${score.toFixed(2)}  [${box.map((v) => v.toFixed(0)).join(", ")}]`);
       output.progress({ label: "predicting", done: k + 1, total: positional.length });
+      pictures.push({ file, width: image.width, height: image.height, instances });
       results.push({
         file,
         overlay,
@@ -158,7 +165,10 @@ export async function predict(
   } finally {
     await detector.dispose();
   }
-  if (results.length > 0) writeJson(join(directory, "predictions.json"), results);
+  if (results.length > 0) {
+    writeJson(join(directory, "predictions.json"), results);
+    writeJson(join(directory, "annotations.json"), predictionsAsCoco({ pictures, names: detector.metadata.names }));
+  }
   if (failures.length > 0) {
     const rest = failures.length > 1 ? ` (and ${failures.length - 1} more unreadable images)` : "";
     const kept =

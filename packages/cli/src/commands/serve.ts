@@ -10,6 +10,7 @@ import type { OptionSpecs, OptionValues } from "../args.js";
 import type { CommandContext } from "../command.js";
 import { reportDryRun } from "../dry-run.js";
 import { CommandError } from "../errors.js";
+import { drawSweep } from "../hub/draw-sweep.js";
 import { createPredictor } from "../hub/predictor.js";
 import { configOption, dryRunOption, grouped } from "../option-specs.js";
 import type { Output } from "../output.js";
@@ -150,6 +151,7 @@ export async function serve(options: OptionValues, output: Output, { signal, con
     ...(redisUrl === undefined ? {} : { redisUrl }),
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
     predictor: (parts) => createPredictor(parts),
+    drawSweep,
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
     app: {
       trustedProxies: options["trusted-proxies"] as number,

@@ -2,6 +2,7 @@ import { HubError } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import { analyseTask, domainOfClasses, type TaskAnalysis, type TaskModel } from "./analyse.js";
 import { byUser, decide, limitOf } from "./decide.js";
+import type { Embedder } from "./embedder.js";
 import { type ExplainLevel, explainPlan } from "./explain.js";
 import { type Constraints, type Fact, factsOf, type PlanRequest, type Priority } from "./facts.js";
 import type { DatasetFingerprint } from "./fingerprint.js";
@@ -11,6 +12,7 @@ import { makePlan, type Plan } from "./plan.js";
 import {
   type AdapterAdvice,
   type AdapterCandidate,
+  explainAdapters,
   recommendAdapters,
   type ScoreWeights,
 } from "./recommend-adapters.js";
@@ -72,6 +74,8 @@ export interface AdvisorOptions {
   readonly metricDefinition?: string;
   readonly llm?: TaskModel | null;
   readonly scoreWeights?: Partial<ScoreWeights>;
+  /** How alike a task and an adapter's description are. @defaultValue words and character grams */
+  readonly embedder?: Embedder;
   /** Measured seconds of a step of a student at an image size and batch; null: not measured. */
   readonly secondsPerStep?: (plan: Plan) => number | null;
   readonly clock?: HubClock;
@@ -181,12 +185,7 @@ export class Advisor {
   /** @param plan - of {@link Advisor.recommend} or {@link Advisor.confirm} */
   explain(plan: AdvisedPlan, level: ExplainLevel = "standard"): string {
     const text = explainPlan(plan, level);
-    if (level === "minimal" || plan.adapters === null || plan.adapters.recommended.length === 0) return text;
-    const lines = plan.adapters.recommended.map(
-      ({ name, weight, score, reasoning }) =>
-        `  ${name} at ${weight.toFixed(2)} (score ${score.toFixed(2)}) - ${reasoning}`,
-    );
-    return `${text}\nAdapters\n${lines.join("\n")}\n`;
+    return level === "minimal" || plan.adapters === null ? text : `${text}\n${explainAdapters(plan.adapters)}`;
   }
 
   /**
@@ -260,7 +259,7 @@ export class Advisor {
 
   async #adapters({ adapters, task = "", fingerprint }: AdviceRequest, plan: Plan): Promise<AdapterAdvice | null> {
     if (adapters === undefined) return null;
-    const { learning = null, scoreWeights = {} } = this.#options;
+    const { learning = null, scoreWeights = {}, embedder } = this.#options;
     const base = plan.choices["detector_teacher"] ?? plan.choices["mask_teacher"];
     return recommendAdapters({
       task,
@@ -269,6 +268,7 @@ export class Advisor {
       baseModel: base === null || base === undefined ? null : String(base),
       complexity: plan.complexity.value,
       weights: scoreWeights,
+      ...(embedder === undefined ? {} : { embedder }),
       ...(learning === null ? {} : { history: await learning.adapterHistory() }),
     });
   }

@@ -2,8 +2,12 @@ const DIMENSIONS = 512;
 
 /** Turns texts into vectors of one length whose cosine says how alike they are. */
 export interface Embedder {
+  /** What is compared, in words: told beside every likeness. */
+  readonly measure: string;
   /** @returns one unit vector per text; all zeros for a text without words */
   embed(texts: readonly string[]): Promise<readonly Float32Array[]> | readonly Float32Array[];
+  /** Words of a text that say nothing to it, so that {@link Embedder.embed} leaves them out. */
+  unknownWords?(text: string): readonly string[];
 }
 
 /** Lower-case words of letters and digits, accents kept. */
@@ -48,6 +52,7 @@ function countGrams(text: string): Float64Array {
  * texts that are embedded together, so task and candidates belong in one call.
  */
 export const hashedEmbedder: Embedder = {
+  measure: "words and character grams",
   embed(texts) {
     const counts = texts.map(countGrams);
     const documents = new Float64Array(DIMENSIONS);

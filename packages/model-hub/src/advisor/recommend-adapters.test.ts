@@ -1,11 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { cosine, hashedEmbedder } from "./embedder.js";
+import { parseAdapterCandidates } from "./adapter-candidates.js";
+import { cosine, type Embedder, hashedEmbedder } from "./embedder.js";
 import {
   type AdapterCandidate,
   type AdapterRequest,
   adapterWeight,
   balanceWeights,
+  explainAdapters,
   recommendAdapters,
   weightedScore,
 } from "./recommend-adapters.js";
@@ -76,6 +78,35 @@ describe("recommendAdapters", () => {
     expect(first!.parts.popularity).toBeCloseTo(0.5 * (Math.log10(1001) / 6) + 0.5 * 0.8, 12);
     expect(first!.reasoning).toMatch(/^It speaks of blood, cells, microscope, platelets; .*downloaded 1000 times\.$/);
     expect(rejected).toEqual([{ id: "cars", score: expect.any(Number), reason: expect.stringMatching(/below 0.25/) }]);
+  });
+
+  test("another measure of likeness decides where it is given, and is named with the words it does not know", async () => {
+    const embedder: Embedder = {
+      measure: "the text encoder of a test",
+      embed: (texts) =>
+        texts.map((text) => Float32Array.of(/car|count/.test(text) ? 1 : 0, /car|count/.test(text) ? 0 : 1)),
+      unknownWords: () => ["rbc"],
+    };
+    const twins = [
+      { ...blood, id: "a" },
+      { ...blood, id: "car", name: "car" },
+    ];
+    const advice = await recommendAdapters({ ...request, candidates: twins, embedder });
+    expect(advice.recommended.map(({ id, parts }) => [id, parts.semantic])).toEqual([
+      ["car", 1],
+      ["a", 0],
+    ]);
+    expect(explainAdapters(advice)).toMatch(/measured by the text encoder of a test; it does not know rbc\n$/);
+    const byWords = await recommendAdapters(request);
+    expect([byWords.measure, byWords.unread]).toEqual(["words and character grams", []]);
+    expect(explainAdapters(byWords)).toMatch(/^Adapters\n {2}blood at [\s\S]*\n {2}not cars: its score/);
+  });
+
+  test("candidates are read from a list or from what a search prints", () => {
+    const [read] = parseAdapterCandidates([{ id: "hf:x/y", name: "y" }]);
+    expect(read).toMatchObject({ kind: "lora", licence: null, tags: [], safety: { safeFormat: null } });
+    expect(parseAdapterCandidates({ hits: [blood] })).toEqual([{ ...blood, safety: { ...blood.safety, nsfw: false } }]);
+    expect(() => parseAdapterCandidates({ models: [] }, "x.json")).toThrow(/x\.json is not valid/);
   });
 
   test.each([

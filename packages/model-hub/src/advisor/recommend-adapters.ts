@@ -59,6 +59,7 @@ export interface AdapterRequest {
   readonly limit?: number;
   /** @defaultValue 0.25 */
   readonly minScore?: number;
+  /** What tells how alike task and adapters are. @defaultValue {@link hashedEmbedder} */
   readonly embedder?: Embedder;
 }
 
@@ -79,6 +80,10 @@ export interface AdapterAdvice {
   readonly recommended: readonly RecommendedAdapter[];
   /** Everything else, each with the reason. */
   readonly rejected: readonly { readonly id: string; readonly score: number | null; readonly reason: string }[];
+  /** What the semantic part compared. */
+  readonly measure: string;
+  /** Words of the task that the measure does not know. */
+  readonly unread: readonly string[];
 }
 
 const MAX_LIMIT = 8;
@@ -119,7 +124,8 @@ export async function recommendAdapters(request: AdapterRequest): Promise<Adapte
     return reason === null;
   });
   const terms = termsOf(request);
-  const taskText = [request.task, ...(request.classNames ?? [])].join(" ");
+  // Sentences of their own: an encoder of phrases reads each class name as it would in a caption.
+  const taskText = [request.task, ...(request.classNames ?? [])].join(". ");
   const [task, ...vectors] = await embedder.embed([taskText, ...allowed.map(({ text }) => text)]);
   const scored = allowed.map(({ candidate, words }, i) => {
     const parts: ScoreWeights = {
@@ -157,7 +163,26 @@ export async function recommendAdapters(request: AdapterRequest): Promise<Adapte
       reasoning: reasoningOf({ candidate, words, parts, terms }),
     })),
     rejected,
+    measure: embedder.measure,
+    unread: embedder.unknownWords?.(taskText) ?? [],
   };
+}
+
+/** An advice in words, for people. */
+export function explainAdapters({ recommended, rejected, measure, unread }: AdapterAdvice): string {
+  const chosen = recommended.map(
+    ({ name, weight, score, reasoning }) =>
+      `  ${name} at ${weight.toFixed(2)} (score ${score.toFixed(2)}) - ${reasoning}`,
+  );
+  const left = rejected.map(({ id, reason }) => `  not ${id}: ${reason}`);
+  const unknown = unread.length === 0 ? "" : `; it does not know ${unread.join(", ")}`;
+  return [
+    "Adapters",
+    ...(chosen.length === 0 ? ["  none fits"] : chosen),
+    ...left,
+    `  how alike task and descriptions are was measured by ${measure}${unknown}`,
+    "",
+  ].join("\n");
 }
 
 /** Sum of the parts by their weights. */
@@ -230,7 +255,7 @@ function whyNot(
 }
 
 const textOf = ({ name, description = "", tags, triggerWords = [] }: AdapterCandidate): string =>
-  [name, description, ...tags, ...triggerWords].join(" ");
+  [name, description, ...tags, ...triggerWords].join(". ");
 
 /** Words of the task with their weight; those of class names count twice. */
 function termsOf({ task, classNames = [] }: AdapterRequest): ReadonlyMap<string, number> {

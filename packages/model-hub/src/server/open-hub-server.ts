@@ -9,7 +9,7 @@ import type { ModelRegistry } from "../registry/model-registry.js";
 import { type HubState, type HubStateOptions, openHubState } from "../registry/open-hub-state.js";
 import { Authenticator } from "../tokens/authenticator.js";
 import { type JwtOptions, JwtVerifier } from "../tokens/jwt-verifier.js";
-import { SweepService } from "../training/sweep-service.js";
+import { type DrawSweep, SweepService } from "../training/sweep-service.js";
 import { FileAuditLog } from "./audit.js";
 import { createApp, type HubApp } from "./create-app.js";
 import type { AppDeps } from "./deps.js";
@@ -31,6 +31,8 @@ export interface HubServerOptions extends HubStateOptions {
   readonly predictor?: (hub: { readonly registry: ModelRegistry; readonly pool: ModelPool }) => PredictorPort;
   /** Bytes of models in memory. @defaultValue half of the machine's memory */
   readonly poolBytes?: number;
+  /** Draws sweeps that have ended. @defaultValue none: they end with a table */
+  readonly drawSweep?: DrawSweep;
   /** The rest of the application: limits, proxies, CORS, rate limiter, faults, sources and layers. */
   readonly app?: Partial<AppDeps>;
 }
@@ -61,6 +63,7 @@ export async function openHubServer({
   host = "127.0.0.1",
   predictor,
   poolBytes,
+  drawSweep,
   app: more = {},
   ...options
 }: HubServerOptions): Promise<HubServer> {
@@ -72,7 +75,7 @@ export async function openHubServer({
     const learning = new LearningStore({ sql, log: join(root, "feedback.jsonl") });
     const totalBytes = poolBytes ?? (await readMemory()).totalBytes / 2;
     const pool = new ModelPool({ devices: [{ id: "cpu", totalBytes, reserveBytes: 0 }] });
-    const sweeps = new SweepService({ retrain, jobs, root: join(root, "sweeps") });
+    const sweeps = new SweepService({ retrain, jobs, root: join(root, "sweeps"), draw: drawSweep ?? null });
     const app = createApp({
       registry,
       jobs,

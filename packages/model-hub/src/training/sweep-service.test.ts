@@ -1,4 +1,4 @@
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { temporaryDirectory } from "../../test/databases.js";
@@ -7,7 +7,7 @@ import { fakeTrainerModule, openRetrain } from "../../test/open-retrain.js";
 import { JobWorker } from "../jobs/job-worker.js";
 import type { SqlDriver } from "../sql/driver.js";
 import { openDatabase } from "../sql/open-database.js";
-import { SweepService } from "./sweep-service.js";
+import { type DrawSweep, type EndedSweep, SweepService } from "./sweep-service.js";
 
 // Every trial is a process of its own, on a machine that runs many test files at once.
 vi.setConfig({ testTimeout: 300_000 });
@@ -18,12 +18,18 @@ describe("SweepService", () => {
   let hub: Awaited<ReturnType<typeof openRetrain>>;
   let sweeps: SweepService;
   let workers: JobWorker[];
+  let drawn: EndedSweep[];
   beforeEach(async () => {
     const root = mkdtempSync(join(directory.path, "root-"));
     sql = await openDatabase(join(root, "registry.sqlite"));
     const level = { module: new URL("../../test/level-trainer.ts", import.meta.url).href };
     hub = await openRetrain({ sql, root, options: { trainers: [fakeTrainerModule, level] } });
-    sweeps = new SweepService({ retrain: hub.retrain, jobs: hub.jobs, root: join(root, "sweeps") });
+    drawn = [];
+    const draw: DrawSweep = async (sweep) => {
+      drawn.push(sweep);
+      return "<svg/>";
+    };
+    sweeps = new SweepService({ retrain: hub.retrain, jobs: hub.jobs, root: join(root, "sweeps"), draw });
     workers = [];
   });
   afterEach(async () => {
@@ -137,6 +143,17 @@ describe("SweepService", () => {
     ]);
     const jobs = (await hub.jobs.list({ kind: "retrain" })).jobs;
     expect(jobs.map(({ state: end }) => end)).toEqual(["cancelled", "succeeded"]);
+    // Losses are drawn as measured, and what was ended early is told.
+    expect(drawn.map(({ ranking }) => ranking.map(({ state: end, metric }) => [end, metric]))).toEqual([
+      [
+        ["succeeded", 1],
+        ["pruned", 2],
+      ],
+    ]);
+    expect(readFileSync(join(drawn[0]!.directory, "results.csv"), "utf8")).toMatch(
+      /^rank,trial,state.*\n1,0,succeeded/,
+    );
+    expect(result!["plot"]).toBe("<svg/>");
   });
 
   test("cancelling a sweep cancels the trial that runs", async () => {

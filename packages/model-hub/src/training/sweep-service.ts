@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import type { Fact } from "../advisor/facts.js";
 import { planTrials, type SweepVariation, type Trial } from "../advisor/plan-trials.js";
-import { runSweep } from "../advisor/run-sweep.js";
+import { runSweep, type TrialResult } from "../advisor/run-sweep.js";
 import { HubError } from "../errors.js";
 import { type JobContext, type JobProgress, type JobQueue, TERMINAL_STATES } from "../jobs/types.js";
 import { parseOrThrow } from "../registry/parse.js";
@@ -60,17 +60,44 @@ const request = z.strictObject({
 /** What {@link SweepService.start} is asked, beside the retraining that every trial starts from. */
 export type SweepRequest = Readonly<z.input<typeof request>>;
 
+/** A sweep that has ended, as it is drawn. */
+export interface EndedSweep {
+  readonly metric: string;
+  /** Best first; metrics as they are measured, so a loss is best where it is lowest. */
+  readonly ranking: readonly Pick<TrialResult, "index" | "params" | "state" | "metric">[];
+  /** Where `results.csv` lies, and pictures belong. */
+  readonly directory: string;
+}
+
+/** Draws a sweep and writes the picture beside its table. @returns the picture as SVG; null where nothing was measured */
+export type DrawSweep = (sweep: EndedSweep) => Promise<string | null>;
+
 /** Starts sweeps and runs them as jobs: every trial is a retraining of its own, so it waits for its device like any other. */
 export class SweepService {
   readonly #retrain: RetrainServicePort;
   readonly #jobs: JobQueue;
   readonly #root: string;
+  readonly #draw: DrawSweep | null;
 
-  /** @param root - where trials are kept until the sweep has ended */
-  constructor({ retrain, jobs, root }: { retrain: RetrainServicePort; jobs: JobQueue; root: string }) {
+  /**
+   * @param root - folder of every sweep's trials, table and pictures
+   * @param draw - null: sweeps end with their table alone. @defaultValue null
+   */
+  constructor({
+    retrain,
+    jobs,
+    root,
+    draw = null,
+  }: {
+    retrain: RetrainServicePort;
+    jobs: JobQueue;
+    root: string;
+    draw?: DrawSweep | null;
+  }) {
     this.#retrain = retrain;
     this.#jobs = jobs;
     this.#root = root;
+    this.#draw = draw;
   }
 
   /**
@@ -94,7 +121,7 @@ export class SweepService {
   }
 
   /**
-   * Runs a sweep; the result ranks its trials with the versions that they registered. A trial that was running when the worker stopped goes on
+   * Runs a sweep; the result ranks its trials with the versions that they registered, and holds the picture of them as SVG. A trial that was running when the worker stopped goes on
    * as the job that it is.
    */
   readonly handler = async (context: JobContext): Promise<{ readonly [key: string]: Json }> => {
@@ -119,9 +146,10 @@ export class SweepService {
         eta_s: null,
       });
     progress(0, {});
+    const directory = join(this.#root, `sweep-${job.run_id}`);
     const { ranking, best } = await runSweep({
       trials,
-      directory: join(this.#root, `sweep-${job.run_id}`),
+      directory,
       signal,
       prune: asked.prune === null ? null : { minSteps: asked.prune.min_epochs, minTrials: asked.prune.min_trials },
       onEvent: (event) => {
@@ -163,10 +191,19 @@ export class SweepService {
       version: versions[result.id] ?? null,
       error: result.error,
     });
+    const plot = await this.#draw?.({
+      metric: asked.metric,
+      ranking: ranking.map(({ index, params, state, metric }) => ({
+        ...{ index, params, state },
+        metric: metric === null ? null : sign * metric,
+      })),
+      directory,
+    });
     return {
       metric: asked.metric,
       ranking: ranking.map(view) as unknown as Json,
       best: best === null ? null : (view(best) as unknown as Json),
+      plot: plot ?? null,
     };
   };
 
