@@ -7,12 +7,18 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 
 const repository = resolve(import.meta.dirname, "..");
-const { values } = parseArgs({ options: { "dry-run": { type: "boolean", default: false } } });
-const dryRun = values["dry-run"];
+const dryRun = readArguments();
 const manifestOf = (folder) => JSON.parse(readFileSync(join(repository, "packages", folder, "package.json"), "utf8"));
 const manifests = readdirSync(join(repository, "packages")).map(manifestOf);
 const [{ version }] = manifests;
 
+function readArguments() {
+  try {
+    return parseArgs({ options: { "dry-run": { type: "boolean", default: false } } }).values["dry-run"];
+  } catch (error) {
+    return fail(`${error.message}\nUsage: npm run release [-- --dry-run]`);
+  }
+}
 function fail(message) {
   console.error(message);
   process.exit(1);

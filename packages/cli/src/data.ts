@@ -1,3 +1,4 @@
+import { existsSync, statSync } from "node:fs";
 import {
   type CocoDataset,
   createClassMapping,
@@ -91,13 +92,19 @@ export function emptyData(path: string): CommandError {
  * Loads a COCO file for training or evaluation: errors of validation (structure, geometry, existence of files) stop here.
  *
  * @param onBadImage - `skip` leaves missing and empty image files to the command, which leaves them out by name
- * @throws {@link CommandError} `cli/empty-split`, `cli/unusable-data` naming the file, `cli/images-not-found`
+ * @throws {@link CommandError} `cli/not-a-file`, `cli/empty-split`, `cli/unusable-data` naming the file, `cli/images-not-found`
  */
 export async function loadSplit(
   path: string,
   images: string | undefined,
   { onBadImage = "error" }: { onBadImage?: "error" | "skip" } = {},
 ): Promise<LoadedSplit> {
+  if (existsSync(path) && statSync(path).isDirectory()) {
+    throw new CommandError({
+      code: "cli/not-a-file",
+      message: `${path} is a folder, a COCO file is needed. Give the file; or let seg validate --data ${path} --output DIR make one.`,
+    });
+  }
   const source = await inFile(path, () => loadDataset(path));
   if (source.images.length === 0) throw emptyData(path);
   const imagesDir = await imagesDirectory({ dataset: source, path, option: images });

@@ -97,6 +97,9 @@ describe("progress", () => {
     const { state, output } = recorder({ isTTY: true, columns: 40 });
     output.progress({ label: "training", done: 9, total: 9, detail: "loss ".repeat(20) });
     expect(state.stderr).toBe("\r\x1b[Ktraining [####################] 9/9 100\n");
+    const whole = recorder({ isTTY: true, columns: 56 });
+    whole.output.progress({ label: "training", done: 9, total: 9, detail: "0.4 img/s  box 12.345" });
+    expect(whole.state.stderr).toBe("\r\x1b[Ktraining [####################] 9/9 100%  0.4 img/s\n");
   });
 
   test("nothing to do is 100 %", () => {

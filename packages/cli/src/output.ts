@@ -23,10 +23,6 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(s % 60)}` : `${m}:${two(s % 60)}`;
 }
 
-/**
- * Where commands write: JSON lines on stdout with `json`, else sentences; progress bars where stderr is a terminal,
- * lines elsewhere.
- */
 /** Cells of the bar in a terminal. */
 const BAR = 20;
 
@@ -34,6 +30,13 @@ const BAR = 20;
 const bar = (done: number, total: number): string => {
   const filled = total > 0 ? Math.min(BAR, Math.max(0, Math.floor((BAR * done) / total))) : BAR;
   return `[${"#".repeat(filled)}${"-".repeat(BAR - filled)}]`;
+};
+
+/** A line that wraps could not be overwritten; it ends after a piece that fits, since half a number would be another number. */
+const fitting = (text: string, width: number): string => {
+  if (text.length <= width) return text;
+  const end = text.lastIndexOf("  ", width);
+  return text.slice(0, end === -1 ? width : end);
 };
 
 /** Where commands write: JSON lines on stdout with `json`, else sentences; progress as a bar in a terminal, as lines elsewhere. */
@@ -88,8 +91,7 @@ export function createOutput({
         err.write(`${label} ${state}\n`);
         return;
       }
-      // A line that wraps could not be overwritten.
-      const text = `${label} ${bar(done, total)} ${state}`.slice(0, Math.max(20, (err.columns ?? 80) - 1));
+      const text = fitting(`${label} ${bar(done, total)} ${state}`, Math.max(20, (err.columns ?? 80) - 1));
       err.write(`\r\x1b[K${text}`);
       open = !finished;
       if (finished) err.write("\n");

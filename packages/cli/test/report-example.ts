@@ -66,6 +66,7 @@ export const exampleReport = (): ReportData => ({
   title: "Cells",
   subtitle: "yolov8n-seg",
   seed: 42,
+  measuredOn: { split: "test", images: 54, trainedOn: 0, chosenOn: 0 },
   decisions: [{ what: "student", choice: "yolov8n-seg", reason: "boxes and masks are annotated" }],
   dataset: {
     images: 364,

@@ -123,6 +123,8 @@ export async function wrongUsages(
   const input = await text("mine/train.json", await readFile(good, "utf8"));
   const missing = await data("missing");
   await rm(at("missing", "images", "scene-2.jpg"));
+  await mkdir(at("other"));
+  await text("other/scene-9.jpg", "no picture");
   const cut = await data("cut");
   await truncate(at("cut", "images", "scene-2.jpg"), 600);
 
@@ -178,6 +180,10 @@ export async function wrongUsages(
         "coco/schema",
         student(await text("results.json", '{"images": [], "annotations": []}')),
       ),
+      failure("a folder instead of a file", "cli/not-a-file", student(at("data"))),
+      failure("a folder without annotations", "coco/format", ["validate", "--data", at("read-only")]),
+      failure("an empty file", "coco/format", ["validate", "--data", await text("nothing.json", "")]),
+      failure("pictures of another data set", "cli/unusable-data", student(good, "--images", at("other"))),
       failure("no images", "cli/empty-split", student(noImages)),
       failure("no annotations", "cli/no-annotations", student(noAnnotations)),
       failure("a class that is not declared", "cli/unusable-data", student(stray)),

@@ -18,6 +18,7 @@ import { type DrawnModel, drawnPictures } from "../evaluate/drawn-pictures.js";
 import { environmentOf } from "../evaluate/environment.js";
 import { lostPictures } from "../evaluate/lost-pictures.js";
 import { maskTeacherOnSplit } from "../evaluate/mask-teacher-on-split.js";
+import { measuredOn } from "../evaluate/measured-on.js";
 import {
   accuracyOf,
   boxScore,
@@ -40,6 +41,7 @@ import { dataLicences, dependencyLicences, modelLicence } from "../report/measur
 import { matchedObjects } from "../report/measure/matched-objects.js";
 import { parseResultsCsv } from "../report/parse-results-csv.js";
 import type { EvaluationCurves, ModelRow, ReportData } from "../report/report-data.js";
+import { splitName } from "../report/split-name.js";
 import { writeReport } from "../report/write-report.js";
 import { readStudentRecord } from "../student-record.js";
 import { evaluateDetectorTeacher } from "../teacher/evaluate-detector.js";
@@ -310,6 +312,16 @@ export async function evaluate(
     if (existsSync(path))
       splitFiles[name] = await loadSplit(path, resolve(directory, entry.images), { onBadImage: "skip" });
   }
+  const on = measuredOn({
+    split,
+    train: splitFiles["train"] ?? null,
+    val: record.val === null ? "none" : (splitFiles["val"] ?? null),
+  });
+  if ((on.trainedOn ?? 0) > 0) {
+    output.line(
+      `warning: the student was trained on ${on.trainedOn} of these ${on.images} images, so that every figure is too good; give --data images it has not seen`,
+    );
+  }
   const order = ["train", "val", "test"].filter((n) => splitFiles[n] !== undefined);
   const objects = (name: string, categoryId: number) =>
     splitFiles[name]!.dataset.annotations.filter((a) => a.category_id === categoryId).length;
@@ -321,8 +333,9 @@ export async function evaluate(
   });
   const report: ReportData = {
     title: options["title"] as string,
-    subtitle: `${record.student} at ${record.imgsz} px, ${record.epochs} epochs, ${split.dataset.images.length} held-out images`,
+    subtitle: `${record.student} at ${record.imgsz} px, ${record.epochs} epochs, ${splitName(on)}`,
     seed: record.seed,
+    measuredOn: on,
     decisions: decisionFacts({
       split: splitRecord,
       teachers: fromTeachers<TeacherDecisions>("decisions.json"),

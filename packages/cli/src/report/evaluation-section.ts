@@ -27,7 +27,7 @@ export function evaluationSection({
 }): SafeHtml {
   if (curves.length === 0 && confusion === null) return html`<p class="absent">Curves: ${NOT_MEASURED}</p>`;
   const kinds = (["box", "mask"] as const).map((kind) => curves.filter((c) => c.kind === kind && c.lines.length > 0));
-  return html`<p class="note intro">Matched at IoU 0.5 on the split of this report. F1 is the harmonic mean of precision and recall.</p>${kinds.map((list) => (list.length === 0 ? null : kindOfCurves(list)))}${confusion === null ? html`<p class="absent">Confusion matrix: ${NOT_MEASURED}</p>` : confusionFigure(confusion)}`;
+  return html`<p class="note intro">Matched at IoU 0.5. F1 is the harmonic mean of precision and recall.</p>${kinds.map((list) => (list.length === 0 ? null : kindOfCurves(list)))}${confusion === null ? html`<p class="absent">Confusion matrix: ${NOT_MEASURED}</p>` : confusionFigure(confusion)}`;
 }
 
 /** Models against each other by their means, then the classes of the last, the shipped one. */

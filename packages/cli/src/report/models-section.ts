@@ -50,7 +50,11 @@ function modelRow(model: ModelRow, data: ReportData): SafeHtml {
   const change: Partial<ModelChange> = modelChange(model, data.models) ?? {};
   const baselines = baselinesFor(model, data);
   const mark = baselines?.isSameSplit === false ? "*" : "";
-  const beside = html`<span class="beside">filled box ${formatScore(baselines?.baselines.filledBox)}${mark}</span><span class="beside">ellipse ${formatScore(baselines?.baselines.ellipse)}${mark}</span>`;
+  // Where nobody makes masks there is nothing to hold one against.
+  const isMaskless = baselines === null && data.models.every(({ mask, maskIou }) => mask === null && maskIou === null);
+  const beside = isMaskless
+    ? null
+    : html`<span class="beside">filled box ${formatScore(baselines?.baselines.filledBox)}${mark}</span><span class="beside">ellipse ${formatScore(baselines?.baselines.ellipse)}${mark}</span>`;
   const latency = known(model.latencyMs?.p50);
   return row(
     [

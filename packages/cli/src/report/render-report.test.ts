@@ -50,27 +50,63 @@ function contrast(a: string, b: string): number {
   return (high! + 0.05) / (low! + 0.05);
 }
 
+/** Of a report without a confusion matrix: what INT8 keeps is the headline then. */
+const uncounted = (): ReportData => ({ ...full(), confusion: null });
+const plain = (text: string | undefined) => text?.replaceAll("\u00a0", " ");
+
 describe("verdict", () => {
-  test("says what INT8 keeps and what it costs", () => {
-    expect(verdict(full()).headline.replaceAll("\u00a0", " ")).toBe(
-      "Student INT8 keeps 98 % of fp32 box mAP50 and 97 % of mask mAP50 at 27 % of the size, 2.1× faster.",
+  test("begins with what is found, missed and made up, and on which images", () => {
+    const { headline, details } = verdict(full());
+    expect(plain(headline)).toBe(
+      "The model to ship (student INT8) finds 690 of 748 objects (92 %) in 54 test images, and reports 31 where none is annotated.",
     );
+    expect(details.slice(0, 4).map(plain)).toEqual([
+      "The student was trained on none of these images, and none of them chose its weights.",
+      "Missed: 58; taken for another class: 0. This is at confidence 0.40, where F1 is best on these images, with an overlap (IoU) of at least 0.5; a lower confidence finds more and makes up more.",
+      "The only class: cell, 690 of 748 found (92 %; 95 % interval for so many objects 90 % to 94 %).",
+      "Student INT8 keeps 98 % of fp32 box mAP50 and 97 % of mask mAP50 at 27 % of the size, 2.1× faster.",
+    ]);
+  });
+
+  test("warns where the images are not new to the student", () => {
+    const seen = (trainedOn: number | null, chosenOn: number | null) =>
+      verdict({ ...full(), measuredOn: { split: "test", images: 54, trainedOn, chosenOn } }).details[0];
+    expect(seen(3, 0)).toMatch(/^Warning: the student was trained on 3 of these 54 images/);
+    expect(seen(0, 54)).toMatch(/54 of them chose its weights/);
+    expect(seen(0, null)).toMatch(/is not known/);
+    expect(seen(null, 0)).toMatch(/is not known/);
+  });
+
+  test("names the split of every sentence about a teacher", () => {
+    const text = verdict(full()).details.join(" ");
+    expect(text).toContain("On the validation split the mask teacher has mask IoU 0.717 before");
+    expect(text).toContain("In 54 test images the text-prompted teacher has box mAP50 0.200 before");
   });
 
   test("says slower when it is slower, and does not round 'almost all' to 100 %", () => {
     const slow: ModelRow = { ...int8, box: { map50: 0.8875, map: 0.6 }, mask: null, latencyMs: { p50: 27.5, p95: 30 } };
-    expect(verdict({ ...full(), models: [fp32, slow] }).headline.replaceAll("\u00a0", " ")).toBe(
+    expect(plain(verdict({ ...uncounted(), models: [fp32, slow] }).headline)).toBe(
       "Student INT8 keeps 99.8 % of fp32 box mAP50 at 27 % of the size, 1.5× slower.",
     );
   });
 
   test("leaves out what was not measured and divides by nothing", () => {
     const bare: ModelRow = { ...int8, mask: null, sizeBytes: null, latencyMs: null };
-    expect(verdict({ ...full(), models: [fp32, bare] }).headline.replaceAll("\u00a0", " ")).toBe(
+    expect(plain(verdict({ ...uncounted(), models: [fp32, bare] }).headline)).toBe(
       "Student INT8 keeps 98 % of fp32 box mAP50.",
     );
     const zero: ModelRow = { ...fp32, box: { map50: 0, map: 0 }, mask: null };
-    expect(verdict({ ...full(), models: [zero, bare] }).headline).toBe("Student INT8 reaches box mAP50 0.872.");
+    expect(verdict({ ...uncounted(), models: [zero, bare] }).headline).toBe("Student INT8 reaches box mAP50 0.872.");
+    const nothing = {
+      ...full().confusion!,
+      counts: [
+        [0, 2],
+        [0, 0],
+      ],
+    };
+    expect(verdict({ ...full(), confusion: nothing, models: [zero, bare] }).headline).toBe(
+      "Student INT8 reaches box mAP50 0.872.",
+    );
     expect(verdict(empty())).toEqual({ headline: "Nothing was measured yet.", details: [] });
   });
 
@@ -212,6 +248,14 @@ describe("renderReport", () => {
     expect(words(row)).not.toMatch(/\b0(\.0+)?\b/);
     expect(words(page)).toContain("student fp32: box mAP, mask mAP, mask IoU, size, latency, FPS, peak memory");
     expect(page).not.toMatch(/NaN|undefined|Infinity|\[object/);
+  });
+
+  test("shows what was counted before what explains it", () => {
+    const text = words(renderReport(full()));
+    expect(text).toMatch(
+      /reports 31 where none is annotated\. Objects found 92 % 690 of 748 Not annotated 31 of 721 reported/,
+    );
+    expect(text).toContain("Mask teacher Measured on the validation split");
   });
 
   test("prints a measured zero as zero", () => {

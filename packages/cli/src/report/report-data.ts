@@ -187,11 +187,23 @@ export interface Overlay {
   group?: string;
 }
 
+/** What was measured on; see {@link ReportData.measuredOn}. */
+export interface MeasuredOn {
+  split: "test" | "validation" | "training";
+  images: number;
+  /** Images of it that the student was also trained on; null: its training split was not found. */
+  trainedOn: number | null;
+  /** Images of it that also chose the student's weights among the epochs; null: that split was not found. */
+  chosenOn: number | null;
+}
+
 /** Everything `report.html` shows; plain data, so that the same object can be stored as JSON (without the pictures). */
 export interface ReportData {
   title: string;
   subtitle: string;
   seed: number;
+  /** The split behind every figure that names no other one; absent: not recorded. */
+  measuredOn?: MeasuredOn;
   /** What the data decided. */
   decisions: { what: string; choice: string; reason: string }[];
   dataset: {
@@ -207,6 +219,7 @@ export interface ReportData {
   };
   /** The student's `results.csv`; see `parseResultsCsv`. */
   curves: { columns: string[]; rows: (number | null)[][] };
+  /** SAM, prompted with annotated boxes on the validation split; null: none was adapted. */
   teacher: null | {
     name: string;
     adapter: string;

@@ -29,9 +29,9 @@ code{font:.88em ui-monospace,SFMono-Regular,Consolas,"DejaVu Sans Mono",monospac
 section{background:var(--card);border:1px solid var(--line);border-radius:14px;padding:22px 24px;margin:0 0 20px;scroll-margin-top:12px}
 .verdict{border-left:6px solid var(--accent)}
 .verdict .headline{font-size:clamp(1.15rem,1rem + .8vw,1.5rem);line-height:1.35;font-weight:650;margin:0 0 12px}
-.verdict ul{margin:0 0 18px;padding-left:20px}
+.verdict ul{margin:16px 0 0;padding-left:20px}
 .verdict li{margin:3px 0}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(140px,1fr));gap:10px;margin:0}
+.tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:10px;margin:0}
 .tiles div{background:var(--tint);border-radius:10px;padding:10px 14px}
 .tiles dt{font-size:.8rem;color:var(--muted)}
 .tiles dd{margin:0;font-size:1.35rem;font-weight:650;line-height:1.25;font-variant-numeric:tabular-nums}
@@ -47,6 +47,7 @@ a{color:var(--accent)}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:22px 28px;align-items:start}
 .charts+.scroll,.scroll~.charts{margin-top:18px}
 .note.intro{margin:0 0 12px}
+.split{margin:-8px 0 12px;font-size:.88rem;color:var(--muted)}
 .note+.charts{margin-top:20px}
 figure{margin:0;min-width:0}
 figcaption{font-weight:600;margin:0 0 6px}
@@ -175,8 +176,8 @@ th,td{padding:5px 7px}
 .models .value{font-size:.95rem}
 .prompts,.remark,.delta,.beside{font-size:.7rem}
 .delta{white-space:normal}
-.tiles{grid-template-columns:repeat(6,1fr);gap:6px}
-.tiles div{padding:6px 8px}
+.tiles{gap:6px}
+.tiles div{padding:5px 10px}
 .tiles dd{font-size:1.1rem}
 }
 `;

@@ -147,7 +147,7 @@ export function teacherSection(teacher: NonNullable<ReportData["teacher"]>): Saf
     chart: barChart({ title, series, colors: [5, 0, 4, 3], groups, xLabel: "mask IoU", max: 1, format: twoDecimals }),
     numbers: barNumbers("class", series, groups, threeDecimals),
   });
-  return html`<p>${teacher.name}, adapter <code>${teacher.adapter}</code>, ${formatPercent(teacher.trainableShare)} of the weights trained. Every object is prompted with its annotated box.</p><div class="charts">${lossFigure("Loss of the mask teacher", teacher.curve)}${chart}</div>${scores}<p class="note">Mask IoU: mean over the objects. Filled box and ellipse need no model; a teacher not above them has learned nothing about shape.</p>`;
+  return html`<p>${teacher.name}, adapter <code>${teacher.adapter}</code>, ${formatPercent(teacher.trainableShare)} of the weights trained. Every object of the validation split is prompted with its annotated box.</p><div class="charts">${lossFigure("Loss of the mask teacher", teacher.curve)}${chart}</div>${scores}<p class="note">Mask IoU: mean over the objects. Filled box and ellipse need no model; a teacher not above them has learned nothing about shape.</p>`;
 }
 
 const twoDecimals = (value: number): string => value.toFixed(2);
@@ -203,5 +203,5 @@ export function detectorSection({
     chart: barChart({ title, series, colors: [5, 0], groups, xLabel: "box AP50", max: 1, format: twoDecimals }),
     numbers: barNumbers("class", series, groups, threeDecimals),
   });
-  return html`<p>${name}, adapter <code>${adapter}</code>, ${formatPercent(trainableShare)} of the weights trained. Prompted with the names of all classes, measured on the split of this report.</p><div class="charts">${lossFigure("Loss of the box teacher", curve)}${chart}</div>${scores}`;
+  return html`<p>${name}, adapter <code>${adapter}</code>, ${formatPercent(trainableShare)} of the weights trained. Prompted with the names of all classes.</p><div class="charts">${lossFigure("Loss of the box teacher", curve)}${chart}</div>${scores}`;
 }

@@ -1,5 +1,7 @@
-import { formatPercent, formatScore, formatSpeed, known, knownScore } from "@seg/train/charts";
-import type { MaskBaselines, ModelRow, ReportData } from "./report-data.js";
+import { formatCount, formatPercent, formatScore, formatSpeed, known, knownScore } from "@seg/train/charts";
+import { type DetectionCounts, detectionCounts, shareInterval } from "./detection-counts.js";
+import type { Confusion, MaskBaselines, MeasuredOn, ModelRow, ReportData } from "./report-data.js";
+import { splitName } from "./split-name.js";
 
 /** The result in words, computed from the measured values alone. */
 export interface Verdict {
@@ -30,25 +32,80 @@ export function baselinesFor(
   return teacher === null ? null : { baselines: teacher.after.baselines, isSameSplit: false };
 }
 
-/** Headline and further sentences. A part whose values are missing is left out; where nothing was measured the headline says so. */
+/**
+ * Headline and further sentences, the first ones for readers who know nothing of average precision: how many objects are found, missed and
+ * made up, on which images, and for which class it is worst. A part whose values are missing is left out; where nothing was measured the
+ * headline says so.
+ */
 export function verdict(data: ReportData): Verdict {
   const fp32 = fp32Of(data.models);
   const int8 = data.models.find(({ kind }) => kind === "student-int8") ?? null;
   const teacher = data.models.find(({ kind }) => kind === "teacher") ?? null;
+  const counts = data.confusion ? detectionCounts(data.confusion) : null;
+  const quantisation = int8 !== null && fp32 !== null ? quantisationSentence(int8, fp32) : null;
   const headline =
-    (int8 !== null && fp32 !== null ? quantisationSentence(int8, fp32) : null) ??
+    (counts === null ? null : countsSentence(counts.all, data)) ??
+    quantisation ??
     studentSentence(int8 ?? fp32) ??
     teacherSentence(data.teacher) ??
     "Nothing was measured yet.";
   const details = [
+    seenSentence(data.measuredOn),
+    ...(counts === null || data.confusion == null
+      ? []
+      : [remainderSentence(counts.all, data.confusion), weakestSentence(counts.perClass)]),
+    quantisation,
     int8 === null ? null : accuracySentence(int8, fp32),
     teacherComparison(fp32 ?? int8, teacher),
+    detectorSentence(data.detector ?? null, data.measuredOn),
     teacherSentence(data.teacher),
-    detectorSentence(data.detector ?? null),
     certificateSentence(data.certificate),
+    timingSentence(data),
     dataSentence(data.dataset.findings),
   ].filter((sentence): sentence is string => sentence !== null && sentence !== headline);
   return { headline, details };
+}
+
+/** "The model to ship (student INT8) finds 600 of 733 objects (82 %) in 54 test images, and reports 187 where none is annotated." */
+function countsSentence(
+  { objects, found, unannotated }: DetectionCounts,
+  { confusion, measuredOn }: ReportData,
+): string | null {
+  if (objects === 0) return null;
+  return `The model to ship (${confusion!.model}) finds ${formatCount(found)} of ${formatCount(objects)} objects (${formatPercent(found / objects)}) in ${splitName(measuredOn)}, and reports ${formatCount(unannotated)} where none is annotated.`;
+}
+
+/** Whether the images were new to the student. */
+function seenSentence(on: MeasuredOn | undefined): string | null {
+  if (on === undefined) return null;
+  const { images, trainedOn, chosenOn } = on;
+  if (trainedOn === null)
+    return "Whether the student was trained on some of these images is not known: its training split was not found.";
+  if (trainedOn > 0)
+    return `Warning: the student was trained on ${formatCount(trainedOn)} of these ${formatCount(images)} images, so that every figure is too good. Measure on images it has not seen.`;
+  if (chosenOn === null)
+    return "The student was trained on none of these images; whether they chose its weights is not known.";
+  return chosenOn > 0
+    ? `The student was trained on none of these images, but ${formatCount(chosenOn)} of them chose its weights among the epochs: figures are a little too good.`
+    : "The student was trained on none of these images, and none of them chose its weights.";
+}
+
+function remainderSentence({ missed, mistaken }: DetectionCounts, { confidence, iou }: Confusion): string {
+  return `Missed: ${formatCount(missed)}; taken for another class: ${formatCount(mistaken)}. This is at confidence ${confidence.toFixed(2)}, where F1 is best on these images, with an overlap (IoU) of at least ${iou}; a lower confidence finds more and makes up more.`;
+}
+
+/** The class of which the smallest share is found, and how far chance reaches. */
+function weakestSentence(perClass: ReturnType<typeof detectionCounts>["perClass"]): string | null {
+  if (perClass.length === 0) return null;
+  const { name, found, objects } = perClass.reduce((a, b) => (b.found / b.objects < a.found / a.objects ? b : a));
+  const [low, high] = shareInterval(found, objects);
+  return `${perClass.length === 1 ? "The only class" : "Weakest class"}: ${name}, ${formatCount(found)} of ${formatCount(objects)} found (${formatPercent(found / objects)}; 95 % interval for so many objects ${formatPercent(low)} to ${formatPercent(high)}).`;
+}
+
+function timingSentence({ models, environment }: ReportData): string | null {
+  const { processor, "threads (timing)": threads } = environment;
+  if (processor === undefined || models.every(({ latencyMs }) => known(latencyMs?.p50) === null)) return null;
+  return `Times are those of ${processor}${threads === undefined ? "" : `, ${threads} ${threads === "1" ? "thread" : "threads"}`}; another device has its own.`;
 }
 
 /** "Student INT8 keeps 98 % of fp32 box mAP50 and 97 % of mask mAP50 at 27 % of the size, 2.1x faster." */
@@ -123,13 +180,16 @@ function teacherSentence(teacher: ReportData["teacher"]): string | null {
       : after.meanIou > Math.min(after.baselines.filledBox, after.baselines.ellipse)
         ? "above only the weaker of the two trivial baselines"
         : "above neither trivial baseline";
-  return `Teacher mask IoU ${formatScore(before.meanIou)} before and ${formatScore(after.meanIou)} after adapting ${formatPercent(teacher.trainableShare)} of its weights, ${comparison} (filled box ${formatScore(after.baselines.filledBox)}, ellipse ${formatScore(after.baselines.ellipse)}).`;
+  return `On the validation split the mask teacher has mask IoU ${formatScore(before.meanIou)} before and ${formatScore(after.meanIou)} after adapting ${formatPercent(teacher.trainableShare)} of its weights, ${comparison} (filled box ${formatScore(after.baselines.filledBox)}, ellipse ${formatScore(after.baselines.ellipse)}).`;
 }
 
-function detectorSentence(detector: NonNullable<ReportData["detector"]> | null): string | null {
+function detectorSentence(
+  detector: NonNullable<ReportData["detector"]> | null,
+  on: MeasuredOn | undefined,
+): string | null {
   if (detector === null) return null;
   const { before, after, trainableShare } = detector;
-  return `Text-prompted teacher box mAP50 ${formatScore(before.map50)} before and ${formatScore(after.map50)} after adapting ${formatPercent(trainableShare)} of its weights.`;
+  return `In ${splitName(on)} the text-prompted teacher has box mAP50 ${formatScore(before.map50)} before and ${formatScore(after.map50)} after adapting ${formatPercent(trainableShare)} of its weights.`;
 }
 
 function certificateSentence(certificate: ReportData["certificate"]): string | null {

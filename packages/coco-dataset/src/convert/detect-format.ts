@@ -78,7 +78,10 @@ async function detectFile(path: string): Promise<DetectedFormat> {
     case "image":
       throw unknown(path, "is a picture. Give the annotation file or the folder.");
     default:
-      throw unknown(path, "is none of COCO, LVIS or LabelMe JSON, VOC or CVAT XML, or YOLO data.yaml.");
+      throw unknown(
+        path,
+        "is none of COCO, LVIS or LabelMe JSON, VOC or CVAT XML, or YOLO data.yaml. Give the file that the labelling tool exported.",
+      );
   }
 }
 
@@ -131,7 +134,7 @@ async function detectFolder(path: string): Promise<DetectedFormat> {
   const images = files.filter(isImageName).length;
   throw unknown(
     path,
-    `holds no annotations of a known format (COCO, LVIS, YOLO, Pascal VOC, LabelMe, CVAT, metadata.jsonl) among ${files.length} files, ${images} of them pictures.`,
+    `holds no annotations of a known format (COCO, LVIS, YOLO, Pascal VOC, LabelMe, CVAT, metadata.jsonl) among ${files.length} files, ${images} of them pictures. Give the folder or the file that the labelling tool exported.`,
   );
 }
 

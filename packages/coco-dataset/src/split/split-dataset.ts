@@ -94,7 +94,7 @@ export function splitDataset(
   if (units.length < names.length) {
     throw new SplitError({
       reason: "too-few-units",
-      message: `${dataset.images.length} images in ${units.length} units cannot fill ${names.length} splits (${names.join(", ")}). Use fewer splits or more images.`,
+      message: `${dataset.images.length} images cannot fill ${names.length} splits (${names.join(", ")}): images that belong together stay together, which leaves ${units.length} to divide. Use fewer splits or more images.`,
     });
   }
   const targets = splitTargets(shares, dataset.images.length);
