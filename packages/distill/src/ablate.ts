@@ -93,14 +93,14 @@ function armConfig(cfg: TrainStudentConfig, arm: AblationArm): TrainStudentConfi
 function emptiness({ distillation, train, gains = {} }: TrainStudentConfig, arm: AblationArm): string | null {
   if (arm === "gt") return train.dataset.annotations.length === 0 ? "there are no labels" : null;
   if (distillation === undefined) return "there is no teacher";
-  const { counts, teachers } = distillation;
+  const { counts } = distillation;
   switch (arm) {
     case "hard":
       return counts.pseudo === 0 ? "the teacher added no label" : null;
     case "cls":
-      return teachers.detector === undefined || gains.kdCls === 0 ? "no class scores are distilled" : null;
+      return counts.matched === 0 || gains.kdCls === 0 ? "no class scores are distilled" : null;
     case "box":
-      return teachers.detector === undefined || gains.kdBox === 0 ? "no boxes are distilled" : null;
+      return counts.matched === 0 || gains.kdBox === 0 ? "no boxes are distilled" : null;
     case "mask":
       return counts.masks === 0 || gains.kdMask === 0 ? "no masks are distilled" : null;
     case "feat":

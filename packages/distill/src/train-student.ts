@@ -109,10 +109,11 @@ function chooseTerms({
   const gain = { kd_cls: gains.kdCls, kd_box: gains.kdBox, kd_mask: gains.kdMask, kd_feat: gains.kdFeat };
   const names = Object.keys(exists) as KdTerm[];
   const kd = names.filter((name) => exists[name] && gain[name] > 0);
-  const { teachers } = distillation;
+  const { teachers, counts } = distillation;
+  const isAnnotated = counts.unlabelled < counts.images;
   // A part of a teacher that says nothing about any training object: other annotations, or a cache of other images.
   const silent = [
-    ...(teachers.detector && !isKnown && gain.kd_cls + gain.kd_box > 0 ? ["kd_cls"] : []),
+    ...(teachers.detector && isAnnotated && !isKnown && gain.kd_cls + gain.kd_box > 0 ? ["kd_cls"] : []),
     ...(teachers.masks && segment && !isCut && gain.kd_mask > 0 ? ["kd_mask"] : []),
   ];
   if (silent.length > 0) {

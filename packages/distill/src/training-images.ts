@@ -98,7 +98,7 @@ export async function loadTrainingImages({
       masks.push(rings.map((ring) => Array.from(ring, (v, i) => v * (i % 2 === 0 ? sx : sy))));
       labels.push(classId);
       iscrowd.push(isCrowd);
-      objects.push({ annotationId: annotation.id, weight: annotation.seg_teacher?.score ?? 1 });
+      objects.push({ annotationId: annotation.id, weight: annotation.seg_teacher?.weight ?? 1 });
     }
     const sample: PipelineSample = {
       image: { ...image, channels: 3 },

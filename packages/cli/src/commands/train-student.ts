@@ -198,7 +198,7 @@ export const trainStudentOptions: OptionSpecs = {
       type: "number",
       range: probability,
       help: "lowest score of a label that the teacher adds",
-      usual: 0.6,
+      usual: "0.6, or 0.35 where no annotation calibrates",
     },
     "sweep-scores": {
       type: "boolean",

@@ -107,7 +107,7 @@ describe("maskLoss and maskKd", () => {
     const loss = (side: number, box: number[]) => {
       const cells = side / 4;
       const gtMasks = tf.ones([1, 1, cells, cells]) as tf.Tensor4D;
-      return value(maskLoss({ masks: masksOf(side, box, 0.7), gtMasks, gtHasMask: tf.ones([1, 1]) }));
+      return value(maskLoss({ masks: masksOf(side, box, 0.7), gtMasks, weights: tf.ones([1, 1]) }));
     };
     expect(loss(64, [0, 0, 16, 16])).toBeCloseTo(Math.log1p(Math.exp(-0.7)), 5);
     expect(loss(64, [0, 0, 64, 32])).toBeCloseTo(Math.log1p(Math.exp(-0.7)), 5);

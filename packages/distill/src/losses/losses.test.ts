@@ -366,6 +366,26 @@ describe("studentLoss properties", () => {
     }
   });
 
+  test("a teacher's mask shares the weight of the label's, by its ramp and predicted IoU; without one the label keeps all", () => {
+    const outputs = randomOutputs({ batch: 2, side, classes: 2, seed: 9 });
+    const targets = targetsOf({ images: [truths, [truths[0]!]], side, pad: 3, positives: 21 });
+    const alone = lossOf(outputs, targets, side).parts["seg"]!;
+    const beside = (iou: number, ramp: number) => {
+      const teacherWeights = tf.mul(targets.gtHasMask!, iou) as tf.Tensor2D;
+      const taught: StudentTargets = {
+        ...targets,
+        teacherMasks: targets.gtMasks!,
+        teacherWeights,
+        kdRamp: tf.scalar(ramp),
+      };
+      return lossOf(outputs, taught, side).parts["seg"]!;
+    };
+    // Equal gains: the share is the ramp.
+    expect(relative(beside(0.9, 1), (1 - 0.9) * alone)).toBeLessThan(1e-5);
+    expect(relative(beside(0.9, 0.5), (1 - 0.45) * alone)).toBeLessThan(1e-5);
+    expect(relative(beside(0, 1), alone)).toBeLessThan(1e-6);
+  });
+
   test("box gradient equals central differences where the assignment is saturated", () => {
     // One truth and one candidate: its target score is align * overlap / (align + 1e-9) = overlap, so the weight moves with the box;
     // the analytic gradient holds it constant. d/dx [w (1 - ciou)] at fixed w is checked on the DFL and CIoU pieces directly.

@@ -60,9 +60,19 @@ export function positiveMasks({
 }
 
 /** Mean over the weighted positives of each image, summed over images, divided by B; images without one contribute 0. */
-function meanOverPositives(perPositive: tf.Tensor, weight: tf.Tensor, counted: tf.Tensor, batch: number): tf.Scalar {
+function meanOverPositives({
+  perPositive,
+  weight,
+  batch,
+}: {
+  /** `[B, P]` */
+  perPositive: tf.Tensor;
+  /** `[B, P]`; a row of weight 0 does not count. */
+  weight: tf.Tensor;
+  batch: number;
+}): tf.Scalar {
   const sums = tf.sum(tf.mul(perPositive, weight), 1);
-  const counts = tf.maximum(tf.sum(counted, 1), 1);
+  const counts = tf.maximum(tf.sum(tf.cast(tf.greater(weight, 0), "float32"), 1), 1);
   return tf.div(tf.sum(tf.div(sums, counts)), batch) as tf.Scalar;
 }
 
@@ -85,21 +95,21 @@ function masksOfTruth(masks: tf.Tensor4D, { positives, batch, count }: PositiveM
  * and divided by the area of the box in cells; mean over the positives of an image, mean over images.
  *
  * @param gtMasks - `[B, G, h, w]` 0/1 at prototype size; cell (i, j) samples input pixel (4i + 2, 4j + 2)
- * @param gtHasMask - `[B, G]` 1 where the ground truth has a mask; others are left out of the mean
+ * @param weights - `[B, G]` 1 where the ground truth has a mask, less where a teacher shares its weight; rows of weight 0 are left out of the mean
  */
 export function maskLoss({
   masks,
   gtMasks,
-  gtHasMask,
+  weights,
 }: {
   masks: PositiveMasks;
   gtMasks: tf.Tensor4D;
-  gtHasMask: tf.Tensor2D;
+  weights: tf.Tensor2D;
 }): tf.Scalar {
   const target = masksOfTruth(gtMasks, masks);
-  const counted = ofTruth(gtHasMask, masks);
+  const weight = ofTruth(weights, masks);
   const perPositive = tf.div(tf.sum(tf.mul(bceWithLogits(masks.logits, target), masks.crop), 2), masks.area);
-  return meanOverPositives(perPositive, counted, counted, masks.batch);
+  return meanOverPositives({ perPositive, weight, batch: masks.batch });
 }
 
 /**
@@ -120,12 +130,11 @@ export function maskKd({
 }): tf.Scalar {
   const target = masksOfTruth(teacherMasks, masks);
   const weight = ofTruth(teacherWeights, masks);
-  const counted = tf.cast(tf.greater(weight, 0), "float32");
   const bce = tf.div(tf.sum(tf.mul(bceWithLogits(masks.logits, target), masks.crop), 2), masks.area);
   const inCrop = tf.mul(target, masks.crop);
   const probability = tf.mul(tf.sigmoid(masks.logits), masks.crop);
   const both = tf.sum(tf.mul(probability, inCrop), 2);
   const either = tf.add(tf.sum(probability, 2), tf.sum(inCrop, 2));
   const dice = tf.sub(1, tf.div(tf.add(tf.mul(both, 2), 1), tf.add(either, 1)));
-  return meanOverPositives(tf.add(bce, dice), weight, counted, masks.batch);
+  return meanOverPositives({ perPositive: tf.add(bce, dice), weight, batch: masks.batch });
 }

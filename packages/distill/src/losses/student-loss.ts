@@ -101,6 +101,27 @@ export interface StudentTargets extends DetectionTargets {
   readonly featureScale?: tf.Scalar;
 }
 
+/**
+ * Weights of the labels' masks where a teacher cut the same objects out: together the two weigh what the label weighs alone, 1 - share x teacher weight for the label. Added on top of it, a teacher
+ * would shift the step from boxes and classes to masks.
+ *
+ * @param gtHasMask - `[B, G]` 1 or 0
+ * @param teacherWeights - `[B, G]` 0..1, 0 without a teacher's mask
+ * @param share - of the teacher, gain against gain, times the ramp; 0..1
+ * @returns `[B, G]`
+ */
+export function sharedMaskWeights({
+  gtHasMask,
+  teacherWeights,
+  share,
+}: {
+  gtHasMask: tf.Tensor2D;
+  teacherWeights: tf.Tensor2D;
+  share: tf.Tensor | number;
+}): tf.Tensor2D {
+  return tf.mul(gtHasMask, tf.sub(1, tf.mul(teacherWeights, share))) as tf.Tensor2D;
+}
+
 /** Raw head outputs of a student. */
 export interface StudentOutputs {
   /** `[B, 4 * bins, A]` */
@@ -170,15 +191,18 @@ export function studentLoss({
   const { gtMasks, gtHasMask, teacherMasks, teacherWeights } = targets;
   const hasTruth = gtMasks !== undefined && gtHasMask !== undefined;
   const hasTeacher = teacherMasks !== undefined && teacherWeights !== undefined && gains.kdMask > 0;
+  const teacherShare = gains.seg > 0 ? tf.mul(ramp, Math.min(1, gains.kdMask / gains.seg)) : 0;
+  const truthWeights =
+    hasTruth && hasTeacher ? sharedMaskWeights({ gtHasMask, teacherWeights, share: teacherShare }) : gtHasMask;
   let seg: tf.Scalar | undefined;
   let kd: tf.Scalar | undefined;
   if (coef && proto && (hasTruth || hasTeacher)) {
     const masks = positiveMasks({ coef, proto, positives, size });
-    if (hasTruth) seg = maskLoss({ masks, gtMasks, gtHasMask });
+    if (hasTruth) seg = maskLoss({ masks, gtMasks, weights: truthWeights! });
     if (hasTeacher) kd = maskKd({ masks, teacherMasks, teacherWeights });
   } else if (promptedMasks && (hasTruth || hasTeacher)) {
     const logits = promptedMasks(targets.gtBoxes);
-    if (hasTruth) seg = promptedMaskLoss({ logits, gtMasks, weights: gtHasMask });
+    if (hasTruth) seg = promptedMaskLoss({ logits, gtMasks, weights: truthWeights! });
     if (hasTeacher) kd = promptedMaskLoss({ logits, gtMasks: teacherMasks, weights: teacherWeights });
   }
   if (seg) parts.seg = tf.mul(seg, gains.seg);

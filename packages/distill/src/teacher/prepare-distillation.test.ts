@@ -71,7 +71,10 @@ describe("prepareDistillation", () => {
     const [w, h] = added[0]!.bbox!.slice(2) as [number, number];
     expect(Math.abs(added[0]!.area! - w * h) / (w * h)).toBeLessThan(0.15);
     expect(inspectDataset(result.data.dataset).counts.rle).toBe(4);
-    expect(result.detection(added[0]!.id)!.score).toBeCloseTo(added[0]!.seg_teacher!.score, 12);
+    // Six matches calibrate nothing: a raw score is no weight. The label is the detection and is not taught twice.
+    expect(added[0]!.seg_teacher!.weight).toBe(1);
+    expect(added[0]!.seg_teacher!.score).toBeLessThan(1);
+    expect([result.detection(added[0]!.id), result.detection(1)!.classId]).toEqual([null, expect.any(Number)]);
     expect(result.mask(1)!.side).toBe(32);
     expect([result.hasMask(1), result.hasMask(999), result.mask(999), result.detection(999)]).toEqual([
       ...[true, false, null, null],
@@ -98,13 +101,14 @@ describe("prepareDistillation", () => {
   });
 
   test("doubtful detections become regions to ignore, not labels", async () => {
-    const detector = oracle({ known, classes: 2, confidence: -0.5 });
     const train = { dataset: { ...labelled, annotations: [] }, imagesDir: dir };
-    const { data: result, counts } = await prepareDistillation({
-      teachers: { detector },
-      train,
-      dir: join(dir, "doubt"),
-    });
+    const run = (confidence: number) => {
+      const detector = oracle({ known, classes: 2, confidence });
+      return prepareDistillation({ teachers: { detector }, train, dir: join(dir, `doubt${confidence}`) });
+    };
+    // Scores of .38 and .27 beside the .35 from which raw ones count.
+    expect((await run(-0.5)).counts).toMatchObject({ pseudo: 6, ignored: 0, masks: 0 });
+    const { data: result, counts } = await run(-1);
     expect(counts).toMatchObject({ pseudo: 0, ignored: 6, masks: 0 });
     expect(result.dataset.annotations.every(({ iscrowd }) => iscrowd === 1)).toBe(true);
   });
@@ -125,8 +129,11 @@ describe("prepareDistillation", () => {
       [false, 1],
     ]);
     expect(swept.counts).toMatchObject({ matched: 24, pseudo: 4 });
+    // Calibrated scores are the weights.
+    const notes = (swept.data.dataset.annotations as NotedAnnotation[]).flatMap(({ seg_teacher }) => seg_teacher ?? []);
+    expect(notes.map(({ weight }) => weight)).toEqual(notes.map(({ score }) => score));
     const few = await run(data(), "sweep-few");
-    expect(few.thresholds).toEqual(Array.from({ length: 2 }, () => ({ score: 0.6, f1: 0, sweptOn: "none" })));
+    expect(few.thresholds).toEqual(Array.from({ length: 2 }, () => ({ score: 0.35, f1: 0, sweptOn: "none" })));
   });
 
   test("without a detector there are masks of the annotations, and images without any are not asked about", async () => {

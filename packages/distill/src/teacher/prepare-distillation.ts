@@ -3,11 +3,13 @@ import { applyAffine } from "@seg/augment";
 import {
   annotationsOf,
   type Box,
+  type BoxXywh,
   type ClassMapping,
   type CocoAnnotation,
   type CocoDataset,
   createClassMapping,
   mask as maskAlgebra,
+  xywhToXyxy,
   xyxyToXywh,
 } from "@seg/coco-dataset";
 import { annotationBox } from "../annotation-box.js";
@@ -16,7 +18,14 @@ import { applyCalibration, type Calibration, calibrate } from "./calibrate.js";
 import { BOX_FLOOR, MAX_BOXES, NMS_IOU, selectDetections } from "./detections.js";
 import { cachedImages, featureQuestion } from "./feature-question.js";
 import { mergeUnlabelled } from "./merge-unlabelled.js";
-import { detectionsOf, PSEUDO_SCORE, type Reconciled, reconcile, type TeacherDetection } from "./reconcile.js";
+import {
+  detectionsOf,
+  PSEUDO_SCORE,
+  RAW_PSEUDO_SCORE,
+  type Reconciled,
+  reconcile,
+  type TeacherDetection,
+} from "./reconcile.js";
 import { sampleGrid } from "./sample-grid.js";
 import { type SweptThreshold, sweepThresholds } from "./sweep-thresholds.js";
 import { type CachedImage, type CacheProgress, TeacherCache } from "./teacher-cache.js";
@@ -33,9 +42,11 @@ import type { Teachers } from "./teachers.js";
 
 /** Marks what a teacher added to a data set. */
 export interface TeacherNote {
-  /** Calibrated score. */
+  /** Calibrated, where annotations calibrate its class. */
   readonly score: number;
-  /** `label`: trained on with this weight. `ignore`: neither object nor background. */
+  /** Trust in it as a label: the calibrated score; 1 for a raw one, which ranks answers and is no probability. */
+  readonly weight: number;
+  /** `label`: trained on. `ignore`: neither object nor background. */
   readonly use: "label" | "ignore";
 }
 
@@ -72,7 +83,7 @@ export interface DistillationData {
   readonly data: StudentData;
   /** Names of the parts that answered, for logs. */
   readonly teachers: Readonly<Partial<Record<"detector" | "masks" | "features", string>>>;
-  /** Calibrated detection behind an annotation, its own or a teacher's; null without one. */
+  /** Calibrated detection that confirms an annotation; null without one, and for labels that the teacher added: there the label is the detection. */
   detection(annotationId: number): TeacherDetection | null;
   /** Whether there is a mask for an annotation, without reading it. */
   hasMask(annotationId: number): boolean;
@@ -106,7 +117,7 @@ export interface PrepareDistillationOptions {
   readonly prompts?: readonly string[];
   /** Whether the annotations name every object; false lets the teacher add labels to annotated images too. @defaultValue true */
   readonly exhaustive?: boolean;
-  /** Lowest calibrated score of an added label, one number or one per class; `sweep` takes those of the best F1 on the annotations. @defaultValue 0.6 */
+  /** Lowest calibrated score of an added label, one number or one per class; `sweep` takes those of the best F1 on the annotations. @defaultValue 0.6; 0.35 for classes that no annotation calibrates */
   readonly pseudoScore?: number | readonly number[] | "sweep";
   /** @defaultValue 0.1 */
   readonly ignoreScore?: number;
@@ -219,11 +230,15 @@ export async function prepareDistillation({
   const calibration = detector ? calibrate({ classes, images: labelled() }) : null;
   const thresholds =
     calibration !== null && pseudoScore === "sweep"
-      ? sweepThresholds({ images: labelled(), calibration, fallback: PSEUDO_SCORE })
+      ? sweepThresholds({ images: labelled(), calibration, fallback: RAW_PSEUDO_SCORE })
       : null;
-  const least = pseudoScore === "sweep" ? thresholds?.map(({ score }) => score) : pseudoScore;
+  const isRaw = calibration?.classes.map(({ fittedOn }) => fittedOn === "none") ?? [];
+  const least =
+    pseudoScore === "sweep"
+      ? thresholds?.map(({ score }) => score)
+      : (pseudoScore ?? isRaw.map((raw) => (raw ? RAW_PSEUDO_SCORE : PSEUDO_SCORE)));
 
-  const behind = new Map<number, TeacherDetection>();
+  const confirming = new Map<number, TeacherDetection>();
   const added: NotedAnnotation[] = [];
   const wanted = new Map<number, Prompt[]>();
   let nextId = dataset.annotations.reduce((most, { id }) => Math.max(most, id), 0) + 1;
@@ -234,7 +249,7 @@ export async function prepareDistillation({
     added.push({
       ...{ id, image_id: imageId, category_id: categoryId, bbox, area: bbox[2] * bbox[3] },
       iscrowd: use === "ignore" ? 1 : 0,
-      seg_teacher: { score, use },
+      seg_teacher: { score, weight: isRaw[classId] ? 1 : score, use },
     });
     return id;
   };
@@ -252,12 +267,10 @@ export async function prepareDistillation({
         ...(least === undefined ? {} : { pseudoScore: least }),
         ...(ignoreScore === undefined ? {} : { ignoreScore }),
       });
-      for (const [t, detection] of found.matched) behind.set(truths[t]!.annotationId, detection);
+      for (const [t, detection] of found.matched) confirming.set(truths[t]!.annotationId, detection);
       matched += found.matched.size;
       for (const detection of found.pseudo) {
-        const annotationId = note(image.id, detection, "label");
-        behind.set(annotationId, detection);
-        list.push({ annotationId, box: detection.box });
+        list.push({ annotationId: note(image.id, detection, "label"), box: detection.box });
       }
       for (const detection of found.ignored) note(image.id, detection, "ignore");
     }
@@ -308,10 +321,9 @@ export async function prepareDistillation({
   const sizes = new Map(images.map((image) => [image.id, image]));
   const labels = added.map((annotation): NotedAnnotation => {
     const cut = annotation.seg_teacher?.use === "label" ? maskOfAnnotation(annotation.id) : null;
-    const detection = behind.get(annotation.id);
-    if (cut === null || detection === undefined) return annotation;
+    if (cut === null) return annotation;
     const { width, height } = sizes.get(annotation.image_id)!;
-    const { area, segmentation } = maskOf(cut, detection.box, width, height);
+    const { area, segmentation } = maskOf(cut, xywhToXyxy(annotation.bbox as BoxXywh), width, height);
     return area > 0 ? { ...annotation, area, segmentation } : annotation;
   });
   const result: CocoDataset = { ...dataset, annotations: [...dataset.annotations, ...labels] };
@@ -327,7 +339,7 @@ export async function prepareDistillation({
       ...(masks ? { masks: masks.id } : {}),
       ...(features ? { features: features.id } : {}),
     },
-    detection: (id) => behind.get(id) ?? null,
+    detection: (id) => confirming.get(id) ?? null,
     hasMask: (id) => maskPlace.has(id),
     mask: maskOfAnnotation,
     features: featuresOf,
