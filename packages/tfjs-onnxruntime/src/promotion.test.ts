@@ -1,5 +1,7 @@
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
 import * as tf from "@tensorflow/tfjs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { clearCache, compile, configure, EngineError, engineInfo, freeze } from "./index.js";
@@ -94,8 +96,18 @@ describe("freeze", () => {
     const expected = (4095 * 4096) / 2;
     configure({ maxGraphBytes: 8192 });
     freeze(w);
-    for (let i = 0; i < 6; i++) expect(run()).toBe(expected);
-    expect(readdirSync(tmpdir()).filter((name) => name.startsWith("seg-engine-"))).toEqual([]);
+    // A folder of its own: other processes write to the common one.
+    const before = process.env["TMPDIR"];
+    const folder = mkdtempSync(join(tmpdir(), "promotion-test-"));
+    process.env["TMPDIR"] = folder;
+    try {
+      for (let i = 0; i < 6; i++) expect(run()).toBe(expected);
+      expect(readdirSync(folder)).toEqual([]);
+    } finally {
+      if (before === undefined) delete process.env["TMPDIR"];
+      else process.env["TMPDIR"] = before;
+      rmSync(folder, { recursive: true });
+    }
     w.dispose();
   });
 
