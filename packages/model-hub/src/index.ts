@@ -14,7 +14,7 @@ export { type Complexity, complexityOf } from "./advisor/complexity.js";
 export type { Counterfactual } from "./advisor/counterfactuals.js";
 export type { Exceeded, TraceEntry } from "./advisor/decide.js";
 export { type Embedder, hashedEmbedder } from "./advisor/embedder.js";
-export { exportBytes, trainingBytes } from "./advisor/estimates.js";
+export { exportBytes, teacherBytes, trainingBytes } from "./advisor/estimates.js";
 export { type ExplainLevel, explainPlan } from "./advisor/explain.js";
 export {
   type Constraints,

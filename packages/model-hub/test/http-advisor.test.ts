@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Advisor } from "../src/advisor/advisor.js";
+import { hashedEmbedder } from "../src/advisor/embedder.js";
 import { LearningStore } from "../src/advisor/learning-store.js";
 import { ModelPool } from "../src/pool/model-pool.js";
 import type { PredictorPort } from "../src/server/ports.js";
@@ -75,6 +76,26 @@ describe("advisor, feedback and pool over HTTP", () => {
     const confirmed = await call("POST", "/advisor/confirm", { plan_id, changes: { student: "yolov8s" } });
     expect(confirmed.body).toMatchObject({ state: "confirmed", choices: { student: "yolov8s" } });
     expect((await call("POST", "/advisor/confirm", { plan_id })).status).toBe(404);
+  });
+
+  test("adapters, as a search lists them, are chosen by the task; the plan says by which measure", async () => {
+    const hit = (id: string, description: string) => ({
+      ...{ id, name: id, kind: "lora", base_model: null, licence: null, downloads: 10_000, tags: [], files: null },
+      ...{ description, safety: { nsfw: false, safe_format: true, pickle_scan: null } },
+    });
+    const adapters = [hit("cars", "cars on a motorway"), hit("cells", "blood cells, RBC and WBC")];
+    const asked = { dataset_name: "cells", task: "count blood cells", adapters };
+    const { status, body } = await call("POST", "/advisor/recommend", asked);
+    expect({ status, body }).toMatchObject({
+      status: 200,
+      body: {
+        adapters: { recommended: [{ id: "cells" }], rejected: [{ id: "cars" }], measure: hashedEmbedder.measure },
+      },
+    });
+    const explained = await call("POST", "/advisor/explain", { plan_id: body["id"] });
+    expect(explained.body["text"]).toContain("was measured by words and character grams");
+    const nameless = await call("POST", "/advisor/recommend", { ...asked, adapters: [{ id: "x" }] });
+    expect(nameless.status).toBe(400);
   });
 
   test("feedback, its statistics and what they say", async () => {

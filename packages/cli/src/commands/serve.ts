@@ -46,6 +46,12 @@ export const serveOptions: OptionSpecs = {
       help: "modules of other trainers; the first is the default",
       usual: "seg's student and teacher",
     },
+    "text-encoder": {
+      type: "string",
+      path: "folder",
+      help: "Grounding DINO whose text encoder compares tasks with adapters: a folder, or grounding-dino-tiny-synthetic",
+      usual: "words and character grams are compared",
+    },
   }),
   ...grouped("Who may call", {
     "jwt-issuer": { type: "string", help: "accept JWTs of this issuer, with --jwt-audience and --jwt-jwks" },
@@ -139,6 +145,9 @@ export async function serve(options: OptionValues, output: Output, { signal, con
       },
     });
   }
+  const encoder = text("text-encoder");
+  const embedder =
+    encoder === undefined ? null : await (await import("../teacher/open-text-encoder.js")).openTextEncoder(encoder);
   const hub = await openConnectedHub({
     root,
     env,
@@ -152,6 +161,7 @@ export async function serve(options: OptionValues, output: Output, { signal, con
     ...(given === 0 ? {} : { jwt: { issuer: issuer!, audience: audience!, jwks: new URL(jwks!) } }),
     predictor: (parts) => createPredictor(parts),
     drawSweep,
+    ...(embedder === null ? {} : { embedder }),
     onDerivedError: (error, what) => output.line(`warning: ${what}: ${error instanceof Error ? error.message : error}`),
     app: {
       trustedProxies: options["trusted-proxies"] as number,
@@ -178,5 +188,6 @@ export async function serve(options: OptionValues, output: Output, { signal, con
     process.once("SIGTERM", () => stop());
   });
   await hub.close();
+  embedder?.dispose();
   output.line("hub         stopped");
 }

@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
 import {
   type AdapterAdvice,
   type AdapterCandidate,
@@ -7,10 +6,8 @@ import {
   parseAdapterCandidates,
   recommendAdapters,
 } from "@seg/model-hub";
-import { GroundingDinoTeacher, textEmbedder } from "@seg/teachers";
-import { startEngine } from "../engine.js";
 import { UsageError } from "../errors.js";
-import { groundingDinoDirectory } from "./detector-teacher.js";
+import { openTextEncoder } from "./open-text-encoder.js";
 
 /**
  * Which adapters of a JSON file suit a task. Where a Grounding DINO is named its text encoder tells how alike task and descriptions are, else
@@ -30,15 +27,11 @@ export async function adviseAdapters({
 }): Promise<AdapterAdvice> {
   const request: AdapterRequest = { ...about, candidates: await readCandidates(file) };
   if (textEncoder === undefined) return recommendAdapters(request);
-  const folder = groundingDinoDirectory(textEncoder);
-  await startEngine();
-  const teacher = GroundingDinoTeacher.fromPretrained(folder);
-  const embedder = textEmbedder(teacher, { name: basename(folder) });
+  const embedder = await openTextEncoder(textEncoder);
   try {
     return await recommendAdapters({ ...request, embedder });
   } finally {
     embedder.dispose();
-    teacher.dispose();
   }
 }
 

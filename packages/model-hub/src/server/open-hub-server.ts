@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { Advisor } from "../advisor/advisor.js";
+import type { Embedder } from "../advisor/embedder.js";
 import { LearningStore } from "../advisor/learning-store.js";
 import type { JobHandler, JobKind } from "../jobs/types.js";
 import { readMemory } from "../pool/memory.js";
@@ -31,6 +32,8 @@ export interface HubServerOptions extends HubStateOptions {
   readonly predictor?: (hub: { readonly registry: ModelRegistry; readonly pool: ModelPool }) => PredictorPort;
   /** Bytes of models in memory. @defaultValue half of the machine's memory */
   readonly poolBytes?: number;
+  /** Compares a task with descriptions of adapters. @defaultValue words and character grams */
+  readonly embedder?: Embedder;
   /** Draws sweeps that have ended. @defaultValue none: they end with a table */
   readonly drawSweep?: DrawSweep;
   /** The rest of the application: limits, proxies, CORS, rate limiter, faults, sources and layers. */
@@ -64,6 +67,7 @@ export async function openHubServer({
   predictor,
   poolBytes,
   drawSweep,
+  embedder,
   app: more = {},
   ...options
 }: HubServerOptions): Promise<HubServer> {
@@ -86,7 +90,7 @@ export async function openHubServer({
       audit: new FileAuditLog(join(root, "audit.jsonl")),
       uploadDirectory: join(root, "uploads"),
       learning,
-      advisor: new Advisor({ learning }),
+      advisor: new Advisor({ learning, ...(embedder === undefined ? {} : { embedder }) }),
       sweeps,
       pool,
       ...(predictor === undefined ? {} : { predictor: predictor({ registry, pool }) }),

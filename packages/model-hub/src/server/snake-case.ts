@@ -11,3 +11,13 @@ export function snakeCase(value: unknown): unknown {
       .map(([key, item]) => [snake(key), snakeCase(item)]),
   );
 }
+
+/** `base_model` -> `baseModel`. */
+const camel = (key: string): string => key.replaceAll(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+
+/** The same facts with camelCase keys, at every depth; null stays. */
+export function camelCase(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(camelCase);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [camel(key), camelCase(item)]));
+}

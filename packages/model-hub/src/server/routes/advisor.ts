@@ -1,4 +1,5 @@
 import { loadDataset } from "@seg/coco-dataset";
+import { parseAdapterCandidates } from "../../advisor/adapter-candidates.js";
 import { type DatasetFingerprint, fingerprintDataset } from "../../advisor/fingerprint.js";
 import { insightsOf } from "../../advisor/insights.js";
 import { HubError } from "../../errors.js";
@@ -22,6 +23,7 @@ import {
   Plan,
   RecommendBody,
 } from "../schemas/advisor.js";
+import { camelCase } from "../snake-case.js";
 
 /** Plans for stored data sets, and what people say about the runs. */
 export function advisorRoutes({
@@ -74,12 +76,13 @@ export function advisorRoutes({
       answers: { 200: { description: "The plan", schema: Plan } },
       errors: ["NOT_FOUND", "NO_ANNOTATIONS", "NO_FEASIBLE_PLAN", "INVALID_STATE"],
       async handle({ body, request, principal, noteTarget }) {
-        const { dataset_name, constraints = {}, ...rest } = body;
+        const { dataset_name, constraints = {}, adapters, ...rest } = body;
         noteTarget(dataset_name);
         const plan = await needAdvisor().recommend({
           ...given(rest),
           fingerprint: await fingerprintOf(dataset_name, request.signal),
           created_by: principal.name,
+          ...(adapters === undefined ? {} : { adapters: parseAdapterCandidates(camelCase(adapters)) }),
           constraints: given({
             device: constraints.device,
             // Training runs on this machine unless somebody says otherwise.

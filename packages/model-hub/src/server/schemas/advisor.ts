@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { MODEL_KINDS } from "../../sources/model-kinds.js";
 import { Count, component, Instant, Name, Sha256 } from "./common.js";
 
 const Fact = z.union([z.string().max(256), z.number(), z.boolean(), z.null()]);
@@ -21,6 +22,26 @@ export const Fingerprint = component(
   }),
 );
 
+const Words = z.array(z.string().max(256)).max(256).optional();
+/** Loose: a hit of a search is one as it is. */
+const Adapter = z.looseObject({
+  id: Id,
+  name: z.string().min(1).max(256),
+  kind: z.enum(MODEL_KINDS).optional(),
+  base_model: z.string().max(256).nullish(),
+  licence: z.string().max(256).nullish(),
+  owner: z.string().max(256).nullish(),
+  downloads: z.number().min(0).nullish(),
+  rating: z.number().min(0).max(5).nullish(),
+  tags: Words,
+  description: z.string().max(20_000).optional(),
+  trigger_words: Words,
+  target_modules: Words,
+  class_names: Words,
+  exclusive_group: z.string().max(64).optional(),
+  safety: z.looseObject({ safe_format: z.boolean().nullish(), pickle_scan: z.string().max(64).nullish() }).optional(),
+});
+
 export const RecommendBody = z.strictObject({
   dataset_name: Name,
   task: z.string().max(2000).optional(),
@@ -39,6 +60,11 @@ export const RecommendBody = z.strictObject({
     })
     .optional(),
   overrides: Facts.optional(),
+  adapters: z
+    .array(Adapter)
+    .max(1000)
+    .optional()
+    .describe("Adapters to choose from, such as the hits of a search; the plan says which suit the task and why"),
 });
 
 export const ConfirmBody = z.strictObject({ plan_id: Id, changes: Facts.optional() });
