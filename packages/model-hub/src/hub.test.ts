@@ -113,10 +113,14 @@ describe("download", () => {
     expect(files.map(({ name }) => name)).toEqual(["onnx/model.onnx", "onnx/model.onnx_data"]);
   });
 
-  test("continues where the connection broke, at every tenth", async () => {
+  test.each([
+    ["", Number.POSITIVE_INFINITY],
+    [", past the page cache", 0],
+  ])("continues where the connection broke, at every tenth%s", async (_, bypassFromBytes) => {
     for (let tenth = 1; tenth < 10; tenth++) fake.fault({ match: PATH, kind: "cut", at: tenth / 10 });
-    const { sha256: got } = await hub().download(`hf:${ID}`, { allow: ["model.safetensors"] });
+    const { sha256: got, path } = await hub({ bypassFromBytes }).download(`hf:${ID}`, { allow: ["model.safetensors"] });
     expect(got).toBe(sha256(WEIGHTS));
+    expect((await readFile(path)).equals(WEIGHTS)).toBe(true);
     expect(fake.requests.filter(({ range, server }) => range !== null && server === "cdn").length).toBe(9);
   });
 

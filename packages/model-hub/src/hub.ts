@@ -36,6 +36,8 @@ export interface HubConfig {
   readonly ledger?: LicenceLedgerPort | null;
   readonly freeBytes?: (directory: string) => Promise<number>;
   readonly open?: OpenFile;
+  /** Files of this length and more are written past the page cache. @defaultValue 64 MiB */
+  readonly bypassFromBytes?: number;
 }
 
 /** Search, download and cache over all sources. */
@@ -70,6 +72,7 @@ export function createHub({
   ledger: givenLedger,
   freeBytes,
   open,
+  bypassFromBytes,
 }: HubConfig = {}): ModelHub {
   const environment: HubEnvironment = { ...readHubEnvironment({ env }), ...overrides };
   const fetch = givenFetch ?? (globalThis.fetch as Fetch);
@@ -103,6 +106,7 @@ export function createHub({
     idleTimeoutMs: environment.idleTimeoutMs,
     ...(freeBytes === undefined ? {} : { freeBytes }),
     ...(open === undefined ? {} : { open }),
+    ...(bypassFromBytes === undefined ? {} : { bypassFromBytes }),
   });
   const ledger =
     givenLedger === undefined

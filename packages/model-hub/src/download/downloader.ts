@@ -56,6 +56,11 @@ export interface FetchedBlob extends FileDigests {
 
 /** Attempts without a single new byte before a download is given up. */
 const MAX_FRUITLESS = 5;
+/**
+ * From here on a file goes past the page cache to the disk. Copying 256 MiB into the cache costs 50 to 500 ms of CPU time, by how the system
+ * finds the pages, and syncing it 100 ms more; whoever reads the file first then reads it from the disk. See docs/decisions/0030.
+ */
+const BYPASS_FROM_BYTES = 64 << 20;
 /** Share of free space that stays free beside the file itself. */
 const SPACE_RESERVE = 0.05;
 
@@ -84,11 +89,13 @@ export class Downloader {
   readonly #headersTimeoutMs: number;
   readonly #idleTimeoutMs: number;
   readonly #open: OpenFile;
+  readonly #bypassFromBytes: number;
 
   /**
    * @param records - remembers which files were hashed; null hashes a cached file every time
    * @param freeBytes - free space of the file system that holds a folder
    * @param idleTimeoutMs - longest pause between two chunks of a body
+   * @param bypassFromBytes - length from which files are written past the page cache; Infinity: none
    */
   constructor({
     http,
@@ -97,6 +104,7 @@ export class Downloader {
     headersTimeoutMs = 10_000,
     idleTimeoutMs = 30_000,
     open = openFile,
+    bypassFromBytes = BYPASS_FROM_BYTES,
   }: {
     http: HttpClient;
     records?: VerificationRecords | null;
@@ -104,6 +112,7 @@ export class Downloader {
     headersTimeoutMs?: number;
     idleTimeoutMs?: number;
     open?: OpenFile;
+    bypassFromBytes?: number;
   }) {
     this.#http = http;
     this.#records = records;
@@ -111,6 +120,7 @@ export class Downloader {
     this.#headersTimeoutMs = headersTimeoutMs;
     this.#idleTimeoutMs = idleTimeoutMs;
     this.#open = open;
+    this.#bypassFromBytes = bypassFromBytes;
   }
 
   /**
@@ -238,6 +248,7 @@ export class Downloader {
         md5: withMd5 || expected.md5 !== null,
         gitBytes: expected.gitSha1 === null ? null : expected.bytes,
         bytes: expected.bytes,
+        isAligned: (expected.bytes ?? Number.POSITIVE_INFINITY) >= this.#bypassFromBytes,
       });
       const transfer = new Transfer({
         request,
@@ -247,6 +258,7 @@ export class Downloader {
         headersTimeoutMs: this.#headersTimeoutMs,
         idleTimeoutMs: this.#idleTimeoutMs,
         freeBytes: this.#freeBytes,
+        bypassFromBytes: this.#bypassFromBytes,
       });
       let isOpen = true;
       try {
@@ -356,6 +368,7 @@ class Transfer {
   readonly #headersTimeoutMs: number;
   readonly #idleTimeoutMs: number;
   readonly #freeBytes: (directory: string) => Promise<number>;
+  readonly #bypassFromBytes: number;
   /** Length of the whole file, from the expectation or the first answer. */
   #total: number | null;
   /** Strong ETag of the first answer: a later answer must be of the same content. */
@@ -370,6 +383,7 @@ class Transfer {
     headersTimeoutMs,
     idleTimeoutMs,
     freeBytes,
+    bypassFromBytes,
   }: {
     request: BlobRequest;
     partial: PartialFile;
@@ -378,6 +392,7 @@ class Transfer {
     headersTimeoutMs: number;
     idleTimeoutMs: number;
     freeBytes: (directory: string) => Promise<number>;
+    bypassFromBytes: number;
   }) {
     this.url = request.url;
     this.#request = request;
@@ -387,6 +402,7 @@ class Transfer {
     this.#headersTimeoutMs = headersTimeoutMs;
     this.#idleTimeoutMs = idleTimeoutMs;
     this.#freeBytes = freeBytes;
+    this.#bypassFromBytes = bypassFromBytes;
     this.#total = request.expected.bytes;
   }
 
@@ -482,6 +498,7 @@ class Transfer {
     }
     this.#etag = etag;
     await this.#assertSpace();
+    if ((this.#total ?? 0) >= this.#bypassFromBytes) await this.#partial.bypassCache();
     return false;
   }
 
@@ -511,6 +528,8 @@ class Transfer {
     const { name, onBytes, signal } = this.#request;
     let chunk: { index: number; bytes: Buffer } | null = null;
     let filled = 0;
+    // Chunks end where blocks of the disk end, wherever this request began.
+    const lengthOfChunk = () => CHUNK_BYTES - (this.position % CHUNK_BYTES);
     let failure: unknown = null;
     const pending = new Set<Promise<void>>();
     const flush = () => {
@@ -544,20 +563,20 @@ class Transfer {
             return fill(data.subarray(at));
           });
         }
-        const taken = Math.min(CHUNK_BYTES - filled, data.length - at);
+        const taken = Math.min(lengthOfChunk() - filled, data.length - at);
         const { bytes } = chunk;
         const isInPlace = data.buffer === bytes.buffer && data.byteOffset + at === bytes.byteOffset + filled;
         if (!isInPlace) bytes.set(data.subarray(at, at + taken), filled);
         filled += taken;
         at += taken;
-        if (filled === CHUNK_BYTES) flush();
+        if (filled === lengthOfChunk()) flush();
       }
       if (failure !== null) throw failure;
       return undefined;
     };
     const memory = () => {
       chunk ??= this.#digester.takeNow();
-      return chunk?.bytes.subarray(filled, filled + READ_BYTES) ?? null;
+      return chunk?.bytes.subarray(filled, Math.min(filled + READ_BYTES, lengthOfChunk())) ?? null;
     };
     let broken: unknown = null;
     let refused: unknown = null;

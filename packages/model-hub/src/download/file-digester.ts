@@ -1,5 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
 import { Worker } from "node:worker_threads";
+import { pageAlignedMemory } from "../internal/page-aligned-memory.js";
 
 /** Digests of a finished file, lower-case hex; those that were not asked for are null. */
 export interface FileDigests {
@@ -50,9 +51,16 @@ export class FileDigester {
   /**
    * @param bytes - expected length; decides whether a worker is worth its start. Null when unknown
    * @param gitBytes - length of the file for its git digest; null leaves that out
+   * @param isAligned - chunks begin at a page, so that they can be written past the page cache
    */
-  constructor({ md5, gitBytes, bytes }: { md5: boolean; gitBytes: number | null; bytes: number | null }) {
-    this.#memory = new SharedArrayBuffer(CHUNK_BYTES * CHUNKS);
+  constructor({
+    md5,
+    gitBytes,
+    bytes,
+    isAligned = false,
+  }: { md5: boolean; gitBytes: number | null; bytes: number | null; isAligned?: boolean }) {
+    const size = CHUNK_BYTES * CHUNKS;
+    this.#memory = isAligned ? pageAlignedMemory(size) : new SharedArrayBuffer(size);
     this.#chunks = Array.from({ length: CHUNKS }, (_, i) => Buffer.from(this.#memory, i * CHUNK_BYTES, CHUNK_BYTES));
     this.#free = this.#chunks.map((_, i) => i);
     this.#wantsMd5 = md5;

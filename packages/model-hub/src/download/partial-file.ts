@@ -13,6 +13,11 @@ export const ABANDONED_AFTER_MS = 60_000;
 /** A writer that paused for longer may have been taken for dead, so it looks before it writes on. */
 const STALL_MS = 30_000;
 
+/** Length and position of what is written past the page cache are multiples of this: the largest block of disks in use. */
+const BLOCK_BYTES = 4096;
+/** What a file system answers that writes through the page cache only, or to memory that does not begin at a page. */
+const UNSUPPORTED: readonly (string | undefined)[] = ["EINVAL", "ENOTSUP", "EOPNOTSUPP"];
+
 /** Somebody else claimed the partial file while its writer slept. */
 export class PartialFileLostError extends Error {
   override readonly name = "PartialFileLostError";
@@ -28,13 +33,23 @@ export class PartialFile {
   readonly inherited: number;
   readonly #handle: FileHandle;
   readonly #clock: HubClock;
+  readonly #open: OpenFile;
+  /** Writes past the page cache. */
+  #direct: FileHandle | null = null;
   #lastWriteMs: number;
 
-  private constructor(path: string, handle: FileHandle, inherited: number, clock: HubClock) {
+  private constructor({
+    path,
+    handle,
+    inherited,
+    clock,
+    open,
+  }: { path: string; handle: FileHandle; inherited: number; clock: HubClock; open: OpenFile }) {
     this.path = path;
     this.inherited = inherited;
     this.#handle = handle;
     this.#clock = clock;
+    this.#open = open;
     this.#lastWriteMs = clock.now();
   }
 
@@ -76,24 +91,61 @@ export class PartialFile {
       const handle = await open(own, "r+");
       const now = new Date(clock.now());
       await handle.utimes(now, now);
-      return new PartialFile(own, handle, (await handle.stat()).size, clock);
+      return new PartialFile({ path: own, handle, inherited: (await handle.stat()).size, clock, open });
     }
     const handle = await open(own, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR);
-    return new PartialFile(own, handle, 0, clock);
+    return new PartialFile({ path: own, handle, inherited: 0, clock, open });
   }
 
   get handle(): FileHandle {
     return this.#handle;
   }
 
+  /**
+   * Lets whole blocks go from page-aligned memory straight to the disk (`O_DIRECT`), where system and file system can: nothing is copied, no
+   * page of the cache is needed for a file that may be larger than it, and little is left to sync. Where they cannot, nothing changes.
+   */
+  async bypassCache(): Promise<void> {
+    // Not of macOS and Windows.
+    const flag: number | undefined = constants.O_DIRECT;
+    if (flag === undefined || this.#direct !== null) return;
+    try {
+      this.#direct = await this.#open(this.path, constants.O_WRONLY | flag);
+    } catch (error) {
+      if (!isUnsupported(error)) throw error;
+    }
+  }
+
   /** @throws {@link PartialFileLostError} when the file was claimed during a pause */
   async write(bytes: Uint8Array, position: number): Promise<void> {
     if (this.#clock.now() - this.#lastWriteMs > STALL_MS) await this.#assertOwned();
-    for (let at = 0; at < bytes.length; ) {
-      const { bytesWritten } = await this.#handle.write(bytes, at, bytes.length - at, position + at);
-      at += bytesWritten;
-    }
+    for (let at = 0; at < bytes.length; ) at += await this.#writeSome(bytes.subarray(at), position + at);
     this.#lastWriteMs = this.#clock.now();
+  }
+
+  async #writeSome(bytes: Uint8Array, position: number): Promise<number> {
+    const direct = position % BLOCK_BYTES === 0 && bytes.length % BLOCK_BYTES === 0 ? this.#direct : null;
+    if (direct !== null) {
+      try {
+        return (await direct.write(bytes, 0, bytes.length, position)).bytesWritten;
+      } catch (error) {
+        if (!isUnsupported(error)) throw error;
+        // Another write may have met the same.
+        if (this.#direct === direct) await this.#closeDirect();
+      }
+    }
+    return (await this.#handle.write(bytes, 0, bytes.length, position)).bytesWritten;
+  }
+
+  async #closeDirect(): Promise<void> {
+    const direct = this.#direct;
+    this.#direct = null;
+    await direct?.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.#closeDirect();
+    await this.#handle.close();
   }
 
   async #assertOwned(): Promise<void> {
@@ -109,7 +161,7 @@ export class PartialFile {
   async publish(path: string): Promise<void> {
     await this.#assertOwned();
     await this.#handle.sync();
-    await this.#handle.close();
+    await this.#close();
     await rename(this.path, path);
     await syncDirectory(join(path, ".."));
   }
@@ -117,13 +169,15 @@ export class PartialFile {
   /** Closes and keeps the file for a later attempt, marked by its time as free to claim. An empty one is removed. */
   async keep(): Promise<void> {
     const { size } = await this.#handle.stat();
-    await this.#handle.close();
+    await this.#close();
     if (size === 0) await rm(this.path, { force: true });
     else await utimes(this.path, new Date(0), new Date(0)).catch(() => {});
   }
 
   async discard(): Promise<void> {
-    await this.#handle.close();
+    await this.#close();
     await rm(this.path, { force: true });
   }
 }
+
+const isUnsupported = (error: unknown): boolean => UNSUPPORTED.includes((error as NodeJS.ErrnoException).code);
