@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from "node:crypto";
+import { createHash, type Hash, randomBytes } from "node:crypto";
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -34,6 +34,8 @@ import {
 const PART_BYTES = 8 << 20;
 const MAX_PARTS = 10_000;
 const PARTS_IN_FLIGHT = 4;
+/** Hashed in about 5 ms. */
+const TURN_BYTES = 1 << 20;
 /** A race of two conditional writers (409) is decided by trying again. */
 const MAX_RACES = 5;
 /** Answers about one object that contradict themselves before the last one is taken as it is. */
@@ -62,6 +64,11 @@ export class S3ObjectStore implements ObjectStore {
   readonly #endpoint: string;
   readonly #partBytes: number;
   readonly #lock: StoreLock | null;
+  /**
+   * Without TLS the SDK signs the SHA-256 of what it sends, and the server compares it; an MD5 of each part would say the same again. With TLS
+   * it does not, so the MD5 goes with each part.
+   */
+  readonly #signsContent: boolean;
   #conditional: Promise<boolean> | null = null;
 
   /** @param partBytes - smallest part, at least 5 MiB on real services */
@@ -92,6 +99,7 @@ export class S3ObjectStore implements ObjectStore {
       responseChecksumValidation: "WHEN_REQUIRED",
     });
     this.#endpoint = endpoint;
+    this.#signsContent = new URL(endpoint).protocol === "http:";
     this.#bucket = bucket;
     this.#partBytes = partBytes;
     this.#lock = lock;
@@ -173,13 +181,15 @@ export class S3ObjectStore implements ObjectStore {
       ...(isConditional && options.ifMatch !== undefined ? { IfMatch: options.ifMatch } : {}),
     };
     const partBytes = Math.max(this.#partBytes, Math.ceil((options.bytes ?? 0) / MAX_PARTS));
-    const parts = inParts(content, partBytes);
+    // Memory of parts that have arrived is filled again.
+    const free: Buffer[] = [];
+    const parts = inParts(content, partBytes, () => free.pop() ?? Buffer.allocUnsafe(partBytes));
     const first = (await parts.next()).value ?? Buffer.alloc(0);
     const second = first.length < partBytes ? undefined : (await parts.next()).value;
     try {
       const previous = options.ifAbsent === true ? null : await this.#digestId(key);
       if (second === undefined) await this.#putWhole(key, first, options, condition);
-      else await this.#putParts(key, chain([first, second], parts), options, condition);
+      else await this.#putParts(key, chain([first, second], parts), options, condition, (part) => free.push(part));
       if (previous !== null) await this.#remove(digestKey(key, previous));
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -213,7 +223,14 @@ export class S3ObjectStore implements ObjectStore {
     options.onBytes?.(body.length);
   }
 
-  async #putParts(key: string, parts: AsyncIterable<Buffer>, options: PutOptions, condition: object): Promise<void> {
+  /** @param release - takes parts that nobody reads any more */
+  async #putParts(
+    key: string,
+    parts: AsyncIterable<Buffer>,
+    options: PutOptions,
+    condition: object,
+    release: (part: Buffer) => void,
+  ): Promise<void> {
     const target = { Bucket: this.#bucket, Key: key };
     const { sha256: expected, signal, onBytes } = options;
     const { uploadId, id, arrived } = (await this.#findUpload(key, options)) ?? (await this.#beginUpload(key, options));
@@ -223,40 +240,43 @@ export class S3ObjectStore implements ObjectStore {
     let number = 0;
     let sent = 0;
     let failure: unknown = null;
-    const arrives = (PartNumber: number, ETag: string, bytes: number) => {
+    const arrives = (PartNumber: number, ETag: string, part: Buffer) => {
       done.push({ PartNumber, ETag });
-      sent += bytes;
+      sent += part.length;
       onBytes?.(sent);
+      release(part);
     };
     try {
       for await (const part of parts) {
         signal?.throwIfAborted();
         if (failure !== null) break;
-        sha256.update(part);
-        md5.update(part);
         const partNumber = ++number;
-        const partMd5 = createHash("md5").update(part).digest();
-        if (arrived.get(partNumber) === partMd5.toString("hex")) {
-          arrives(partNumber, `"${partMd5.toString("hex")}"`, part.length);
-          continue;
-        }
-        const upload = this.#client
-          .send(
-            new UploadPartCommand({
-              ...target,
-              UploadId: uploadId,
-              PartNumber: partNumber,
-              Body: part,
-              ContentMD5: partMd5.toString("base64"),
-            }),
-            abortWith(signal),
+        const partMd5 = this.#signsContent && !arrived.has(partNumber) ? null : await md5InTurns(part);
+        const isThere = partMd5 !== null && arrived.get(partNumber) === partMd5.toString("hex");
+        // The whole is hashed while the part is on its way.
+        const sending = isThere
+          ? Promise.resolve({ ETag: undefined })
+          : this.#client.send(
+              new UploadPartCommand({
+                ...target,
+                UploadId: uploadId,
+                PartNumber: partNumber,
+                Body: part,
+                ...(partMd5 === null ? {} : { ContentMD5: partMd5.toString("base64") }),
+              }),
+              abortWith(signal),
+            );
+        const hashing = hashInTurns([sha256, md5], part);
+        const upload = Promise.all([sending, hashing])
+          .then(async ([{ ETag }]) =>
+            arrives(partNumber, ETag ?? `"${(partMd5 ?? (await md5InTurns(part))).toString("hex")}"`, part),
           )
-          .then(({ ETag }) => arrives(partNumber, ETag ?? `"${partMd5.toString("hex")}"`, part.length))
           .catch((error: unknown) => {
             failure ??= error;
           })
           .finally(() => running.delete(upload));
         running.add(upload);
+        await hashing;
         if (running.size >= PARTS_IN_FLIGHT) await Promise.race(running);
       }
       await Promise.all(running);
@@ -531,8 +551,8 @@ function assertDigest(key: string, expected: string | undefined, actual: string)
 }
 
 /** Cuts content into parts of exactly `size` bytes, the last shorter; at least one, empty for empty content. */
-async function* inParts(content: Content, size: number): AsyncGenerator<Buffer, undefined> {
-  let part = Buffer.allocUnsafe(size);
+async function* inParts(content: Content, size: number, take: () => Buffer): AsyncGenerator<Buffer, undefined> {
+  let part = take();
   let filled = 0;
   let count = 0;
   for await (const piece of pieces(content)) {
@@ -544,11 +564,26 @@ async function* inParts(content: Content, size: number): AsyncGenerator<Buffer, 
       if (filled < size) continue;
       yield part;
       count++;
-      part = Buffer.allocUnsafe(size);
+      part = take();
       filled = 0;
     }
   }
   if (filled > 0 || count === 0) yield part.subarray(0, filled);
+}
+
+/** Hashes a part a piece at a time, so that what is being sent meanwhile goes on: between two pieces the event loop turns. */
+async function hashInTurns(hashes: readonly Hash[], part: Buffer): Promise<void> {
+  for (let at = 0; at < part.length; at += TURN_BYTES) {
+    const piece = part.subarray(at, at + TURN_BYTES);
+    for (const hash of hashes) hash.update(piece);
+    await new Promise(setImmediate);
+  }
+}
+
+async function md5InTurns(part: Buffer): Promise<Buffer> {
+  const hash = createHash("md5");
+  await hashInTurns([hash], part);
+  return hash.digest();
 }
 
 async function* chain(head: readonly Buffer[], rest: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
@@ -578,7 +613,7 @@ function wrap(error: unknown, where: string): unknown {
   const { name, message } = error as Error;
   const status = statusOf(error);
   const code =
-    name === "BadDigest"
+    name === "BadDigest" || name === "XAmzContentSHA256Mismatch"
       ? "INTEGRITY"
       : status === 403
         ? "FORBIDDEN"

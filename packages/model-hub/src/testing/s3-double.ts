@@ -33,13 +33,16 @@ export interface S3Double {
   close(): Promise<void>;
 }
 
+/** What a client says that signs no content; with TLS there is no need. */
+const UNSIGNED = "UNSIGNED-PAYLOAD";
+
 const md5 = (bytes: Uint8Array): Buffer => createHash("md5").update(bytes).digest();
 const escapeXml = (text: string): string =>
   text.replace(/[<>&]/g, (c) => ({ "<": "&lt;", ">": "&gt;", "&": "&amp;" })[c]!);
 
 /**
  * An S3-compatible server in memory: objects, ranges, listing, copy, multipart with the ETags of the real service (MD5, or MD5 of the
- * parts' MD5s and their number), Content-MD5, conditions (412), and a mode that ignores conditions as some servers do. Faults: a status, a
+ * parts' MD5s and their number), Content-MD5 and the signed SHA-256 of the content, conditions (412), and a mode that ignores conditions as some servers do. Faults: a status, a
  * connection that is cut (of a GET within the body), bytes that are damaged on their way in or out. Signatures are not checked.
  */
 export async function startS3Double({
@@ -185,6 +188,9 @@ export async function startS3Double({
     const sum = md5(body);
     const stated = headers["content-md5"];
     if (stated !== undefined && stated !== sum.toString("base64")) return fail(response, 400, "BadDigest");
+    const signed = String(headers["x-amz-content-sha256"] ?? UNSIGNED);
+    if (signed !== UNSIGNED && signed !== createHash("sha256").update(body).digest("hex"))
+      return fail(response, 400, "XAmzContentSHA256Mismatch");
     const etag = `"${sum.toString("hex")}"`;
     if (uploadId !== null) {
       const upload = uploads.get(uploadId);
