@@ -1,5 +1,6 @@
 import { HubError } from "../errors.js";
 import { redact } from "../internal/redact.js";
+import { certainStorageError } from "../internal/storage-error.js";
 import { type CliCommand, type CliIo, CliUsageError, describeCommand, parseCall } from "./command.js";
 import { commandGroups } from "./commands/index.js";
 
@@ -7,7 +8,8 @@ import { commandGroups } from "./commands/index.js";
 export const EXIT = { ok: 0, failure: 1, usage: 2, integrity: 3, cancelled: 130 } as const;
 
 /** A failure as the command line tells it: no secret of the environment, null code for what is no {@link HubError}. */
-export function failureOf(error: unknown, env: CliIo["env"]) {
+export function failureOf(given: unknown, env: CliIo["env"]) {
+  const error = certainStorageError(given);
   const hide = (text: string) => redact(text, [env["HF_TOKEN"], env["CIVITAI_TOKEN"], env["SEG_HUB_ADMIN_TOKEN"]]);
   const message = hide(error instanceof Error ? error.message : String(error));
   if (!HubError.isInstance(error)) return { code: null, message, details: {}, status: EXIT.failure };

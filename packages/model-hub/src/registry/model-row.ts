@@ -52,7 +52,7 @@ export async function readVersion(reader: SqlReader, model: string, name: string
   if (row === undefined) {
     throw new HubError({
       code: "NOT_FOUND",
-      message: `Model ${JSON.stringify(model)} has no version or alias ${JSON.stringify(name)}.`,
+      message: `Model ${JSON.stringify(model)} has no version or alias ${JSON.stringify(name)}. GET /model/versions and seg-hub registry list tell which there are.`,
       details: { model, version: name },
     });
   }

@@ -82,7 +82,11 @@ export function parseOrThrow<Schema extends z.ZodType>(
 ): z.infer<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({ path: issue.path.join("."), message: issue.message }));
+  const known = schema instanceof z.ZodObject ? `; known: ${Object.keys(schema.shape).join(", ") || "none"}` : "";
+  const errors = parsed.error.issues.map((issue) => ({
+    path: issue.path.join("."),
+    message: `${issue.message}${issue.code === "unrecognized_keys" && issue.path.length === 0 ? known : ""}`,
+  }));
   throw new HubError({
     code,
     message: `${what} is not valid: ${errors.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ")}`,

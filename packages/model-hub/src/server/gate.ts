@@ -98,7 +98,8 @@ export function createGate({
         if (authorization === undefined) {
           throw new HubError({
             code: "UNAUTHENTICATED",
-            message: "Send a token: Authorization: Bearer segh_... (seg-hub tokens create makes one).",
+            message:
+              'Send a token in the header Authorization, after the word "Bearer" (seg-hub tokens create makes one).',
           });
         }
         return refuse(ip, new HubError({ code: "UNAUTHENTICATED", message: "Authorization must be: Bearer TOKEN." }));

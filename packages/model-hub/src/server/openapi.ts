@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { HUB_ERROR_STATUS, type HubErrorCode } from "../errors.js";
+import { VERSION } from "../tool-version.js";
 import type { Route } from "./route.js";
 import { components } from "./schemas/common.js";
 
@@ -164,10 +165,7 @@ function answersOf(route: Route): Record<string, OpenApiAnswer> {
 }
 
 /** The document of `routes`; every schema in it is the one that the request or answer is made with. */
-export function openApiDocument(
-  routes: readonly Route[],
-  { version = "0.1.0" }: { version?: string } = {},
-): OpenApiDocument {
+export function openApiDocument(routes: readonly Route[]): OpenApiDocument {
   const paths: Record<string, Record<string, OpenApiOperation>> = {};
   for (const route of routes) {
     const body = bodyOf(route);
@@ -191,7 +189,7 @@ export function openApiDocument(
     openapi: "3.1.0",
     info: {
       title: "@seg model hub",
-      version,
+      version: VERSION,
       description:
         "Versions, retraining, data sets, hub sources and layers over HTTP. snake_case JSON; errors are application/problem+json.",
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },

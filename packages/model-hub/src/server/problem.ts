@@ -1,5 +1,6 @@
 import { HUB_ERROR_STATUS, HubError, type HubErrorCode } from "../errors.js";
 import { redact } from "../internal/redact.js";
+import { certainStorageError } from "../internal/storage-error.js";
 
 /** One fault of a request. */
 export interface ProblemIssue {
@@ -94,10 +95,11 @@ function issuesOf(details: Readonly<Record<string, unknown>>): ProblemIssue[] | 
 }
 
 /**
- * What a client is told of `error`. A HubError keeps code and message (secrets redacted, the server's paths blanked in 5xx); anything else
+ * What a client is told of an error. A HubError keeps code and message (secrets redacted, the server's paths blanked in 5xx); anything else
  * is `INTERNAL` without a word of what it was.
  */
-export function problemOf(error: unknown, { requestId }: { requestId?: string } = {}): Problem {
+export function problemOf(given: unknown, { requestId }: { requestId?: string } = {}): Problem {
+  const error = certainStorageError(given);
   const code: HubErrorCode =
     HubError.isInstance(error) && Object.hasOwn(HUB_ERROR_STATUS, error.code) ? error.code : "INTERNAL";
   const status = HUB_ERROR_STATUS[code];

@@ -6,6 +6,7 @@ import type { Client, ResultSet, Transaction } from "@libsql/client";
 import { HubError } from "../errors.js";
 import { type HubClock, systemClock } from "../internal/clock.js";
 import { jitter } from "../internal/jitter.js";
+import { HUB_PLACES, storageError } from "../internal/storage-error.js";
 import type { SqlDriver, SqlRow, SqlTransaction, SqlValue } from "./driver.js";
 import { Mutex } from "./mutex.js";
 import { retryTransient } from "./retry.js";
@@ -37,6 +38,12 @@ const isBusy = (error: unknown): boolean => {
   return code === "SQLITE_BUSY" || code === "SQLITE_LOCKED";
 };
 
+/** libsql names the error of opening by its number only. */
+const named = (error: unknown): unknown =>
+  error instanceof Error && /Unable to open connection.*: 14\b/.test(error.message)
+    ? Object.assign(error, { code: "SQLITE_CANTOPEN" })
+    : error;
+
 const rowsOf = (result: ResultSet): SqlRow[] => result.rows as unknown as SqlRow[];
 
 /**
@@ -57,7 +64,10 @@ export class SqliteDriver implements SqlDriver {
     this.#retry = { isTransient: isBusy, clock, random };
   }
 
-  /** Opens or makes the file; its folder is made. */
+  /**
+   * Opens or makes the file; its folder is made.
+   * @throws {@link HubError} `INTERNAL` or `NO_SPACE`, with path and reason, where it cannot be
+   */
   static async open({
     path,
     clock = systemClock,
@@ -68,20 +78,24 @@ export class SqliteDriver implements SqlDriver {
     random?: () => number;
   }): Promise<SqliteDriver> {
     const absolute = resolve(path);
-    mkdirSync(dirname(absolute), { recursive: true });
     const { createClient } = await import("@libsql/client");
-    // `timeout` and not a PRAGMA: the client opens connections as it needs them, and a PRAGMA would reach only one.
-    const client = createClient({ url: pathToFileURL(absolute).href, timeout: BUSY_TIMEOUT_MS });
-    const driver = new SqliteDriver(absolute, client, clock, random);
-    await retryTransient(() => client.execute("PRAGMA journal_mode = WAL"), driver.#retry);
-    return driver;
+    try {
+      mkdirSync(dirname(absolute), { recursive: true });
+      // `timeout` and not a PRAGMA: the client opens connections as it needs them, and a PRAGMA would reach only one.
+      const client = createClient({ url: pathToFileURL(absolute).href, timeout: BUSY_TIMEOUT_MS });
+      const driver = new SqliteDriver(absolute, client, clock, random);
+      await retryTransient(() => client.execute("PRAGMA journal_mode = WAL"), driver.#retry);
+      return driver;
+    } catch (error) {
+      throw storageError(named(error), absolute, HUB_PLACES);
+    }
   }
 
   async all(sql: string, parameters: readonly SqlValue[] = []): Promise<SqlRow[]> {
     return rowsOf(await retryTransient(() => this.#client.execute({ sql, args: [...parameters] }), this.#retry));
   }
 
-  /** @throws HubError `INTERNAL` when other processes held the file for the whole of all tries */
+  /** @throws {@link HubError} `INTERNAL` when other processes held the file for the whole of all tries, or it cannot be written; `NO_SPACE` */
   async write<Result>(work: (tx: SqlTransaction) => Promise<Result>): Promise<Result> {
     // The mutex is taken per attempt: whoever waits for another process does not keep the others of this process waiting.
     const attempt = () =>
@@ -89,7 +103,7 @@ export class SqliteDriver implements SqlDriver {
     try {
       return await retryTransient(attempt, this.#retry);
     } catch (cause) {
-      if (!isBusy(cause)) throw cause;
+      if (!isBusy(cause)) throw storageError(cause, this.location, HUB_PLACES);
       throw new HubError({
         code: "INTERNAL",
         message: `Other processes write to ${this.location} without a pause; this one found no turn. Use PostgreSQL for so many writers: --database postgres://..., SEG_HUB_DATABASE.`,

@@ -1,11 +1,13 @@
 import { createHash, randomBytes } from "node:crypto";
 import type { BigIntStats } from "node:fs";
-import { link, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { link, mkdir, open as openFile, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isPresent, listFiles, listNames } from "../cache/cache-folder.js";
 import { BlobLock } from "../download/blob-lock.js";
+import type { OpenFile } from "../download/partial-file.js";
 import { HubError } from "../errors.js";
 import { systemClock } from "../internal/clock.js";
+import { HUB_PLACES, storageError } from "../internal/storage-error.js";
 import { syncDirectory, writeFileAtomic } from "../internal/write-file.js";
 import {
   alreadyExists,
@@ -46,10 +48,13 @@ interface Meta {
 export class FileObjectStore implements ObjectStore {
   readonly #root: string;
   readonly #staging: string;
+  readonly #open: OpenFile;
   #swept: Promise<void> | null = null;
 
-  constructor({ root }: { root: string }) {
+  /** @param open - opens what is written. @defaultValue Node's */
+  constructor({ root, open = openFile }: { root: string; open?: OpenFile }) {
     this.#root = root;
+    this.#open = open;
     this.#staging = join(root, ".staging");
   }
 
@@ -66,7 +71,21 @@ export class FileObjectStore implements ObjectStore {
     return join(this.#root, ...assertKey(key).split("/"));
   }
 
-  async put(key: string, content: Content, options: PutOptions = {}): Promise<ObjectInfo> {
+  /** @throws {@link HubError} `NO_SPACE` or `INTERNAL`, with path and reason, where the folder cannot be written; nothing has appeared then */
+  put(key: string, content: Content, options: PutOptions = {}): Promise<ObjectInfo> {
+    return this.#writing(() => this.#put(key, content, options));
+  }
+
+  /** Tells a folder that cannot be written apart from other failures. */
+  async #writing<Result>(work: () => Promise<Result>): Promise<Result> {
+    try {
+      return await work();
+    } catch (error) {
+      throw storageError(error, this.#root, HUB_PLACES);
+    }
+  }
+
+  async #put(key: string, content: Content, options: PutOptions): Promise<ObjectInfo> {
     const path = this.#path(key);
     const { sha256, ifAbsent = false, ifMatch, metadata = {}, signal, onBytes } = options;
     await mkdir(dirname(path), { recursive: true });
@@ -74,7 +93,7 @@ export class FileObjectStore implements ObjectStore {
     this.#swept ??= this.#sweep();
     await this.#swept;
     const temporary = join(this.#staging, `${randomBytes(8).toString("hex")}${PARTIAL}`);
-    const file = await open(temporary, "wx");
+    const file = await this.#open(temporary, "wx");
     const [whole, md5] = [createHash("sha256"), createHash("md5")];
     let bytes = 0;
     let isOpen = true;
@@ -230,7 +249,7 @@ export class FileObjectStore implements ObjectStore {
     const path = this.#path(key);
     for (;;) {
       // Description and content are of one opened file, whatever happens to its name.
-      const file = await open(path, "r").catch((error: NodeJS.ErrnoException) => {
+      const file = await openFile(path, "r").catch((error: NodeJS.ErrnoException) => {
         if (error.code === "ENOENT" || error.code === "ENOTDIR") return null;
         throw error;
       });
@@ -268,11 +287,13 @@ export class FileObjectStore implements ObjectStore {
     // Nothing is made where nothing lies.
     if (!(await isPresent(path)) && !(await isPresent(`${path}${META}`))) return;
     const isDone = async () => !(await isPresent(path));
-    await this.#withLock(key, isDone, async () => {
-      await this.#settle(key, path);
-      await rm(path, { force: true });
-      await rm(`${path}${META}`, { force: true });
-    });
+    await this.#writing(() =>
+      this.#withLock(key, isDone, async () => {
+        await this.#settle(key, path);
+        await rm(path, { force: true });
+        await rm(`${path}${META}`, { force: true });
+      }),
+    );
   }
 
   async copy(from: string, to: string): Promise<ObjectInfo> {
