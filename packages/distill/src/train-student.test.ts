@@ -39,6 +39,9 @@ const base = (name: string, over: Partial<TrainStudentConfig> = {}): TrainStuden
   ...over,
 });
 
+/** For runs of many epochs that nobody resumes. */
+const unsaved = { save_last: false, save_interval: null };
+
 async function run(cfg: TrainStudentConfig, options: Parameters<typeof trainStudent>[1] = {}) {
   const events: TrainEvent[] = [];
   for await (const event of trainStudent(cfg, options)) events.push(event);
@@ -77,7 +80,10 @@ describe("trainStudent", () => {
       plots: true,
       tensorboard: true,
     });
-    const { epochs, result, events } = await run({ ...cfg, checkpoint: { early_stopping: { enabled: false } } });
+    const { epochs, result, events } = await run({
+      ...cfg,
+      checkpoint: { ...unsaved, early_stopping: { enabled: false } },
+    });
     expect(epochs.at(-1)!["seg"]).toBeLessThan(0.6 * epochs[0]!["seg"]!);
     expect(Object.values(epochs.at(-1)!).every(Number.isFinite)).toBe(true);
     expect(result.reason).toBe("completed");
@@ -109,20 +115,7 @@ describe("trainStudent", () => {
     const mapping = JSON.parse(readFileSync(join(cfg.directory, "class_mapping.json"), "utf8"));
     expect([mapping.class_mapping, mapping.category_ids]).toEqual([{ 0: "square", 1: "triangle" }, [4, 9]]);
     expect(tf.memory().numTensors).toBe(before);
-  }, 120_000);
-
-  test("an aborted and resumed run ends with the bytes of an uninterrupted one", async () => {
-    const whole = base("whole", { epochs: 3 });
-    await run(whole);
-    const parts = base("parts", { epochs: 3 });
-    const controller = new AbortController();
-    for await (const event of trainStudent(parts, { signal: controller.signal })) {
-      if (event.type === "checkpoint" && event.epoch === 1) controller.abort();
-    }
-    await run({ ...parts, resume: true });
-    const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
-    expect(bytes("parts").equals(bytes("whole"))).toBe(true);
-  }, 120_000);
+  }, 600_000);
 
   test("two shards train at once, and resume to the same bytes", async () => {
     const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
@@ -137,13 +130,13 @@ describe("trainStudent", () => {
     await expect(run({ ...parts, shards: 1, resume: true })).rejects.toThrow(/shards/);
     await run({ ...parts, resume: true });
     expect(bytes("sharded-parts").equals(bytes("sharded"))).toBe(true);
-  }, 120_000);
+  }, 600_000);
 
   test("distils from a mask teacher, also when masks were never annotated; weight 0 equals no teacher", async () => {
     const boxesOnly = await writeSyntheticSet({ dir, count: 4, side: 64, seed: 5, masks: false });
     const train = { dataset: boxesOnly, imagesDir: dir };
     const distillation = await prepare({ teachers: { masks: boxTeacher() }, train });
-    const { epochs } = await run(base("kd", { train, distillation, epochs: 30 }));
+    const { epochs } = await run(base("kd", { train, distillation, epochs: 30, checkpoint: unsaved }));
     expect(epochs[0]!["seg"]).toBe(0);
     expect(epochs[0]!["kd_mask"]).toBeGreaterThan(0);
     expect(epochs[20]!["kd_mask"]).toBeLessThan(0.8 * epochs[2]!["kd_mask"]!);
@@ -157,9 +150,9 @@ describe("trainStudent", () => {
     await run(base("some", { epochs: 1, distillation: full }));
     expect(bytes("zero").equals(bytes("none"))).toBe(true);
     expect(bytes("some").equals(bytes("none"))).toBe(false);
-  }, 180_000);
+  }, 600_000);
 
-  test("all terms: unlabelled images, classes, boxes, masks and features; resumes to the same bytes", async () => {
+  test("all terms: unlabelled images, classes, boxes, masks and features; aborted and resumed it ends with the same bytes", async () => {
     const more = await writeSyntheticSet({ dir, count: 4, side: 64, seed: 9 });
     const detector = await annotationOracle(dataset, more);
     const teachers = { detector, masks: boxTeacher(), features: colourFeatures(16) };
@@ -187,7 +180,7 @@ describe("trainStudent", () => {
     const bytes = (name: string) => readFileSync(join(dir, name, "weights", "student.safetensors"));
     expect(bytes("all-again").equals(bytes("all"))).toBe(true);
     distillation.close();
-  }, 180_000);
+  }, 600_000);
 
   test("refuses data that do not fit before anything is trained", async () => {
     const first = (cfg: TrainStudentConfig) => trainStudent(cfg).next();
