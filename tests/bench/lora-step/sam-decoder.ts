@@ -3,6 +3,18 @@ import { PAPER_LOSS, parseSamConfig, Sam, type SamBatch, SamTrainStep, samTarget
 import { adamw, clipCoefficient, gradStats } from "@seg/train";
 import type { StepCase, StepMode } from "./step-case.js";
 
+/** `config.json` of the networks by the advisor's names. */
+export const SAM_CONFIGS: Readonly<Record<string, object>> = {
+  "mobile-sam": { tiny_vit_config: {}, mask_decoder_config: { layer_norm_eps: 1e-5 } },
+  "sam-vit-b": {},
+  "sam-vit-l": {
+    vision_config: {
+      ...{ hidden_size: 1024, mlp_dim: 4096, num_hidden_layers: 24, num_attention_heads: 16 },
+      global_attn_indexes: [5, 11, 17, 23],
+    },
+  },
+};
+
 /** Deterministic values in [-1, 1). */
 const values = (length: number, factor: number): Float32Array =>
   Float32Array.from({ length }, (_, i) => (((i * factor) % 2003) / 2003) * 2 - 1);
@@ -11,8 +23,8 @@ const values = (length: number, factor: number): Float32Array =>
  * SAM-B with random weights on 1024 px, the three masks of one box per image. `lora`: rank 8 on the decoder's attention and MLPs, cached image embeddings. `full`:
  * every weight, the encoder included, from pixels.
  */
-export function samDecoder(mode: StepMode, images: number): StepCase {
-  const sam = new Sam(parseSamConfig({}), { seed: 0 });
+export function samDecoder(mode: StepMode, images: number, config: object = {}): StepCase & { readonly sam: Sam } {
+  const sam = new Sam(parseSamConfig(config), { seed: 0 });
   const parameters =
     mode === "lora"
       ? injectLora(
@@ -39,6 +51,7 @@ export function samDecoder(mode: StepMode, images: number): StepCase {
   let trainable = 0;
   for (const { size } of parameters.values()) trainable += size;
   return {
+    sam,
     trainable,
     async step() {
       const { grads } = await step.run(batch);
