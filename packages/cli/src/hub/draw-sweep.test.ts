@@ -13,12 +13,14 @@ const ranking = [
   { index: 2, params: { seed: 0, lr0: 0.2 }, state: "failed", metric: null },
 ] as const;
 
-test("a bar per trial with what was varied, trials that were ended early marked", () => {
+test("a bar per trial with what was varied where it is one thing, trials that were ended early marked", () => {
   const { text } = sweepChart({ metric: "map50_95", ranking });
-  expect(text).toContain("1: lr0 0.01, ran to its end: 0.8");
-  expect(text).toContain("0: lr0 0.1, ended early, ended early: 0.3");
-  expect(text).toContain("2: lr0 0.2, failed");
+  expect(text).toContain("trial 1: lr0 0.01, ran to its end: 0.8");
+  expect(text).toContain("trial 0: lr0 0.1, ended early: 0.3");
+  expect(text).toContain("trial 2, failed");
   expect(text).not.toContain("seed 0");
+  const mixed = ranking.map((trial) => ({ ...trial, params: { ...trial.params, seed: trial.index } }));
+  expect(sweepChart({ metric: "map50_95", ranking: mixed }).text).toContain("trial 1, ran to its end: 0.8");
 });
 
 test("lies beside the table as SVG and PNG; of nothing measured there is none", async () => {

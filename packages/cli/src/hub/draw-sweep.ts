@@ -6,13 +6,13 @@ import { barChart, formatNumber, type SafeHtml, svgFile, writeChart } from "@seg
 export function sweepChart({ metric, ranking }: Omit<EndedSweep, "directory">): SafeHtml {
   const names = [...new Set(ranking.flatMap(({ params }) => Object.keys(params)))];
   const varied = names.filter((name) => new Set(ranking.map(({ params }) => params[name])).size > 1);
-  const values = (params: EndedSweep["ranking"][number]["params"]) =>
-    varied.map((name) => `${name} ${params[name] ?? "as usual"}`).join(", ");
-  const states = { succeeded: "", pruned: ", ended early", failed: ", failed" } as const;
+  // There is room for one value; what else was varied stands in the table.
+  const label = (params: EndedSweep["ranking"][number]["params"]) =>
+    varied.length === 1 ? `: ${varied[0]} ${params[varied[0]!] ?? "as usual"}` : "";
   return barChart({
     title: `${metric} of ${ranking.length} trials`,
     groups: ranking.map(({ index, params, state, metric: value }) => ({
-      label: `${index}: ${values(params)}${states[state]}`,
+      label: `trial ${index}${state === "failed" ? ", failed" : label(params)}`,
       values: state === "pruned" ? [null, value] : [value, null],
     })),
     series: ["ran to its end", "ended early"],
