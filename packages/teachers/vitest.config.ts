@@ -1,5 +1,1 @@
-import { mergeConfig } from "vitest/config";
-import base from "../../vitest.package.js";
-
-// Not yet shown to pass in one process.
-export default mergeConfig(base, { test: { isolate: true } });
+export { default } from "../../vitest.package.js";
