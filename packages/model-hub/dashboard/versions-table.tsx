@@ -171,7 +171,8 @@ export function VersionsTable({
         </div>
       </div>
       <p class="hint" role="status">
-        {rows.length === total ? `${total} versions` : `${rows.length} of ${total} versions`}
+        {rows.length === total ? "" : `${rows.length} of `}
+        {total === 1 ? "1 version" : `${total} versions`}
         {selected.length > 0 && ` · ${selected.length} in the chart`}
       </p>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
