@@ -286,6 +286,11 @@ describe("predict", () => {
     const output = fresh();
     const { code } = await runSeg(...predict("--output", output, image(0), join(other, "scene-0.jpg")));
     expect(code).toBe(0);
-    expect(readdirSync(output).sort()).toEqual(["annotations.json", "predictions.json", "scene-0-2.png", "scene-0.png"]);
+    expect(readdirSync(output).sort()).toEqual([
+      "annotations.json",
+      "predictions.json",
+      "scene-0-2.png",
+      "scene-0.png",
+    ]);
   });
 });
