@@ -141,11 +141,14 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
     expect(complaints).toEqual([]);
     expect(hub.faults).toEqual([]);
   });
-  async function start(options: Parameters<Browser["newPage"]>[0] = {}) {
-    const module = new URL("./steady-trainer.ts", import.meta.url).href;
+  const module = new URL("./steady-trainer.ts", import.meta.url).href;
+  async function start(
+    options: Parameters<Browser["newPage"]>[0] = {},
+    trainers: Parameters<typeof openApp>[0]["trainers"] = [{ module }, { module, export: "adapter" }],
+  ) {
     hub = await openApp({
       root: directory.path,
-      trainers: [{ module }, { module, export: "adapter" }],
+      trainers,
       deps: { advisor: new Advisor() },
     });
     const names = await fill();
@@ -372,7 +375,7 @@ describe.skipIf(browserPath === null)("dashboard in Chromium", () => {
   });
 
   test("cancels a run and resumes it", async () => {
-    await start();
+    await start({}, [{ module, export: "patient" }]);
     await signIn(hub.admin);
     await page.getByRole("button", { name: "Start…" }).click();
     await dialog().getByRole("button", { name: "Start retraining" }).click();

@@ -8,7 +8,7 @@ export const trainer: Trainer = {
   description: "prompt-free student: boxes and masks",
   defaults: { epochs: 20, batch_size: 16, learning_rate: 0.001, hidden_size: 64 },
   async *train(context) {
-    const params = { ...context.config.params, step_ms: 40 };
+    const params = { ...context.config.params, step_ms: 80 };
     const result = yield* fakeTrainer.train({ ...context, config: { ...context.config, params } });
     return {
       ...result,
@@ -24,6 +24,15 @@ export const trainer: Trainer = {
       metric_definition_id: "coco-1",
       split_hash: "split-1",
     };
+  },
+};
+
+/** Waits in its second epoch until it is asked to stop; resumed it goes on to the end. */
+export const patient: Trainer = {
+  ...trainer,
+  train: (context) => {
+    const params = { ...context.config.params, pause_at_epoch: 2 };
+    return trainer.train({ ...context, config: { ...context.config, params } });
   },
 };
 
