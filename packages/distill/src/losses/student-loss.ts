@@ -191,9 +191,11 @@ export function studentLoss({
   const { gtMasks, gtHasMask, teacherMasks, teacherWeights } = targets;
   const hasTruth = gtMasks !== undefined && gtHasMask !== undefined;
   const hasTeacher = teacherMasks !== undefined && teacherWeights !== undefined && gains.kdMask > 0;
-  const teacherShare = gains.seg > 0 ? tf.mul(ramp, Math.min(1, gains.kdMask / gains.seg)) : 0;
+  const maskShare = Math.min(1, gains.kdMask / gains.seg);
   const truthWeights =
-    hasTruth && hasTeacher ? sharedMaskWeights({ gtHasMask, teacherWeights, share: teacherShare }) : gtHasMask;
+    hasTruth && hasTeacher
+      ? sharedMaskWeights({ gtHasMask, teacherWeights, share: tf.mul(ramp, maskShare) })
+      : gtHasMask;
   let seg: tf.Scalar | undefined;
   let kd: tf.Scalar | undefined;
   if (coef && proto && (hasTruth || hasTeacher)) {

@@ -74,7 +74,7 @@ export function correctionsDataset({
       ? null
       : {
           ...base,
-          images: [...base.images, ...images.filter(({ id }) => id > highest(base.images))],
+          images: [...base.images, ...images.filter((image) => !old.has(fileKey(image)))],
           categories,
           annotations: [...base.annotations.filter(({ image_id }) => !replaced.has(image_id)), ...annotations],
         };
