@@ -1,20 +1,9 @@
 import process from "node:process";
-import { configure, type Passes } from "@seg/tfjs-onnxruntime";
+import { ALL_PASSES, configure } from "@seg/tfjs-onnxruntime";
 import * as tf from "@tensorflow/tfjs";
 import { type BenchResult, median } from "./result.js";
 import { trainingCase } from "./training-case.js";
 
-/** All of them: a pass that is not listed does not compile. */
-const PASSES: Record<keyof Passes, true> = {
-  layout: true,
-  commonSubexpressions: true,
-  fusedOps: true,
-  filterGradient: true,
-  channelScale: true,
-  matmulTransposes: true,
-  constants: true,
-  packedState: true,
-};
 const WARM_UP = 2;
 const STEPS = 7;
 
@@ -24,7 +13,7 @@ export async function passes(): Promise<BenchResult[]> {
   configure({ threads: 1 });
   const results: BenchResult[] = [];
   let all = 0;
-  for (const off of [null, ...Object.keys(PASSES)]) {
+  for (const off of [null, ...Object.keys(ALL_PASSES)]) {
     configure({ passes: off === null ? {} : { [off]: false } });
     const training = trainingCase({ id: "yolov8n-seg", size: 160, batch: 16 });
     const cpu: number[] = [];

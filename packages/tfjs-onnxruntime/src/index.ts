@@ -34,7 +34,7 @@ export { type EngineInfo, engineInfo } from "./engine-info.js";
 export { EngineError, type EngineErrorCode } from "./errors.js";
 export { type Float16Storage, storeAsFloat16 } from "./float16-storage.js";
 export * as ops from "./ops/index.js";
-export type { Passes } from "./passes.js";
+export { ALL_PASSES, type Passes } from "./passes.js";
 export { type Profile, type ProfileRow, profile, type TraceEvent } from "./profile.js";
 export { freeze } from "./promotion.js";
 export type { ExecutionProvider, ProviderRequest, RefusedProvider } from "./providers.js";

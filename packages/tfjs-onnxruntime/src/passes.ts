@@ -18,6 +18,7 @@ export interface Passes {
   readonly packedState: boolean;
 }
 
+/** Every pass, switched on: the default of `configure({ passes })`. */
 export const ALL_PASSES: Passes = {
   layout: true,
   commonSubexpressions: true,
